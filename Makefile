@@ -1,0 +1,39 @@
+# Proctor - research software, not a medical device.
+# Every command a user needs. One profile (release, with assertions on) builds tests, demo and benches: what is tested is what runs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+DEMO_SECONDS ?=
+DEMO_ARGS ?=
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: ## install what running needs (Debian packages, ONNX Runtime)
+	@scripts/setup.sh run
+
+build: setup ## build the executable
+	$(CARGO) build --release -p proctor
+
+demo: build ## the whole loop on the built-in simulator; DEMO_SECONDS=60 runs it headless with the scripted surgeon
+	@target/release/proctor demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS) --scripted) $(DEMO_ARGS)
+
+doctor: build ## what is present and missing on this machine
+	@target/release/proctor doctor
+
+test: ## install what is missing and run every check and test
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime, simulator, bus
+	$(CARGO) bench --workspace
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+clean: ## remove build outputs
+	$(CARGO) clean
+	rm -rf .venv tests/browser/node_modules
+
+.PHONY: help setup build demo doctor test bench fmt clean
