@@ -1,0 +1,198 @@
+//! What the safety node says about itself and about every command.
+
+use crate::{ArmId, Digest, Stamp};
+use serde::{Deserialize, Serialize};
+
+/// State of the safety node. The default is the safe one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SafetyMode {
+    /// Gate closed; arms may be unpowered.
+    #[default]
+    Disabled,
+    /// Gate closed; arms hold; waiting for an operator to choose.
+    Ready,
+    /// Teleoperation commands pass the filter.
+    Teleop,
+    /// Approved motions run while held.
+    Supervised,
+    /// Stopped by a protection that clears by itself once its cause is gone and the operator asks again.
+    Hold,
+    /// Stopped and latched; leaves only by a deliberate reset at rest.
+    Fault,
+}
+
+impl SafetyMode {
+    /// Every mode, in wire order (the index is the value on the wire).
+    pub const ALL: [Self; 6] = [Self::Disabled, Self::Ready, Self::Teleop, Self::Supervised, Self::Hold, Self::Fault];
+
+    /// Name as shown and sent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "DISABLED",
+            Self::Ready => "READY",
+            Self::Teleop => "TELEOP",
+            Self::Supervised => "SUPERVISED",
+            Self::Hold => "HOLD",
+            Self::Fault => "FAULT",
+        }
+    }
+}
+
+macro_rules! constraints {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $unit:literal;)+) => {
+        /// Everything that can limit or refuse a command, or stop motion. One name per cause, used in every verdict.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Constraint {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Constraint {
+            /// Every constraint, in wire order (the index is the value on the wire).
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Unit of `value` and `limit` in a verdict (empty for none).
+            pub const fn unit(self) -> &'static str {
+                match self { $(Self::$name => $unit,)+ }
+            }
+        }
+    };
+}
+
+constraints! {
+    /// Nothing was binding.
+    None = "none", "";
+    /// Joint position limit.
+    JointPosition = "joint_position", "rad|m";
+    /// Joint velocity limit.
+    JointVelocity = "joint_velocity", "rad/s|m/s";
+    /// Joint acceleration limit.
+    JointAcceleration = "joint_acceleration", "rad/s2|m/s2";
+    /// Tip speed.
+    TipSpeed = "tip_speed", "m/s";
+    /// Remote centre of motion: minimum depth of the wrist below it.
+    RemoteCentre = "remote_centre", "m";
+    /// A configured no-go zone.
+    NoGoZone = "no_go_zone", "m";
+    /// Tissue seen by fusion, with its margin.
+    LiveSurface = "live_surface", "m";
+    /// Distance between two instruments, or an instrument and the endoscope.
+    ToolToolDistance = "tool_tool_distance", "m";
+    /// The desired joints were too far from the current ones to be a servo goal.
+    Jump = "jump", "rad|m";
+    /// A command with NaN, infinity, wrong arm, wrong length or stamp 0.
+    Malformed = "malformed", "";
+    /// A command that was already used or came out of order.
+    Sequence = "sequence", "";
+    /// Command older than its watchdog.
+    CommandStale = "command_stale", "s";
+    /// Measured joints older than their watchdog, or NaN.
+    KinematicsStale = "kinematics_stale", "s";
+    /// Scene older than its watchdog.
+    SceneStale = "scene_stale", "s";
+    /// Presence not held within its watchdog.
+    PresenceLost = "presence_lost", "s";
+    /// No live approval of that digest.
+    NotApproved = "not_approved", "";
+    /// The proposal or approval has expired.
+    Expired = "expired", "s";
+    /// The digest approved is not the digest of the motion.
+    DigestMismatch = "digest_mismatch", "";
+    /// The motion was planned with another model, hand-eye or zone version than is live now.
+    OutdatedPlan = "outdated_plan", "";
+    /// The motion does not start where the arm is.
+    StartMismatch = "start_mismatch", "rad|m";
+    /// The proposal was withdrawn or rejected.
+    Withdrawn = "withdrawn", "";
+    /// The mode does not allow this command.
+    WrongMode = "wrong_mode", "";
+    /// Another operator holds authority.
+    WrongOperator = "wrong_operator", "";
+    /// E-stop is latched.
+    EStop = "e_stop", "";
+    /// The arm is not enabled and homed, or reports a fault.
+    ArmNotReady = "arm_not_ready", "";
+    /// The arm does not follow its set-point.
+    FollowingError = "following_error", "rad|m";
+    /// The clock jumped.
+    ClockJump = "clock_jump", "s";
+    /// The gate behind the filter refused what the filter produced.
+    Gate = "gate", "";
+}
+
+/// What happened to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Passed unchanged.
+    Passed,
+    /// Passed after slowing or shaping by `constraint`.
+    Limited,
+    /// Not passed.
+    Refused,
+    /// The arm was brought to rest or kept there.
+    Held,
+}
+
+impl Outcome {
+    /// Every outcome, in wire order.
+    pub const ALL: [Self; 4] = [Self::Passed, Self::Limited, Self::Refused, Self::Held];
+}
+
+/// One judgement of the safety node.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// When.
+    pub stamp: Stamp,
+    /// Tick of the safety loop, 1 per millisecond.
+    pub tick: u64,
+    /// About which arm; `None` for the node as a whole.
+    pub arm: Option<ArmId>,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Which constraint was binding.
+    pub constraint: Constraint,
+    /// What it was (see [`Constraint::unit`]).
+    pub value: f64,
+    /// What it may be.
+    pub limit: f64,
+    /// Which joint, zone or class, by index; -1 for none.
+    pub index: i32,
+}
+
+/// State of the safety node, published at 10 Hz or more and on every change.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SafetyState {
+    /// When.
+    pub stamp: Stamp,
+    /// Tick of the loop.
+    pub tick: u64,
+    /// Mode.
+    pub mode: SafetyMode,
+    /// Why it is in HOLD or FAULT.
+    pub cause: Constraint,
+    /// Whether the e-stop is latched.
+    pub e_stop: bool,
+    /// Autonomy level (Yang et al. 2017): 0 none, 1 assistance, 2 task.
+    pub autonomy_level: u8,
+    /// Digest of the motion that is approved or running; zeros for none.
+    pub active: Digest,
+    /// How far the running motion is, [0, 1].
+    pub progress: f64,
+    /// Whether the running motion is advancing in this tick.
+    pub moving: bool,
+    /// Motions run to their end since start.
+    pub executed: u64,
+    /// Commands refused since start.
+    pub refused: u64,
+    /// Checks behind the gate that found a violation in what was sent; must stay 0.
+    pub violations: u64,
+    /// Ticks that took longer than their period.
+    pub overruns: u64,
+}

@@ -1,0 +1,108 @@
+//! What the safety node says.
+
+use super::arm::{optional_arm, read_optional_arm};
+use super::fields::{finite, index, known, range, specified, stamp, time};
+use super::{ConvertError, Origin, Problem, Wire};
+use crate::proctor_msgs as msg;
+use proctor_types::{Constraint, Digest, Outcome, SafetyMode, SafetyState, Stamp, Verdict};
+
+/// Highest autonomy level Proctor knows (Yang et al. 2017: task).
+const MAX_AUTONOMY: u8 = 2;
+
+fn constraint(c: Constraint) -> msg::Constraint {
+    msg::Constraint { value: index(Constraint::ALL, &c) }
+}
+
+impl Wire for SafetyState {
+    type Msg = msg::SafetyState;
+
+    fn encode(&self) -> Self::Msg {
+        msg::SafetyState {
+            stamp: time(self.stamp),
+            tick: self.tick,
+            mode: msg::SafetyMode { value: index(&SafetyMode::ALL, &self.mode) },
+            cause: constraint(self.cause),
+            e_stop: self.e_stop,
+            autonomy_level: self.autonomy_level,
+            active: self.active.0,
+            progress: self.progress,
+            moving: self.moving,
+            executed: self.executed,
+            refused: self.refused,
+            violations: self.violations,
+            overruns: self.overruns,
+        }
+    }
+
+    fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
+        if m.autonomy_level > MAX_AUTONOMY {
+            let problem = Problem::Unknown { got: u64::from(m.autonomy_level), known: usize::from(MAX_AUTONOMY) + 1 };
+            return Err(ConvertError::new("autonomy_level", problem));
+        }
+        Ok(Self {
+            stamp: stamp("stamp", &m.stamp)?,
+            tick: m.tick,
+            mode: known("mode", &SafetyMode::ALL, m.mode.value)?,
+            cause: known("cause", Constraint::ALL, m.cause.value)?,
+            e_stop: m.e_stop,
+            autonomy_level: m.autonomy_level,
+            active: Digest(m.active),
+            progress: range("progress", m.progress, 0.0, 1.0)?,
+            moving: m.moving,
+            executed: m.executed,
+            refused: m.refused,
+            violations: m.violations,
+            overruns: m.overruns,
+        })
+    }
+}
+
+/// A verdict on values that were not finite says so: there `value` may be NaN or infinite, nowhere else.
+const fn about_malformed(c: Constraint) -> bool {
+    matches!(c, Constraint::Malformed | Constraint::KinematicsStale)
+}
+
+impl Wire for Verdict {
+    type Msg = msg::Verdict;
+
+    fn encode(&self) -> Self::Msg {
+        msg::Verdict {
+            stamp: time(self.stamp),
+            tick: self.tick,
+            arm: optional_arm(self.arm),
+            outcome: index(&Outcome::ALL, &self.outcome) + 1,
+            constraint: constraint(self.constraint),
+            value: self.value,
+            limit: self.limit,
+            index: self.index,
+        }
+    }
+
+    fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
+        let stamp: Stamp = stamp("stamp", &m.stamp)?;
+        let constraint = known("constraint", Constraint::ALL, m.constraint.value)?;
+        Ok(Self {
+            stamp,
+            tick: m.tick,
+            arm: read_optional_arm("arm", &m.arm)?,
+            outcome: specified("outcome", &Outcome::ALL, m.outcome)?,
+            constraint,
+            value: if about_malformed(constraint) { m.value } else { finite("value", m.value)? },
+            limit: finite("limit", m.limit)?,
+            index: m.index,
+        })
+    }
+}
+
+/// `/clock`: a bare stamp.
+impl Wire for Stamp {
+    type Msg = crate::rosgraph_msgs::Clock;
+
+    fn encode(&self) -> Self::Msg {
+        crate::rosgraph_msgs::Clock { clock: time(*self) }
+    }
+
+    fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
+        stamp("clock", &m.clock)
+    }
+}
