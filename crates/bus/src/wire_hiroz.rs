@@ -1,0 +1,169 @@
+//! The ROS 2 backend: hiroz (ROS 2 in Rust over Zenoh, on the wire with rmw_zenoh).
+
+use crate::{
+    BusError, HirozConfig,
+    graph::{Qos, Topic},
+};
+use hiroz::{
+    Builder,
+    attachment::Attachment,
+    context::ZContextBuilder,
+    msg::NativeCdrSerdes,
+    node::ZNode,
+    pubsub::ZPub,
+    qos::{QosDurability, QosHistory, QosProfile, QosReliability},
+};
+use hiroz_msgs::ros::std_msgs::Empty;
+use proctor_msgs::{
+    Message,
+    cdr::{Layout, MAX_PAYLOAD},
+    registry::Entry,
+};
+use std::{
+    fmt::Display,
+    num::NonZeroUsize,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// One Zenoh session with one ROS node on it.
+pub(crate) struct Session {
+    node: ZNode,
+}
+
+fn failed(what: impl Display, reason: impl Display) -> BusError {
+    BusError::Middleware { what: what.to_string(), reason: reason.to_string() }
+}
+
+impl Session {
+    pub(crate) fn open(config: &HirozConfig) -> Result<Self, BusError> {
+        let context = ZContextBuilder::default()
+            .with_domain_id(config.domain_id)
+            .with_mode(config.mode.zenoh_name())
+            .with_listen_endpoints(config.listen.iter().cloned())
+            .with_connect_endpoints(config.connect.iter().cloned())
+            .disable_multicast_scouting()
+            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
+            .build()
+            .map_err(|e| failed("opening the Zenoh session", e))?;
+        let node = context
+            .create_node(&config.node_name)
+            .without_parameters()
+            .build()
+            .map_err(|e| failed(format!("creating the node {}", config.node_name), e))?;
+        Ok(Self { node })
+    }
+
+    pub(crate) fn publisher<M: Message>(&self, topic: &Topic) -> Result<HirozPublisher<M>, BusError> {
+        let publisher = self.node.create_pub_impl::<M>(&topic.name, Some(M::type_info()));
+        let publisher = publisher.with_serdes::<NativeCdrSerdes<M>>().with_qos(profile(topic.qos, topic.qos.depth));
+        let inner = publisher.build().map_err(|e| failed(format!("publishing {}", topic.name), e))?;
+        Ok(HirozPublisher { inner, topic: topic.name.to_string() })
+    }
+
+    pub(crate) fn subscriber(&self, topic: &Topic, depth: usize, entry: Entry) -> Result<HirozSubscriber, BusError> {
+        // The type parameter does not matter: samples are taken raw and decoded by us.
+        let subscriber = self
+            .node
+            .create_sub_impl::<Empty>(&topic.name, Some(entry.type_info))
+            .with_buffer_group(hiroz::BufferGroup::Off)
+            .with_qos(profile(topic.qos, depth))
+            .build()
+            .map_err(|e| failed(format!("subscribing to {}", topic.name), e))?;
+        let queue = subscriber.queue.clone().ok_or_else(|| failed("subscribing", "no queue"))?;
+        let waiting = queue.clone();
+        let next = move |see: &mut See<'_>| {
+            // The subscription lives as long as this closure.
+            let _alive = &subscriber;
+            let Some(sample) = queue.try_recv() else { return false };
+            let attachment = sample.attachment().and_then(|a| Attachment::try_from(a).ok());
+            let from = attachment.map(|a| From { publisher: a.source_gid, seq: a.sequence_number });
+            see(&sample.payload().to_bytes(), from);
+            true
+        };
+        Ok(HirozSubscriber {
+            layout: entry.layout,
+            len: Box::new(move || waiting.len()),
+            next: Box::new(next),
+            last: Mutex::new(None),
+            dropped: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        })
+    }
+}
+
+fn profile(qos: Qos, depth: usize) -> QosProfile {
+    QosProfile {
+        reliability: if qos.reliable { QosReliability::Reliable } else { QosReliability::BestEffort },
+        durability: if qos.latched { QosDurability::TransientLocal } else { QosDurability::Volatile },
+        history: QosHistory::KeepLast(NonZeroUsize::new(depth).unwrap_or(NonZeroUsize::MIN)),
+        ..QosProfile::default()
+    }
+}
+
+pub(crate) struct HirozPublisher<M: Message> {
+    inner: ZPub<M, NativeCdrSerdes<M>>,
+    topic: String,
+}
+
+impl<M: Message> HirozPublisher<M> {
+    pub(crate) fn publish(&self, message: &M) -> Result<(), BusError> {
+        self.inner.publish(message).map_err(|e| failed(format!("publishing on {}", self.topic), e))
+    }
+}
+
+/// Where a sample comes from, by its attachment.
+#[derive(Clone, Copy)]
+struct From {
+    publisher: [u8; 16],
+    seq: i64,
+}
+
+type See<'a> = dyn FnMut(&[u8], Option<From>) + 'a;
+
+/// A subscription whose samples are looked at as bytes. hiroz's queue drops its oldest sample when full, without
+/// counting; so losses, there and on the way, are counted by the gaps in the publisher's running numbers.
+pub(crate) struct HirozSubscriber {
+    layout: Layout,
+    len: Box<dyn Fn() -> usize + Send + Sync>,
+    next: Box<dyn Fn(&mut See<'_>) -> bool + Send + Sync>,
+    last: Mutex<Option<From>>,
+    dropped: AtomicU64,
+    received: AtomicU64,
+}
+
+impl HirozSubscriber {
+    pub(crate) fn len(&self) -> usize {
+        (self.len)()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Shows the oldest waiting sample to `look`.
+    pub(crate) fn take<R>(&self, look: impl FnOnce(&Layout, &[u8], u64) -> R) -> Option<R> {
+        let mut look = Some(look);
+        let mut result = None;
+        (self.next)(&mut |bytes, from| {
+            let seq = self.count(from);
+            result = look.take().map(|look| look(&self.layout, bytes, seq));
+        });
+        result
+    }
+
+    /// Counts a sample and what was lost before it; its number is the publisher's, or our own count without one.
+    fn count(&self, from: Option<From>) -> u64 {
+        let received = self.received.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(from) = from else { return received };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = last.filter(|l| l.publisher == from.publisher) {
+            let gap = from.seq.saturating_sub(before.seq).saturating_sub(1).max(0);
+            self.dropped.fetch_add(gap.unsigned_abs(), Ordering::Relaxed);
+        }
+        *last = Some(from);
+        from.seq.max(0).unsigned_abs()
+    }
+}

@@ -1,0 +1,199 @@
+//! Two hiroz sessions in one process over TCP loopback: values cross, malformed bytes do not, late readers learn state.
+
+#![allow(clippy::unwrap_used)]
+
+use hiroz::{Builder, MessageTypeInfo, context::ZContextBuilder};
+use hiroz_msgs::ros::{sensor_msgs::JointState, std_msgs};
+use proctor_bus::{Bus, HirozConfig, StereoSubscriber, Subscriber, Wire, graph};
+use proctor_types::*;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a session to find its peer or for a message to cross.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A loopback endpoint nobody uses.
+fn endpoint() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("tcp/127.0.0.1:{port}")
+}
+
+fn config(node: &str, listen: &[&str], connect: &[&str]) -> HirozConfig {
+    let own = |list: &[&str]| list.iter().map(|&e| e.to_owned()).collect();
+    HirozConfig {
+        domain_id: 77,
+        listen: own(listen),
+        connect: own(connect),
+        node_name: node.to_owned(),
+        ..HirozConfig::default()
+    }
+}
+
+fn pair() -> (Bus, Bus, String) {
+    let endpoint = endpoint();
+    let a = Bus::hiroz(&config("a", &[&endpoint], &[])).unwrap();
+    let b = Bus::hiroz(&config("b", &[], &[&endpoint])).unwrap();
+    (a, b, endpoint)
+}
+
+/// Calls `act` until it yields something.
+fn until<T>(what: &str, mut act: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = act() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn take<T: Wire>(subscriber: &Subscriber<T>) -> T {
+    until("a message", || subscriber.take()).unwrap()
+}
+
+fn at(ms: i64) -> Stamp {
+    Stamp::from_nanos("t", 1_700_000_000_000_000_000 + ms * 1_000_000).unwrap()
+}
+
+fn joints(ms: i64) -> ArmJoints {
+    let position = Joints::new(&[0.1, -0.2, 0.16, 0.3, std::f64::consts::PI, 1e-300]).unwrap();
+    ArmJoints { arm: ArmId::Psm1, stamp: at(ms), position, velocity: Joints::zeros(6) }
+}
+
+#[test]
+fn joints_and_pictures_cross_unchanged() {
+    let (a, b, _) = pair();
+    let topic = graph::measured_js(ArmId::Psm1);
+    let publisher = a.publisher(&topic).unwrap();
+    let subscriber = b.subscriber::<ArmJoints>(&topic).unwrap();
+    // Until the sessions know each other, samples go nowhere.
+    let first = until("joints", || {
+        publisher.publish(&joints(0)).unwrap();
+        subscriber.take()
+    });
+    assert_eq!(first.unwrap(), joints(0));
+
+    let mut stereo = StereoSubscriber::new(&b).unwrap();
+    let image = |ms: i64| {
+        let pixels = (0..640 * 480).map(|i| [i as u8, (i >> 8) as u8, ms as u8]).collect();
+        Image::new(640, 480, pixels).unwrap()
+    };
+    let model =
+        CameraModel { width: 640, height: 480, fx: 560.0, fy: 560.0, cx: 319.5, cy: 239.5, distortion: [0.0; 5] };
+    let images = [a.publisher(&graph::image_left()).unwrap(), a.publisher(&graph::image_right()).unwrap()];
+    let infos = [a.publisher(&graph::camera_info_left()).unwrap(), a.publisher(&graph::camera_info_right()).unwrap()];
+    let mut ms = 0;
+    let frame = until("a stereo pair", || {
+        ms += 33;
+        for (i, side) in [CameraSide::Left, CameraSide::Right].into_iter().enumerate() {
+            let stamp = at(ms);
+            infos[i].publish(&CameraCalibration { stamp, side, model, offset: 0.005 * i as f64 }).unwrap();
+            images[i].publish(&CameraImage { stamp, side, image: image(ms) }).unwrap();
+        }
+        stereo.take()
+    });
+    let sent = (frame.stamp.nanos() - at(0).nanos()) / 1_000_000;
+    assert_eq!((&frame.left, &frame.right), (&image(sent), &image(sent)));
+    assert_eq!(frame.rig.left, model);
+    assert!((frame.rig.baseline - 0.005).abs() < 1e-15);
+    assert_eq!(stereo.refused(), 0);
+}
+
+#[test]
+fn a_late_reader_learns_the_latched_state() {
+    let (a, b, _) = pair();
+    let topic = graph::operating_state(ArmId::Ecm);
+    let status = |state| ArmStatus { arm: ArmId::Ecm, stamp: at(1), state, is_homed: true, is_busy: false };
+    let publisher = a.publisher(&topic).unwrap();
+    publisher.publish(&status(OperatingState::Disabled)).unwrap();
+    publisher.publish(&status(OperatingState::Enabled)).unwrap();
+    let subscriber = b.subscriber::<ArmStatus>(&topic).unwrap();
+    assert_eq!(take(&subscriber), status(OperatingState::Enabled));
+}
+
+#[test]
+fn malformed_payloads_become_counted_errors() {
+    let endpoint = endpoint();
+    let bus = Bus::hiroz(&config("victim", &[&endpoint], &[])).unwrap();
+    let topic = graph::measured_js(ArmId::Psm1);
+    let subscriber = bus.subscriber::<ArmJoints>(&topic).unwrap();
+    let raw = bus.raw_subscriber(&topic, 64).unwrap();
+    // A hostile peer: announces the right type, sends what it likes.
+    let context = ZContextBuilder::default()
+        .with_domain_id(77)
+        .with_mode("peer")
+        .with_listen_endpoints(Vec::<String>::new())
+        .with_connect_endpoints([endpoint])
+        .disable_multicast_scouting()
+        .build()
+        .unwrap();
+    let node = context.create_node("hostile").without_parameters().build().unwrap();
+    let hostile = node.create_pub_impl::<std_msgs::String>(&topic.name, Some(JointState::type_info())).build().unwrap();
+
+    let good = proctor_msgs::cdr::to_cdr(&joints(5).encode());
+    let mut lying = good.clone();
+    // The length of `name`, after header, stamp (8) and the empty frame_id (4 + 1, padded to 4).
+    lying[4 + 16..4 + 20].copy_from_slice(&100_000_000u32.to_le_bytes());
+    let bad: [Vec<u8>; 6] =
+        [vec![], vec![0, 1], good[..good.len() / 2].to_vec(), lying, vec![0xff; 4096], [&good[..], &[0; 8]].concat()];
+
+    let first = until("the hostile peer", || {
+        hostile.publish_serialized(good.clone()).unwrap();
+        subscriber.take()
+    });
+    assert_eq!(first.unwrap(), joints(5));
+    std::iter::from_fn(|| until_quiet(&subscriber)).count();
+    while raw.take().is_some() {}
+
+    for payload in &bad {
+        hostile.publish_serialized(payload.clone()).unwrap();
+    }
+    for payload in &bad {
+        let error = until("an error", || subscriber.take()).expect_err("must be refused");
+        assert_eq!(error.field, "payload", "{payload:02x?}: {error}");
+    }
+    hostile.publish_serialized(good.clone()).unwrap();
+    assert_eq!(take(&subscriber), joints(5), "the subscription survives");
+    assert_eq!(subscriber.refused(), bad.len() as u64);
+    assert_eq!(until("raw bytes", || raw.take()).cdr, good);
+    assert_eq!(raw.refused(), bad.len() as u64);
+}
+
+/// What still waits, until nothing has come for a while.
+fn until_quiet(subscriber: &Subscriber<ArmJoints>) -> Option<ArmJoints> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(200) {
+        if let Some(message) = subscriber.take() {
+            return message.ok();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    None
+}
+
+#[test]
+fn a_slow_reader_keeps_the_newest_and_counts_the_rest() {
+    let (a, b, _) = pair();
+    let topic = graph::measured_js(ArmId::Psm1);
+    let publisher = a.publisher(&topic).unwrap();
+    let subscriber = b.subscriber_of_depth::<ArmJoints>(&topic, 4).unwrap();
+    let probe = b.subscriber::<ArmJoints>(&topic).unwrap();
+    until("the peer", || {
+        publisher.publish(&joints(0)).unwrap();
+        probe.take()
+    })
+    .unwrap();
+    while until_quiet(&probe).is_some() {}
+    while subscriber.take().is_some() {}
+    let before = subscriber.dropped();
+    for ms in 1..=20 {
+        publisher.publish(&joints(ms)).unwrap();
+    }
+    until("the last one", || probe.take().filter(|m| m.as_ref().is_ok_and(|j| j.stamp == at(20)))).unwrap();
+    let kept: Vec<_> = std::iter::from_fn(|| subscriber.take()).map(|m| m.unwrap().stamp).collect();
+    assert_eq!(kept, [17, 18, 19, 20].map(at));
+    assert_eq!(subscriber.dropped() - before, 16);
+}
