@@ -1,0 +1,250 @@
+//! One arm's serial chain: forward kinematics, Jacobian, link frames and capsules, on the stack.
+//!
+//! All arms are remote-centre arms of the dVRK's form, so the chain is written out by hand; the URDF supplies the lengths, and
+//! construction checks that the URDF's own joints, multiplied one by one, give the same poses - a URDF of another form is refused.
+
+use crate::{
+    Capsule, Instrument, JointLimits, KinematicsError,
+    frame::{Frame, V3, blend, cross, minus, sub},
+    model::{Model, Segment, Serial},
+};
+use arrayvec::ArrayVec;
+use nalgebra::{ArrayStorage, Isometry3, Point3, SMatrix};
+use proctor_types::{Base, InvalidValue, Joints, MAX_JOINTS, Pose, Tip};
+
+/// Geometric Jacobian at the tip, in base axes: rows are linear (m/s) then angular (rad/s) velocity, column `i` belongs to joint `i`;
+/// columns beyond the arm's joints are zero.
+pub type Jacobian = SMatrix<f64, 6, MAX_JOINTS>;
+
+const ECM_URDF: &str = include_str!("../../../urdf/generated/ecm.urdf");
+
+/// What [`crate::ik`] needs to know of the geometry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Depth beyond the RCM of the wrist-pitch axis (PSM) or tip (ECM) at zero insertion, m.
+    pub depth_at_zero: f64,
+    /// Wrist-pitch axis to jaw axis, m; `None` for the ECM.
+    pub wrist_a: Option<f64>,
+}
+
+/// Frames of an instrument's links, all `base_from_link`. For the ECM all four frames are its tip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Links {
+    /// Origin at the wrist-pitch axis, z along the shaft (distal); turns with the roll joint.
+    pub shaft: Isometry3<f64>,
+    /// Origin at the wrist-yaw (= jaw) axis, z along the wrist (distal), x the jaw axis.
+    pub wrist: Isometry3<f64>,
+    /// Origin at the jaw axis, z towards the end of the jaws, x the axis the jaws rotate about. Equal to `tip`.
+    pub jaw: Isometry3<f64>,
+    /// The dVRK's tip frame.
+    pub tip: Isometry3<f64>,
+    /// End of the closed jaws (the tip itself for the ECM).
+    pub jaw_end: Point3<f64>,
+}
+
+/// Axes and points of a chain at some joints, base frame.
+struct Walk {
+    /// Axis of the pitch joint.
+    pitch_axis: V3,
+    /// After the roll joint: z along the shaft (the scope).
+    roll: Frame,
+    /// A PSM's wrist.
+    wrist: Option<Wrist>,
+    /// The tip.
+    tip: Frame,
+}
+
+struct Wrist {
+    /// After the wrist-pitch joint: x along the wrist, y the jaw axis, z the wrist-pitch axis.
+    pitch: Frame,
+}
+
+/// Axis of the yaw joint, base frame.
+const YAW_AXIS: V3 = [0.0, -1.0, 0.0];
+
+/// One arm's serial chain, read from its URDF. [`Chain::fk`], [`Chain::fk_jacobian`], [`Chain::links`] and [`Chain::capsules`] use no heap.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    limits: JointLimits,
+    geometry: Geometry,
+    instrument: Option<Instrument>,
+    shaft_radius: f64,
+}
+
+impl Chain {
+    /// A PSM that carries `instrument`; 6 joints.
+    pub fn psm(instrument: &Instrument) -> Result<Self, KinematicsError> {
+        let model = Instrument::model(&instrument.name)?;
+        let serial = model.serial("PSM_base", "PSM_tip")?;
+        let (wrist_a, shaft_radius) = (Some(instrument.wrist_a), instrument.shaft_radius);
+        let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a };
+        let limits = JointLimits::of(&serial.segments, Some(model.jaw_limits("PSM")?))?;
+        Self { limits, geometry, instrument: Some(instrument.clone()), shaft_radius }.checked(&model, &serial)
+    }
+
+    /// The ECM; 4 joints.
+    pub fn ecm() -> Result<Self, KinematicsError> {
+        let model = Model::parse("urdf/generated/ecm.urdf", ECM_URDF)?;
+        let serial = model.serial("ECM_base", "ECM_tip")?;
+        let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a: None };
+        let limits = JointLimits::of(&serial.segments, None)?;
+        let shaft_radius = model.cylinder_radius("ECM_scope")?;
+        Self { limits, geometry, instrument: None, shaft_radius }.checked(&model, &serial)
+    }
+
+    /// Refuses a URDF whose joints, multiplied one by one, do not give the poses this module computes.
+    fn checked(self, model: &Model, serial: &Serial) -> Result<Self, KinematicsError> {
+        let other_form = || model.error("remote-centre chain", "of the dVRK's form");
+        if serial.segments.len() != if self.instrument.is_some() { 6 } else { 4 } {
+            return Err(other_form());
+        }
+        for sample in 0..8 {
+            let mut q = [0.0; MAX_JOINTS];
+            for (joint, slot) in q.iter_mut().enumerate() {
+                *slot = f64::from(sample) * 0.37 * (f64::from(joint as u32) + 0.9).sin();
+            }
+            let q = q.get(..self.dof()).unwrap_or_default();
+            let gap = serial.pose(q).inverse() * self.fk(q)?.iso();
+            if gap.translation.vector.norm() > 1e-9 || gap.rotation.imag().norm() > 1e-9 {
+                return Err(other_form());
+            }
+        }
+        Ok(self)
+    }
+
+    /// How many joints, jaw apart.
+    pub fn dof(&self) -> usize {
+        self.limits.lower.len()
+    }
+
+    /// Joint limits.
+    pub fn limits(&self) -> &JointLimits {
+        &self.limits
+    }
+
+    /// The instrument a PSM carries; `None` for the ECM.
+    pub fn instrument(&self) -> Option<&Instrument> {
+        self.instrument.as_ref()
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// The insertion (m) at which the tip of a straight instrument lies `depth` (m) beyond the RCM, not limited to the joint's range.
+    pub fn insertion_for_depth(&self, depth: f64) -> f64 {
+        depth - self.geometry.depth_at_zero - self.geometry.wrist_a.unwrap_or(0.0)
+    }
+
+    #[cold]
+    fn wrong_length(&self, q: &[f64]) -> KinematicsError {
+        InvalidValue::Length { what: "joints", expected: self.dof(), got: q.len() }.into()
+    }
+
+    fn check(&self, q: &[f64]) -> Result<(), KinematicsError> {
+        if q.len() != self.dof() {
+            return Err(self.wrong_length(q));
+        }
+        for &value in q {
+            proctor_types::finite("joint", value)?;
+        }
+        Ok(())
+    }
+
+    /// The chain at `q`, joint by joint (modified DH; see urdf/rcm.xacro).
+    #[inline]
+    fn walk(&self, q: &[f64]) -> Result<Walk, KinematicsError> {
+        self.check(q)?;
+        let (carriage, wrist) = match *q {
+            [q1, q2, q3, q4] => ([q1, q2, q3, q4], None),
+            [q1, q2, q3, q4, q5, q6] => ([q1, q2, q3, q4], self.geometry.wrist_a.map(|a| (a, q5, q6))),
+            _ => return Err(self.wrong_length(q)),
+        };
+        let [q1, q2, q3, q4] = carriage;
+        let ((s1, c1), (s2, c2), (s4, c4)) = (q1.sin_cos(), q2.sin_cos(), q4.sin_cos());
+        let (x, y, z) = ([-s1 * s2, -c2, c1 * s2], [-c1, 0.0, -s1], [s1 * c2, -s2, -c1 * c2]);
+        let depth = q3 + self.geometry.depth_at_zero;
+        let roll = Frame { x: blend(x, c4, y, s4), y: blend(y, c4, x, -s4), z, p: blend(z, depth, z, 0.0) };
+        let Some((wrist_a, q5, q6)) = wrist else { return Ok(Walk { pitch_axis: y, roll, wrist: None, tip: roll }) };
+        let ((s5, c5), (s6, c6)) = (q5.sin_cos(), q6.sin_cos());
+        let (along, jaw_axis) = (blend(roll.x, s5, z, c5), blend(roll.x, c5, z, -s5));
+        let pitch = Frame { x: along, y: jaw_axis, z: roll.y, p: roll.p };
+        let tip = Frame {
+            x: minus(jaw_axis),
+            y: blend(along, -s6, roll.y, -c6),
+            z: blend(along, c6, roll.y, -s6),
+            p: blend(roll.p, 1.0, along, wrist_a),
+        };
+        Ok(Walk { pitch_axis: y, roll, wrist: Some(Wrist { pitch }), tip })
+    }
+
+    /// Forward kinematics: the tip in the base. Refuses another length than [`Chain::dof`] and non-finite joints; joints beyond
+    /// their limits are computed all the same.
+    pub fn fk(&self, q: &[f64]) -> Result<Pose<Base, Tip>, KinematicsError> {
+        Ok(Pose::new(self.walk(q)?.tip.iso()))
+    }
+
+    /// Forward kinematics and geometric [`Jacobian`] in one pass. Refuses what [`Chain::fk`] refuses.
+    pub fn fk_jacobian(&self, q: &[f64]) -> Result<(Pose<Base, Tip>, Jacobian), KinematicsError> {
+        let Walk { pitch_axis, roll, wrist, tip } = self.walk(q)?;
+        let turning = |axis: V3, through: V3| column(cross(axis, sub(tip.p, through)), axis);
+        let rcm = [0.0; 3];
+        let mut columns = [[0.0; 6]; MAX_JOINTS];
+        let [c1, c2, c3, c4, c5, c6, _] = &mut columns;
+        *c1 = turning(YAW_AXIS, rcm);
+        *c2 = turning(pitch_axis, rcm);
+        *c3 = column(roll.z, rcm);
+        *c4 = turning(roll.z, rcm);
+        if let Some(Wrist { pitch }) = wrist {
+            *c5 = turning(pitch.z, pitch.p);
+            // The tip lies on the jaw axis.
+            *c6 = column([0.0; 3], pitch.y);
+        }
+        Ok((Pose::new(tip.iso()), Jacobian::from_array_storage(ArrayStorage(columns))))
+    }
+
+    /// Frames of the links at `q`. Refuses what [`Chain::fk`] refuses.
+    pub fn links(&self, q: &[f64]) -> Result<Links, KinematicsError> {
+        let Walk { roll, wrist, tip, .. } = self.walk(q)?;
+        let (Some(Wrist { pitch }), Some(instrument)) = (wrist, &self.instrument) else {
+            let (frame, jaw_end) = (tip.iso(), tip.origin());
+            return Ok(Links { shaft: frame, wrist: frame, jaw: frame, tip: frame, jaw_end });
+        };
+        let wrist = Frame { x: minus(pitch.y), y: minus(pitch.z), z: pitch.x, p: tip.p };
+        let jaw_end = tip.slid(instrument.jaw_length).origin();
+        let tip = tip.iso();
+        Ok(Links { shaft: roll.iso(), wrist: wrist.iso(), jaw: tip, tip, jaw_end })
+    }
+
+    /// Capsules around the arm inside the patient, base frame: shaft from RCM to wrist, wrist, closed jaws; for the ECM one
+    /// around the scope. Refuses what [`Chain::fk`] refuses.
+    pub fn capsules(&self, q: &[f64]) -> Result<ArrayVec<Capsule, 3>, KinematicsError> {
+        let links = self.links(q)?;
+        let (wrist_start, jaw_axis) =
+            (Point3::from(links.shaft.translation.vector), Point3::from(links.jaw.translation.vector));
+        let mut capsules = ArrayVec::new();
+        capsules.push(Capsule { a: Point3::origin(), b: wrist_start, radius: self.shaft_radius });
+        if let Some(instrument) = &self.instrument {
+            capsules.push(Capsule { a: wrist_start, b: jaw_axis, radius: instrument.wrist_radius });
+            capsules.push(Capsule { a: jaw_axis, b: links.jaw_end, radius: instrument.jaw_width / 2.0 });
+        }
+        Ok(capsules)
+    }
+
+    /// Middle of the given joints' ranges, a tame seed for [`Chain::ik`].
+    pub fn mid_range(&self) -> Joints {
+        self.limits.lower.zip_with(&self.limits.upper, f64::midpoint).unwrap_or(self.limits.lower)
+    }
+}
+
+/// A column of the Jacobian.
+#[inline]
+fn column([vx, vy, vz]: V3, [wx, wy, wz]: V3) -> [f64; 6] {
+    [vx, vy, vz, wx, wy, wz]
+}
+
+/// Sum of the lengths along the insertion axis of the insertion and roll joints.
+fn depth_at_zero(segments: &[Segment]) -> f64 {
+    let along = |s: &Segment| (s.origin.rotation.inverse() * s.origin.translation.vector).z;
+    segments.iter().skip(2).take(2).map(along).sum()
+}

@@ -1,0 +1,166 @@
+//! From URDF text to serial chains: the only place that knows what a URDF looks like.
+
+use crate::{Instrument, JawKind, JawLimits, KinematicsError};
+use arrayvec::ArrayVec;
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use proctor_types::MAX_JOINTS;
+use urdf_rs::{Geometry, Joint, JointType, Link, Robot};
+
+/// A fixed transform followed by motion about (or along) its z axis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    /// Parent link from joint frame.
+    pub origin: Isometry3<f64>,
+    /// Slides along z instead of turning about it.
+    pub prismatic: bool,
+    /// (lower, upper, velocity), rad or m.
+    pub limit: (f64, f64, f64),
+}
+
+/// A serial chain: joints, and the fixed transform behind the last one.
+pub(crate) struct Serial {
+    pub segments: ArrayVec<Segment, MAX_JOINTS>,
+    pub tail: Isometry3<f64>,
+}
+
+impl Serial {
+    /// Tip in base at `q`, multiplied out joint by joint.
+    pub fn pose(&self, q: &[f64]) -> Isometry3<f64> {
+        let moved = self.segments.iter().zip(q).fold(Isometry3::identity(), |at, (segment, &q)| {
+            let motion = if segment.prismatic {
+                Isometry3::translation(0.0, 0.0, q)
+            } else {
+                Isometry3::rotation(Vector3::z() * q)
+            };
+            at * segment.origin * motion
+        });
+        moved * self.tail
+    }
+}
+
+/// A parsed URDF with its name for error messages.
+pub(crate) struct Model {
+    file: String,
+    robot: Robot,
+}
+
+impl Model {
+    pub fn parse(file: &str, text: &str) -> Result<Self, KinematicsError> {
+        let robot = urdf_rs::read_from_string(text)
+            .map_err(|e| KinematicsError::Urdf { file: file.to_owned(), reason: e.to_string() })?;
+        Ok(Self { file: file.to_owned(), robot })
+    }
+
+    pub fn error(&self, what: &'static str, name: &str) -> KinematicsError {
+        KinematicsError::Model { file: self.file.clone(), what, name: name.to_owned() }
+    }
+
+    pub fn joint(&self, name: &str) -> Result<&Joint, KinematicsError> {
+        self.robot.joints.iter().find(|j| j.name == name).ok_or_else(|| self.error("joint", name))
+    }
+
+    pub fn link(&self, name: &str) -> Result<&Link, KinematicsError> {
+        self.robot.links.iter().find(|l| l.name == name).ok_or_else(|| self.error("link", name))
+    }
+
+    /// The joint's fixed transform, parent from joint.
+    pub fn origin(&self, joint: &str) -> Result<Isometry3<f64>, KinematicsError> {
+        Ok(origin(self.joint(joint)?))
+    }
+
+    /// Moving segments from link `base` to link `tip`, and the fixed transform behind the last one.
+    pub fn serial(&self, base: &str, tip: &str) -> Result<Serial, KinematicsError> {
+        let mut path = Vec::new();
+        let mut at = tip;
+        while at != base {
+            let up = self.robot.joints.iter().find(|j| j.child.link == at);
+            let up = up.ok_or_else(|| self.error("joint above link", at))?;
+            if path.len() > self.robot.joints.len() {
+                return Err(self.error("tree above link", tip));
+            }
+            path.push(up);
+            at = &up.parent.link;
+        }
+        let mut segments = ArrayVec::new();
+        let mut fixed = Isometry3::identity();
+        for joint in path.into_iter().rev() {
+            fixed *= origin(joint);
+            let prismatic = match joint.joint_type {
+                JointType::Fixed => continue,
+                JointType::Revolute => false,
+                JointType::Prismatic => true,
+                _ => return Err(self.error("revolute, prismatic or fixed joint", &joint.name)),
+            };
+            if joint.axis.xyz.0 != [0.0, 0.0, 1.0] {
+                return Err(self.error("joint about z", &joint.name));
+            }
+            let limit = (joint.limit.lower, joint.limit.upper, joint.limit.velocity);
+            segments
+                .try_push(Segment { origin: fixed, prismatic, limit })
+                .map_err(|_| self.error("chain of at most 7 joints to link", tip))?;
+            fixed = Isometry3::identity();
+        }
+        Ok(Serial { segments, tail: fixed })
+    }
+
+    /// Reads the instrument that the arm `arm` carries back from its links and joints.
+    pub fn instrument(&self, arm: &str, name: &str) -> Result<Instrument, KinematicsError> {
+        let kinds = [
+            (JawKind::NeedleDriver, format!("{arm}_needle_driver_jaw_1")),
+            (JawKind::Forceps, format!("{arm}_forceps_jaw_1")),
+            (JawKind::Hook, format!("{arm}_hook")),
+        ];
+        let (kind, end_link) = kinds
+            .into_iter()
+            .find(|(_, link)| self.link(link).is_ok())
+            .ok_or_else(|| self.error("link of a jaw of", arm))?;
+        let jaw = self.joint(&format!("{arm}_jaw"))?;
+        let translation = |joint: &str| self.origin(joint).map(|o| o.translation.vector);
+        Ok(Instrument {
+            name: name.to_owned(),
+            kind,
+            roll_d: translation(&format!("{arm}_roll"))?.z,
+            wrist_a: translation(&format!("{arm}_wrist_yaw"))?.x,
+            shaft_radius: self.cylinder_radius(&format!("{arm}_shaft"))?,
+            wrist_radius: self.cylinder_radius(&format!("{arm}_wrist"))?,
+            jaw_length: translation(&format!("{arm}_jaw_end_fixed"))?.z,
+            jaw_width: self.box_width(&end_link)?,
+            jaw_limits: (jaw.limit.lower, jaw.limit.upper),
+        })
+    }
+
+    /// Limits of the jaw joint of `arm`.
+    pub fn jaw_limits(&self, arm: &str) -> Result<JawLimits, KinematicsError> {
+        let limit = &self.joint(&format!("{arm}_jaw"))?.limit;
+        Ok(JawLimits {
+            lower: limit.lower,
+            upper: limit.upper,
+            velocity: limit.velocity,
+            acceleration: crate::limits::JAW_ACCELERATION,
+        })
+    }
+
+    /// Radius of the cylinder that is the link's collision shape.
+    pub fn cylinder_radius(&self, link: &str) -> Result<f64, KinematicsError> {
+        match self.link(link)?.collision.first().map(|c| &c.geometry) {
+            Some(Geometry::Cylinder { radius, .. }) => Ok(*radius),
+            _ => Err(self.error("collision cylinder of link", link)),
+        }
+    }
+
+    fn box_width(&self, link: &str) -> Result<f64, KinematicsError> {
+        match self.link(link)?.collision.first().map(|c| &c.geometry) {
+            Some(Geometry::Box { size }) => {
+                let [x, _, _] = size.0;
+                Ok(x)
+            }
+            _ => Err(self.error("collision box of link", link)),
+        }
+    }
+}
+
+fn origin(joint: &Joint) -> Isometry3<f64> {
+    let [roll, pitch, yaw] = joint.origin.rpy.0;
+    let translation = Vector3::from(joint.origin.xyz.0);
+    Isometry3::from_parts(Translation3::from(translation), UnitQuaternion::from_euler_angles(roll, pitch, yaw))
+}
