@@ -1,0 +1,16 @@
+//! The built-in simulator: plant, deformable scene, stereo endoscope, faults.
+//!
+//! [`Simulator`] is the whole cell, a function of its configuration and commands; [`render::Renderer`] pictures a
+//! [`simulator::Snapshot`] of it; the nodes put both on the bus.
+
+pub mod dataset;
+pub mod faults;
+pub mod node;
+pub mod plant;
+pub mod render;
+pub mod scene;
+mod seconds;
+pub mod simulator;
+
+pub use faults::{Fault, FaultSchedule, Faults, ScheduledFault};
+pub use simulator::{HandEyeError, JointOffsets, SimConfig, SimError, Simulator, Snapshot};

@@ -1,0 +1,430 @@
+//! The simulator on the bus: the arms at 1 kHz and the endoscope at 30 Hz, sharing one [`Simulator`].
+//!
+//! Rendering happens outside the lock, on a snapshot. A NaN fault really puts NaN on the wire ([`RawJoints`]), so that receivers'
+//! refusal is what protects them.
+
+use crate::{
+    faults::Faults,
+    plant::Command,
+    render::{Appearance, RenderError, Renderer, View, Want},
+    simulator::{Simulator, Snapshot},
+};
+use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, graph};
+use proctor_msgs::{ConvertError, Origin, Wire, sensor_msgs::JointState};
+use proctor_types::{
+    ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw, JointCommand,
+    Stamp, StateCommand,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A simulator that two nodes and a test may share.
+pub type SharedSimulator = Arc<Mutex<Simulator>>;
+
+/// What can be wrong when a simulator's node starts.
+#[derive(Debug, thiserror::Error)]
+pub enum SimNodeError {
+    /// The bus refused.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The renderer refused.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// A parameter is outside its range.
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
+}
+
+/// A panic elsewhere while the lock was held leaves a simulator that is still consistent tick by tick.
+fn lock(simulator: &Mutex<Simulator>) -> MutexGuard<'_, Simulator> {
+    simulator.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `stamp` as a jumping clock would write it.
+fn jumped(stamp: Stamp, faults: &Faults) -> Stamp {
+    let by = Duration::try_from_secs_f64(faults.clock_jump.abs()).unwrap_or(Duration::ZERO);
+    if faults.clock_jump < 0.0 { stamp.minus(by) } else { stamp.plus(by) }
+}
+
+/// Parameters of [`PlantNode`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlantParams {
+    /// Milliseconds between measured joints, 1 to 100.
+    pub measured_every_ms: u32,
+    /// Milliseconds between operating states that did not change, 10 to 10000.
+    pub state_every_ms: u32,
+    /// Milliseconds between `/clock`, 1 to 1000; 0 for none.
+    pub clock_every_ms: u32,
+}
+
+impl Default for PlantParams {
+    fn default() -> Self {
+        Self { measured_every_ms: 5, state_every_ms: 100, clock_every_ms: 10 }
+    }
+}
+
+impl PlantParams {
+    /// Refuses values outside their documented ranges.
+    pub fn validate(&self) -> Result<(), InvalidValue> {
+        for (what, value, min, max) in [
+            ("measured_every_ms", self.measured_every_ms, 1, 100),
+            ("state_every_ms", self.state_every_ms, 10, 10_000),
+            ("clock_every_ms", self.clock_every_ms, 0, 1000),
+        ] {
+            if !(min..=max).contains(&value) {
+                let (value, min, max) = (f64::from(value), f64::from(min), f64::from(max));
+                return Err(InvalidValue::Range { what, value, min, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Measured joints that may be NaN: what a broken encoder sends.
+struct RawJoints {
+    joints: ArmJoints,
+    nan: bool,
+}
+
+impl Wire for RawJoints {
+    type Msg = JointState;
+
+    fn encode(&self) -> JointState {
+        let mut message = self.joints.encode();
+        if self.nan {
+            message.position.fill(f64::NAN);
+        }
+        message
+    }
+
+    fn decode(message: &JointState, origin: Origin) -> Result<Self, ConvertError> {
+        ArmJoints::decode(message, origin).map(|joints| Self { joints, nan: false })
+    }
+}
+
+/// One arm's topics.
+struct ArmPorts {
+    arm: ArmId,
+    measured_js: Publisher<RawJoints>,
+    setpoint_js: Publisher<JointCommand>,
+    measured_cp: Publisher<ArmPose>,
+    operating_state: Publisher<ArmStatus>,
+    servo_jp: Subscriber<JointCommand>,
+    state_command: Subscriber<StateCommand>,
+    jaw: Option<(Publisher<Jaw>, Subscriber<Jaw>)>,
+    last_status: Option<ArmStatus>,
+    refused: u64,
+}
+
+/// What an arm has to say at one moment, gathered under the lock and published after it.
+struct Report {
+    measured: Option<(RawJoints, Jaw)>,
+    setpoint: JointCommand,
+    pose: ArmPose,
+    status: ArmStatus,
+    silent: bool,
+}
+
+impl ArmPorts {
+    fn new(bus: &Bus, arm: ArmId) -> Result<Self, BusError> {
+        let jaw = if arm.has_jaw() {
+            Some((bus.publisher(&graph::jaw_measured_js(arm))?, bus.subscriber(&graph::jaw_servo_jp(arm))?))
+        } else {
+            None
+        };
+        Ok(Self {
+            arm,
+            measured_js: bus.publisher(&graph::measured_js(arm))?,
+            setpoint_js: bus.publisher(&graph::setpoint_js(arm))?,
+            measured_cp: bus.publisher(&graph::measured_cp(arm))?,
+            operating_state: bus.publisher(&graph::operating_state(arm))?,
+            servo_jp: bus.subscriber(&graph::servo_jp(arm))?,
+            state_command: bus.subscriber(&graph::state_command(arm))?,
+            jaw,
+            last_status: None,
+            refused: 0,
+        })
+    }
+
+    /// Hands what arrived to the arm: state commands in order, of set-points the newest.
+    fn hear(&mut self, simulator: &mut Simulator) {
+        for _ in 0..graph::state_command(self.arm).qos.depth {
+            match self.state_command.take() {
+                Some(Ok(command)) => simulator.command(self.arm, Command::State(command.request)),
+                Some(Err(error)) => tracing::warn!(arm = %self.arm, %error, "state command refused"),
+                None => break,
+            }
+        }
+        if let Some(goal) = self.servo_jp.newest() {
+            simulator.command(self.arm, Command::ServoJp(goal.position));
+        }
+        if let Some(goal) = self.jaw.as_ref().and_then(|(_, jaw)| jaw.newest()) {
+            simulator.command(self.arm, Command::ServoJaw(goal.position));
+        }
+        let refused = self.servo_jp.refused() + self.jaw.as_ref().map_or(0, |(_, jaw)| jaw.refused());
+        if refused > self.refused {
+            self.refused = refused;
+            tracing::warn!(arm = %self.arm, total = refused, "malformed set-points refused");
+        }
+    }
+
+    fn report(&self, simulator: &Simulator) -> Report {
+        let (arm, faults) = (self.arm, simulator.faults());
+        let now = jumped(simulator.now(), faults);
+        let measured = simulator.reported_state(arm).map(|s| {
+            let stamp = jumped(s.stamp, faults);
+            let joints = ArmJoints { arm, stamp, position: s.position, velocity: s.velocity };
+            (RawJoints { joints, nan: faults.arm(arm).nan }, Jaw { arm, stamp, position: s.jaw })
+        });
+        Report {
+            measured,
+            setpoint: JointCommand { arm, stamp: now, position: simulator.plant(arm).setpoint() },
+            pose: ArmPose { stamp: now, ..simulator.arm_pose(arm) },
+            status: ArmStatus { stamp: now, ..simulator.arm_status(arm) },
+            silent: faults.arm(arm).silent,
+        }
+    }
+
+    fn publish(&mut self, report: &Report, due: Due) -> Result<(), BusError> {
+        if report.silent {
+            return Ok(());
+        }
+        if let (true, Some((joints, jaw))) = (due.measured, &report.measured) {
+            self.measured_js.publish(joints)?;
+            self.setpoint_js.publish(&report.setpoint)?;
+            self.measured_cp.publish(&report.pose)?;
+            if let Some((publisher, _)) = &self.jaw {
+                publisher.publish(jaw)?;
+            }
+        }
+        let same = self.last_status.is_some_and(|last| ArmStatus { stamp: report.status.stamp, ..last } == report.status);
+        if due.state || !same {
+            self.last_status = Some(report.status);
+            self.operating_state.publish(&report.status)?;
+        }
+        Ok(())
+    }
+}
+
+/// What falls due at a poll.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Due {
+    measured: bool,
+    state: bool,
+    clock: bool,
+}
+
+/// The arms: advances the simulator to `now`, hears CRTK commands, publishes CRTK states. 1 kHz.
+pub struct PlantNode {
+    simulator: SharedSimulator,
+    params: PlantParams,
+    arms: [ArmPorts; 3],
+    clock: Publisher<Stamp>,
+    last_tick: u64,
+}
+
+impl PlantNode {
+    /// On `bus`; it alone advances `simulator`.
+    pub fn new(bus: &Bus, simulator: SharedSimulator, params: PlantParams) -> Result<Self, SimNodeError> {
+        params.validate()?;
+        let [a, b, c] = ArmId::ALL;
+        let arms = [ArmPorts::new(bus, a)?, ArmPorts::new(bus, b)?, ArmPorts::new(bus, c)?];
+        Ok(Self { simulator, params, arms, clock: bus.publisher(&graph::clock())?, last_tick: 0 })
+    }
+
+    /// Whether a multiple of `every` ticks lies in `(last, now]`.
+    fn due(last: u64, now: u64, every: u32) -> bool {
+        every != 0 && now / u64::from(every) > last / u64::from(every)
+    }
+
+    fn log_warnings(simulator: &mut Simulator) {
+        for arm in ArmId::ALL {
+            let warnings = simulator.take_warnings(arm);
+            if let Some(first) = warnings.first.first() {
+                tracing::warn!(%arm, count = warnings.count, "{first}");
+            }
+        }
+    }
+}
+
+impl Node for PlantNode {
+    fn name(&self) -> &'static str {
+        "plant"
+    }
+
+    fn period(&self) -> Duration {
+        crate::plant::TICK
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        let mut simulator = lock(&self.simulator);
+        for arm in &mut self.arms {
+            arm.hear(&mut simulator);
+        }
+        simulator.advance_to(now);
+        let ticks = simulator.ticks();
+        let fresh = |every| Self::due(self.last_tick, ticks, every);
+        let due = Due {
+            measured: fresh(self.params.measured_every_ms),
+            state: fresh(self.params.state_every_ms),
+            clock: fresh(self.params.clock_every_ms),
+        };
+        self.last_tick = ticks;
+        let stamp = jumped(simulator.now(), simulator.faults());
+        let reports = self.arms.each_ref().map(|arm| arm.report(&simulator));
+        if due.state {
+            Self::log_warnings(&mut simulator);
+        }
+        drop(simulator);
+        for (arm, report) in self.arms.iter_mut().zip(&reports) {
+            if let Err(error) = arm.publish(report, due) {
+                tracing::error!(arm = %arm.arm, %error, "not published");
+            }
+        }
+        if due.clock
+            && let Err(error) = self.clock.publish(&stamp)
+        {
+            tracing::error!(%error, "clock not published");
+        }
+    }
+}
+
+/// Parameters of [`CameraNode`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CameraParams {
+    /// Pictures per second, 1 to 120.
+    pub fps: f64,
+    /// Threads that render, 1 to 64.
+    pub threads: usize,
+    /// Seed of a random look; absent is the nominal look.
+    pub appearance_seed: Option<u64>,
+}
+
+impl Default for CameraParams {
+    fn default() -> Self {
+        Self { fps: 30.0, threads: 1, appearance_seed: None }
+    }
+}
+
+impl CameraParams {
+    /// Refuses values outside their documented ranges.
+    pub fn validate(&self) -> Result<(), InvalidValue> {
+        for (what, value, max) in [("fps", self.fps, 120.0), ("render threads", self.threads as f64, 64.0)] {
+            if !(1.0..=max).contains(&value) {
+                return Err(InvalidValue::Range { what, value, min: 1.0, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One camera's topics.
+struct CameraPorts {
+    side: CameraSide,
+    image: Publisher<CameraImage>,
+    info: Publisher<CameraCalibration>,
+}
+
+/// The stereo endoscope: renders and publishes rectified pairs with their calibration.
+pub struct CameraNode {
+    simulator: SharedSimulator,
+    params: CameraParams,
+    renderer: Renderer,
+    appearance: Appearance,
+    ports: [CameraPorts; 2],
+    last: Option<[CameraImage; 2]>,
+    seed: u64,
+    seq: u64,
+}
+
+impl CameraNode {
+    /// On `bus`; looks at `simulator` and never changes it.
+    pub fn new(bus: &Bus, simulator: SharedSimulator, params: CameraParams) -> Result<Self, SimNodeError> {
+        params.validate()?;
+        let (rig, seed) = {
+            let simulator = lock(&simulator);
+            (simulator.cell().rig(), simulator.config().seed)
+        };
+        let ports = [
+            CameraPorts {
+                side: CameraSide::Left,
+                image: bus.publisher(&graph::image_left())?,
+                info: bus.publisher(&graph::camera_info_left())?,
+            },
+            CameraPorts {
+                side: CameraSide::Right,
+                image: bus.publisher(&graph::image_right())?,
+                info: bus.publisher(&graph::camera_info_right())?,
+            },
+        ];
+        let appearance = params.appearance_seed.map_or_else(Appearance::nominal, Appearance::random);
+        let renderer = Renderer::new(rig, params.threads)?;
+        Ok(Self { simulator, params, renderer, appearance, ports, last: None, seed, seq: 0 })
+    }
+
+    fn take_picture(&mut self, snapshot: &Snapshot, stamp: Stamp) -> [CameraImage; 2] {
+        let faults = snapshot.faults.image();
+        let view = View {
+            stamp,
+            seq: self.seq,
+            world_from_camera: snapshot.world_from_camera,
+            instruments: &snapshot.instruments,
+            tissue: &snapshot.tissue,
+            appearance: &self.appearance,
+            faults: &faults,
+        };
+        let rendered = self.renderer.render(&view, Want::Rectified);
+        [
+            CameraImage { stamp, side: CameraSide::Left, image: rendered.left },
+            CameraImage { stamp, side: CameraSide::Right, image: rendered.right },
+        ]
+    }
+
+    fn publish(&self, pair: &[CameraImage; 2]) -> Result<(), BusError> {
+        let rig = self.renderer.rig();
+        for (port, picture) in self.ports.iter().zip(pair) {
+            let offset = if port.side == CameraSide::Left { 0.0 } else { rig.baseline };
+            port.info.publish(&CameraCalibration { stamp: picture.stamp, side: port.side, model: rig.left, offset })?;
+            port.image.publish(picture)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether picture number `seq` is among the `fraction` that is lost: a hash, so that it depends on nothing else.
+fn is_dropped(seed: u64, seq: u64, fraction: f64) -> bool {
+    let mut x = seed ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 <= fraction && fraction > 0.0
+}
+
+impl Node for CameraNode {
+    fn name(&self) -> &'static str {
+        "camera"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.params.fps)
+    }
+
+    fn poll(&mut self, _now: Stamp) {
+        let snapshot = lock(&self.simulator).snapshot();
+        self.seq += 1;
+        let stamp = jumped(snapshot.stamp, &snapshot.faults);
+        let pair = match self.last.take() {
+            Some(frozen) if snapshot.faults.frozen => frozen.map(|picture| CameraImage { stamp, ..picture }),
+            _ => self.take_picture(&snapshot, stamp),
+        };
+        if !is_dropped(self.seed, self.seq, snapshot.faults.dropped)
+            && let Err(error) = self.publish(&pair)
+        {
+            tracing::error!(%error, "picture not published");
+        }
+        self.last = Some(pair);
+    }
+}

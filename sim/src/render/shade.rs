@@ -1,0 +1,470 @@
+//! From surface samples to colour, eight pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
+//! approximate reciprocals), so a picture has the same bits on every x86-64 and for every thread count.
+
+#![allow(clippy::needless_range_loop, clippy::inline_always, reason = "lanes and channels of several arrays at once, in the hot loop")]
+
+use super::{
+    appearance::{Appearance, Surface},
+    raster::{Pinhole, Sample},
+    texture::{STRIDE, Textures, Tile},
+};
+use crate::scene::noise::{hash, smoothstep, unit};
+use proctor_types::Class;
+use wide::{f32x8, i32x8, u16x16, u32x8};
+
+/// Distance at which `Appearance::light` is meant, mm.
+const REFERENCE: f32 = 90.0;
+/// Steps of the tone table; its domain is the square root of linear light from 0 to 2.
+const TONES: usize = 2048;
+/// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments.
+pub(crate) const MATERIALS: usize = 8 + 3 * 8;
+/// Side of the coarse grid that holds blood on the lens, pixels.
+const LENS_CELL: usize = 16;
+/// Average colour that metal mirrors.
+const SURROUNDINGS: [f32; 3] = [0.55, 0.30, 0.24];
+
+/// Material number of a part of an instrument (instance counts from 1).
+pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
+    f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
+}
+
+/// From the square root of linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
+pub(crate) struct Tones(Box<[[u8; TONES]; 3]>);
+
+impl Tones {
+    pub(crate) fn new(look: &Appearance) -> Self {
+        let mut tones = Box::new([[0u8; TONES]; 3]);
+        for (c, table) in tones.iter_mut().enumerate() {
+            for (i, tone) in table.iter_mut().enumerate() {
+                let root = i as f32 * (2.0 / (TONES - 1) as f32);
+                let linear = root * root * look.exposure * look.balance[c];
+                // Linear up to the knee, then a shoulder towards white.
+                let knee = 0.55;
+                let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
+                let soft = if linear < knee { linear } else { knee + (1.0 - knee) * over };
+                *tone = (libm::powf(soft.min(1.0), 1.0 / look.gamma) * 255.0 + 0.5) as u8;
+            }
+        }
+        Self(tones)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Material {
+    class: u8,
+    instance: u8,
+    surface: Surface,
+    tile: Tile,
+    metal: bool,
+}
+
+/// Everything that is constant over a picture.
+pub(crate) struct Shader<'a> {
+    look: &'a Appearance,
+    textures: &'a Textures,
+    materials: [Material; MATERIALS],
+    pinhole: Pinhole,
+    /// Columns: right, down and forward of the camera in the world.
+    world: [[f32; 3]; 3],
+    tones: &'a Tones,
+    smoke: f32,
+    smoke_shift: [f32; 2],
+    lens: Vec<f32>,
+    lens_columns: usize,
+}
+
+/// What a run of eight pixels shows.
+pub(crate) struct Eight {
+    /// RGBX bytes.
+    pub colour: [u32; 8],
+    /// Millimetres, 0 where nothing is seen.
+    pub depth: [f32; 8],
+    pub class: [u8; 8],
+    pub instance: [u8; 8],
+}
+
+fn s(v: f32) -> f32x8 {
+    f32x8::splat(v)
+}
+
+fn mix(a: f32x8, b: f32x8, t: f32x8) -> f32x8 {
+    a + (b - a) * t
+}
+
+fn clamp01(v: f32x8) -> f32x8 {
+    v.fast_max(s(0.0)).fast_min(s(1.0))
+}
+
+/// Smooth step of the whole pixel's soft threshold: 0 below `edge`, 1 above `edge + width`.
+fn ramp(v: f32x8, edge: f32, width: f32) -> f32x8 {
+    clamp01((v - s(edge)) * s(1.0 / width))
+}
+
+impl<'a> Shader<'a> {
+    pub(crate) fn new(
+        look: &'a Appearance,
+        (textures, tones): (&'a Textures, &'a Tones),
+        pinhole: Pinhole,
+        world: [[f32; 3]; 3],
+        seq: u64,
+        (smoke, lens_blood): (f32, f32),
+    ) -> Self {
+        let nothing = Material { class: 0, instance: 0, surface: look.tissue[0], tile: Tile::Serosa, metal: false };
+        let mut materials = [nothing; MATERIALS];
+        for (i, surface) in look.tissue.iter().enumerate() {
+            let tile = match i {
+                1 => Tile::Parenchyma,
+                5 => Tile::Fat,
+                _ => Tile::Serosa,
+            };
+            materials[i + 1] = Material { class: i as u8 + 1, instance: 0, surface: *surface, tile, metal: false };
+        }
+        for (i, m) in materials[8..].iter_mut().enumerate() {
+            let part = i % 3;
+            *m = Material {
+                class: Class::InstrumentShaft.id() + part as u8,
+                instance: (i / 3) as u8 + 1,
+                surface: look.instrument[part],
+                tile: Tile::Metal,
+                metal: true,
+            };
+        }
+        let lens_columns = pinhole.width / LENS_CELL + 2;
+        let rows = pinhole.height / LENS_CELL + 2;
+        let lens = if lens_blood > 0.0 { lens_film(look.seed, lens_columns, rows, lens_blood) } else { Vec::new() };
+        let drift = seq as f32 * 0.9;
+        Self {
+            look,
+            textures,
+            materials,
+            pinhole,
+            world,
+            tones,
+            smoke: smoke.clamp(0.0, 1.0),
+            smoke_shift: [drift % 256.0, (drift * 0.37) % 256.0],
+            lens,
+            lens_columns,
+        }
+    }
+
+    /// Whether no pixel of the run `x..x+8` of row `y` lies in the field of view.
+    pub(crate) fn outside(&self, x: usize, y: usize) -> bool {
+        let (cx, cy) = self.centre();
+        let dx = (cx.clamp(x as f32, (x + 7) as f32)) - cx;
+        let dy = y as f32 - cy;
+        dx * dx + dy * dy >= self.look.circle * self.look.circle
+    }
+
+    fn centre(&self) -> (f32, f32) {
+        (
+            (self.pinhole.width - 1) as f32 * 0.5 + self.look.circle_offset[0],
+            (self.pinhole.height - 1) as f32 * 0.5 + self.look.circle_offset[1],
+        )
+    }
+
+    /// Shades pixels `x..x+8` of row `y`.
+    pub(crate) fn shade(&self, x: usize, y: usize, samples: &[Sample; 8]) -> Eight {
+        let mut g = [s(0.0); 8];
+        for (row, sample) in g.iter_mut().zip(samples) {
+            *row = f32x8::from(sample.0);
+        }
+        let g = f32x8::transpose(g);
+        let zero = s(0.0);
+        let one = s(1.0);
+        let z = one / g[0];
+        let columns = s(x as f32) + f32x8::from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let (cx, cy) = self.centre();
+        let (rx, ry) = (columns - s(cx), y as f32 - cy);
+        let r2 = (rx * rx + s(ry * ry)) * s(1.0 / (self.look.circle * self.look.circle));
+        let inside = r2.simd_lt(one);
+
+        // Direction from the camera through the pixel, world axes, length sqrt(q2).
+        let px = (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx);
+        let py = (y as f32 - self.pinhole.cy) / self.pinhole.fy;
+        let q2 = px * px + s(py * py + 1.0);
+        let iq = one / q2.sqrt();
+        let [right, down, forward] = self.world;
+        let mut ray = [zero; 3];
+        for k in 0..3 {
+            ray[k] = (px * s(right[k]) + s(down[k] * py + forward[k])) * iq;
+        }
+
+        let number = g[7].to_array();
+        let mut id = [0usize; 8];
+        for (i, v) in id.iter_mut().zip(number) {
+            *i = v as usize % MATERIALS;
+        }
+        let seen = (inside & g[7].simd_gt(s(0.5))).to_bitmask();
+        let mut light = [zero; 3];
+        if seen != 0 {
+            // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
+            let mut done = !seen & 0xff;
+            while done != 0xff {
+                let first = (!done).trailing_zeros() as usize;
+                let mine = (0..8).fold(0u32, |m, i| m | u32::from(id[i] == id[first]) << i);
+                let colour = self.surface(&self.materials[id[first]], &g, z, &ray);
+                if mine & seen == seen {
+                    light = colour;
+                } else {
+                    let which = g[7].floor().simd_eq(s(id[first] as f32));
+                    for c in 0..3 {
+                        light[c] = which.bitselect(colour[c], light[c]);
+                    }
+                }
+                done |= mine;
+            }
+        }
+
+        // Light from the scope: inverse square with a flattened share, vignette.
+        let d2 = (z * z * q2 * s(1.0 / (REFERENCE * REFERENCE))).fast_max(s(0.06));
+        let fall = self.look.fall_off;
+        let arriving = s(self.look.light) * (s(fall) / d2 + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
+        for l in &mut light {
+            *l *= arriving;
+        }
+        if self.smoke > 0.0 {
+            self.add_smoke(&mut light, z, columns, y, seen);
+        }
+        if !self.lens.is_empty() {
+            self.add_lens_blood(&mut light, x, y);
+        }
+        let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
+        let k = s(self.look.saturation);
+        let mut colour = [0u32; 8];
+        for c in 0..3 {
+            let l = (light[c] * k + grey).fast_max(zero).fast_min(s(4.0)).sqrt();
+            let at = (l * s((TONES - 1) as f32 * 0.5) + s(0.5)).fast_trunc_int().to_array();
+            for i in 0..8 {
+                colour[i] |= u32::from(self.tones.0[c][at[i] as usize & (TONES - 1)]) << (8 * c);
+            }
+        }
+        // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
+        let lit = if self.smoke > 0.0 { inside.to_bitmask() } else { seen };
+        let mut out = Eight { colour, depth: z.to_array(), class: [0; 8], instance: [0; 8] };
+        for i in 0..8 {
+            if lit >> i & 1 == 0 {
+                out.colour[i] = 0;
+            }
+            if seen >> i & 1 == 1 {
+                let m = &self.materials[id[i]];
+                out.class[i] = m.class;
+                out.instance[i] = m.instance;
+            } else {
+                out.depth[i] = 0.0;
+            }
+        }
+        out
+    }
+
+    /// Reflected light of one material for unit arriving light.
+    #[inline]
+    fn surface(&self, m: &Material, g: &[f32x8; 8], z: f32x8, ray: &[f32x8; 3]) -> [f32x8; 3] {
+        let (zero, one) = (s(0.0), s(1.0));
+        let f = &m.surface;
+        let open = clamp01((g[7] - g[7].floor() - s(0.05)) * s(1.0 / 0.9));
+        let t = [g[4] * z, g[5] * z, g[6] * z];
+        let il = one / (g[1] * g[1] + g[2] * g[2] + g[3] * g[3]).fast_max(s(1e-20)).sqrt();
+        let mut n = [g[1] * il, g[2] * il, g[3] * il];
+        let tile = self.textures.tile(m.tile);
+        let scale = s(f.texels_per_mm);
+        let mut value = [zero; 2];
+        let mut slope = [zero; 3];
+        if m.metal {
+            let [a, b, u, v] = lookup(tile, (t[0] + t[1]) * scale, t[2] * scale);
+            value = [a, b];
+            slope = [u, u, v];
+        } else {
+            let mut w = [zero; 3];
+            for k in 0..3 {
+                let a = (n[k].abs() - s(0.48)).fast_max(zero);
+                w[k] = a * a;
+            }
+            let total = one / (w[0] + w[1] + w[2]).fast_max(s(1e-9));
+            for k in 0..3 {
+                if w[k].simd_gt(zero).to_bitmask() == 0 {
+                    continue;
+                }
+                let (a, b) = [(1, 2), (0, 2), (0, 1)][k];
+                let [p, q, u, v] = lookup(tile, t[a] * scale, t[b] * scale);
+                let k = w[k] * total;
+                value[0] += p * k;
+                value[1] += q * k;
+                slope[a] += u * k;
+                slope[b] += v * k;
+            }
+        }
+        // Bump: tilt the normal against the slope's tangential part.
+        let along = slope[0] * n[0] + slope[1] * n[1] + slope[2] * n[2];
+        let bump = s(f.bump);
+        let mut tilted = [zero; 3];
+        for k in 0..3 {
+            tilted[k] = n[k] - bump * (slope[k] - n[k] * along);
+        }
+        let il = one / (tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]).sqrt();
+        let smooth_ndv = (zero - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(zero);
+        n = [tilted[0] * il, tilted[1] * il, tilted[2] * il];
+        let ndv = (zero - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(zero);
+
+        let mut rough = s(f.roughness);
+        let mut specular = s(f.specular);
+        let feature = value[1] * s(f.feature_strength);
+        let mut albedo = [zero; 3];
+        for c in 0..3 {
+            albedo[c] = mix(mix(s(f.dark[c]), s(f.light[c]), value[0]), s(f.feature[c]), feature);
+        }
+        let covered = if m.metal { self.look.dirt } else { self.look.blood };
+        if covered > 0.0 {
+            // Blood: large soft-edged blotches, seen from above; dark, smooth, glossy.
+            let a = lookup_mottle(
+                self.textures.tile(Tile::Serosa),
+                (t[0] + t[2] * s(0.4)) * s(3.1),
+                (t[1] + t[2] * s(0.4)) * s(3.1),
+            );
+            let wet = ramp(a, 0.74 - 0.5 * covered, 0.06) * s(0.85);
+            for c in 0..3 {
+                albedo[c] = mix(albedo[c], albedo[c] * s([0.45, 0.10, 0.10][c]) + s([0.075, 0.002, 0.002][c]), wet);
+            }
+            rough = mix(rough, s(0.14), wet);
+            specular = mix(specular, s(0.06), wet);
+        }
+
+        // GGX with the light at the eye: half vector = view = light.
+        let a2 = rough * rough;
+        let n2 = ndv * ndv;
+        let d = n2 * (a2 - one) + one;
+        let lobe = a2 / (d * d) * specular * s(0.25) / (n2 * (one - a2) + a2).sqrt();
+        let gloss = lobe * open;
+        // Darker towards silhouettes than Lambert: light that enters wet tissue obliquely comes out elsewhere.
+        let body = ndv * (s(0.62) + s(0.38) * smooth_ndv) * open;
+        let mirrored = if m.metal {
+            // Metal mirrors the red surroundings below and around it, and darkness above.
+            let up = n[2] * s(2.0) * ndv + ray[2];
+            s(self.look.reflection) * specular.fast_min(one) * clamp01(s(0.30) - s(0.70) * up)
+        } else {
+            zero
+        };
+        let inter = s(self.look.ambient) * (s(0.35) + s(0.65) * open);
+        let mut out = [zero; 3];
+        for c in 0..3 {
+            out[c] = (albedo[c] * (body + inter) + gloss + mirrored * s(SURROUNDINGS[c])) * s(self.look.light_colour[c]);
+        }
+        out
+    }
+
+    /// Grey scatter that grows with distance, in drifting wisps.
+    fn add_smoke(&self, light: &mut [f32x8; 3], z: f32x8, columns: f32x8, y: usize, seen: u32) {
+        let a = lookup_mottle(
+            self.textures.tile(Tile::Serosa),
+            columns * s(0.11) + s(self.smoke_shift[0]),
+            s(y as f32 * 0.11 + self.smoke_shift[1]),
+        );
+        let far = if seen == 0 { s(150.0) } else { z.fast_min(s(150.0)) };
+        let thickness = far * (s(0.35) + a * s(1.1)) * s(1.0 / 90.0);
+        let through = s(1.0 - self.smoke);
+        // (1 - smoke)^thickness, rational: exact at 0 and 1 and monotone between.
+        let kept = through / (through + (s(1.0) - through) * thickness);
+        for (c, l) in light.iter_mut().enumerate() {
+            *l = *l * kept + s([0.40, 0.38, 0.38][c] * self.look.light) * (s(1.0) - kept);
+        }
+    }
+
+    /// Blood on the lens: out of focus, so a smooth film that swallows green and blue first.
+    fn add_lens_blood(&self, light: &mut [f32x8; 3], x: usize, y: usize) {
+        let (row, fy) = (y / LENS_CELL, (y % LENS_CELL) as f32 / LENS_CELL as f32);
+        let film = f32x8::from(std::array::from_fn::<f32, 8, _>(|i| {
+            let (col, fx) = ((x + i) / LENS_CELL, ((x + i) % LENS_CELL) as f32 / LENS_CELL as f32);
+            let at = |dx: usize, dy: usize| self.lens[(row + dy) * self.lens_columns + col + dx];
+            let (p, q) = (at(0, 0) + (at(1, 0) - at(0, 0)) * fx, at(0, 1) + (at(1, 1) - at(0, 1)) * fx);
+            p + (q - p) * fy
+        }));
+        let grey = (light[0] + light[1] + light[2]) * s(1.0 / 3.0);
+        for (c, l) in light.iter_mut().enumerate() {
+            let stained = (*l * s(0.3) + grey * s(0.2)) * s([0.75, 0.06, 0.05][c]) + s([0.05, 0.0, 0.0][c]);
+            *l = mix(*l, stained, film);
+        }
+    }
+}
+
+/// Coverage of the lens, 0..1, on a coarse grid: round drops that merge and grow with the amount.
+fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
+    let drops: Vec<[f32; 3]> = (0..7)
+        .map(|i| {
+            let r = |k: i32| unit(hash(i, k, 3, seed));
+            [r(0) * columns as f32, r(1) * rows as f32, (1.5 + 9.0 * r(2)) * (0.25 + 1.9 * amount)]
+        })
+        .collect();
+    let mut film = Vec::with_capacity(columns * rows);
+    for y in 0..rows {
+        for x in 0..columns {
+            let field: f32 = drops
+                .iter()
+                .map(|[dx, dy, r]| {
+                    let d2 = (x as f32 - dx) * (x as f32 - dx) + (y as f32 - dy) * (y as f32 - dy);
+                    r * r / (d2 + 0.3 * r * r)
+                })
+                .sum();
+            film.push(smoothstep(0.8, 2.0, field).max(smoothstep(0.75, 1.0, amount)));
+        }
+    }
+    film
+}
+
+/// The four texels around (u, v), repeated, and the position between them in whole 1/256. (No vector shifts by a scalar here: their
+/// counts travel through memory.)
+#[inline(always)]
+fn taps(tile: &[u32], u: f32x8, v: f32x8) -> ([[u32; 8]; 4], f32x8, f32x8) {
+    let place = |c: f32x8| (c + s(8192.0)).fast_max(s(0.0)).fast_min(s(16383.0));
+    let (u, v) = (place(u), place(v));
+    let (wu, wv) = (u.floor(), v.floor());
+    let mask = i32x8::splat(255);
+    let at = ((wv.fast_trunc_int() & mask) * i32x8::splat(STRIDE as i32) + (wu.fast_trunc_int() & mask)).to_array();
+    let mut taps = [[0u32; 8]; 4];
+    for i in 0..8 {
+        let from = at[i] as usize;
+        let near = &tile[from..from + STRIDE + 2];
+        taps[0][i] = near[0];
+        taps[1][i] = near[1];
+        taps[2][i] = near[STRIDE];
+        taps[3][i] = near[STRIDE + 1];
+    }
+    (taps, ((u - wu) * s(256.0)).floor(), ((v - wv) * s(256.0)).floor())
+}
+
+/// Bilinear texel at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1. Two channels share a 32-bit lane as 16-bit
+/// fixed point, so all four take few multiplications. Shifts take a vector of counts, which AVX2 has in one instruction.
+#[inline(always)]
+fn lookup(tile: &[u32], u: f32x8, v: f32x8) -> [f32x8; 4] {
+    let (t, fu, fv) = taps(tile, u, v);
+    // 65537 f is f in both halves, exact in f32.
+    let pairs = |f: f32x8| bytemuck::cast::<i32x8, u16x16>((f * s(65537.0)).fast_trunc_int());
+    let whole = u16x16::splat(256);
+    let (fu, fv) = (pairs(fu), pairs(fv));
+    let (nu, nv) = (whole - fu, whole - fv);
+    let (low, eight, sixteen) = (u32x8::splat(0x00ff_00ff), u32x8::splat(8), u32x8::splat(16));
+    let halves = |v: u32x8| bytemuck::cast::<u32x8, u16x16>(v);
+    let joined = |v: u16x16| bytemuck::cast::<u16x16, u32x8>(v);
+    let blend = |a: u32x8, b: u32x8, c: u32x8, d: u32x8| {
+        let near = joined(halves(a) * nu + halves(b) * fu) >> eight & low;
+        let below = joined(halves(c) * nu + halves(d) * fu) >> eight & low;
+        joined(halves(near) * nv + halves(below) * fv)
+    };
+    let (a, b, c, d) = (u32x8::from(t[0]), u32x8::from(t[1]), u32x8::from(t[2]), u32x8::from(t[3]));
+    let even = blend(a & low, b & low, c & low, d & low);
+    let odd = blend(a >> eight & low, b >> eight & low, c >> eight & low, d >> eight & low);
+    let first = u32x8::splat(0xffff);
+    let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
+    let unsigned = |v: u32x8| float(v & first) * s(1.0 / 65280.0);
+    let signed = |v: u32x8| float(v >> sixteen) * s(2.0 / 65280.0) - s(1.0);
+    [unsigned(even), unsigned(odd), signed(even), signed(odd)]
+}
+
+/// Bilinear mottle at (u, v), 0..1.
+#[inline(always)]
+fn lookup_mottle(tile: &[u32], u: f32x8, v: f32x8) -> f32x8 {
+    let (taps, fu, fv) = taps(tile, u, v);
+    let mask = i32x8::splat(255);
+    let part = |j: usize| f32x8::from_i32x8(bytemuck::cast::<[u32; 8], i32x8>(taps[j]) & mask);
+    let (fu, fv) = (fu * s(1.0 / 256.0), fv * s(1.0 / 256.0));
+    let (near, below) = (mix(part(0), part(1), fu), mix(part(2), part(3), fu));
+    mix(near, below, fv) * s(1.0 / 255.0)
+}
