@@ -1,0 +1,141 @@
+//! The shell: takes the newest stereo pair, steps the logic, publishes the segmentation.
+
+use crate::{Model, OrtConfig, Perception, PerceptionError, QualityParams};
+use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, graph};
+use proctor_types::{Segmentation, Stamp};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// Parameters of the node. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerceptionParams {
+    /// Model folder (`model.onnx` and `model.toml`).
+    pub model: PathBuf,
+    /// ONNX Runtime's shared library, 1.22 or newer. The executable fills it in (argument, `ORT_DYLIB_PATH`, `.venv`).
+    pub onnxruntime: PathBuf,
+    /// Threads one inference may use, 1..=64.
+    pub threads: usize,
+    /// How often to look for a new picture, milliseconds, 1..=100.
+    pub period_ms: u64,
+    /// Thresholds of the quality verdict.
+    pub quality: QualityParams,
+}
+
+impl Default for PerceptionParams {
+    fn default() -> Self {
+        Self {
+            model: "models/cholec-sim".into(),
+            onnxruntime: "libonnxruntime.so".into(),
+            threads: 1,
+            period_ms: 4,
+            quality: QualityParams::default(),
+        }
+    }
+}
+
+impl PerceptionParams {
+    /// Checks every range; the error names the key, the range and the value.
+    pub fn validate(&self) -> Result<(), PerceptionError> {
+        if !(1..=64).contains(&self.threads) {
+            return Err(PerceptionError::value("parameters", "threads", "in 1..=64", self.threads));
+        }
+        if !(1..=100).contains(&self.period_ms) {
+            return Err(PerceptionError::value("parameters", "period_ms", "in 1..=100", self.period_ms));
+        }
+        self.quality.validate()
+    }
+}
+
+/// What stops the node at its start.
+#[derive(Debug, thiserror::Error)]
+pub enum PerceptionNodeError {
+    /// The parameters, the model or the runtime.
+    #[error(transparent)]
+    Perception(#[from] PerceptionError),
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// What the node did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Pictures answered.
+    pub answered: u64,
+    /// Pictures passed over because a newer one had come, or whose partner never came.
+    pub skipped: u64,
+    /// Pictures that could not be answered.
+    pub failed: u64,
+}
+
+/// Segments the newest picture; older ones are dropped, never queued. A picture that cannot be answered is logged and
+/// counted and nothing is published for it: readers see the silence and its age.
+pub struct PerceptionNode {
+    frames: StereoSubscriber,
+    answers: Publisher<Segmentation>,
+    perception: Perception,
+    period: Duration,
+    counts: Counts,
+}
+
+impl PerceptionNode {
+    /// Loads the model and joins the bus.
+    pub fn new(bus: &Bus, params: PerceptionParams) -> Result<Self, PerceptionNodeError> {
+        params.validate()?;
+        let config = OrtConfig { library_path: params.onnxruntime, threads: params.threads };
+        let perception = Perception::new(Model::load(&params.model, &config)?, params.quality)?;
+        Ok(Self {
+            frames: StereoSubscriber::new(bus)?,
+            answers: bus.publisher(&graph::segmentation())?,
+            perception,
+            period: Duration::from_millis(params.period_ms),
+            counts: Counts::default(),
+        })
+    }
+
+    /// What the node did so far.
+    pub fn counts(&self) -> Counts {
+        Counts { skipped: self.frames.skipped(), ..self.counts }
+    }
+}
+
+impl Node for PerceptionNode {
+    fn name(&self) -> &'static str {
+        "perception"
+    }
+
+    fn period(&self) -> Duration {
+        self.period
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        let Some(frame) = self.frames.take() else { return };
+        match self.perception.step(now, &frame) {
+            Ok(answer) => match self.answers.publish(&answer) {
+                Ok(()) => self.counts.answered += 1,
+                Err(error) => self.fail(&error),
+            },
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+impl PerceptionNode {
+    fn fail(&mut self, error: &dyn std::error::Error) {
+        self.counts.failed += 1;
+        // A broken camera or model fails at every frame: say it at 1, 2, 4, 8, ... failures.
+        if self.counts.failed.is_power_of_two() {
+            tracing::error!(failures = self.counts.failed, %error, "picture not answered");
+        }
+    }
+}
+
+impl std::fmt::Debug for PerceptionNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PerceptionNode")
+            .field("perception", &self.perception)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}

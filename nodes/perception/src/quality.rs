@@ -1,0 +1,287 @@
+//! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark.
+
+use crate::{PerceptionError, picture::Rgb};
+use proctor_types::{ImageQuality, QualityVerdict, Stamp};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Thresholds of the verdict. All are compared with measures of the picture at the network's size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QualityParams {
+    /// Mean luminance below which the picture is a blackout (unusable), in [0, 1].
+    pub blackout_below: f32,
+    /// Mean luminance below which it is dark (degraded), in [0, 1].
+    pub dark_below: f32,
+    /// Share of saturated pixels above which it is degraded, in [0, 1].
+    pub saturated_above: f32,
+    /// Share of saturated pixels above which it is unusable, in [0, 1].
+    pub washed_out_above: f32,
+    /// Variance of the Laplacian (8-bit levels squared) below which it is blurred, at least 0.
+    pub blurred_below: f32,
+    /// Median, over the lit pixels, of the darkest colour channel above which there is smoke, in [0, 1]. Smoke adds
+    /// white light everywhere; tissue without it leaves blue or green dark (He, Sun and Tang 2009, dark channel).
+    pub smoke_above: f32,
+    /// Age in seconds above which the picture is stale (unusable), positive.
+    pub stale_above: f64,
+}
+
+impl Default for QualityParams {
+    fn default() -> Self {
+        Self {
+            blackout_below: 0.02,
+            dark_below: 0.06,
+            saturated_above: 0.12,
+            washed_out_above: 0.5,
+            blurred_below: 40.0,
+            smoke_above: 0.35,
+            stale_above: 0.25,
+        }
+    }
+}
+
+impl QualityParams {
+    /// Checks every range; the error names the key, the range and the value.
+    pub fn validate(&self) -> Result<(), PerceptionError> {
+        let unit = [
+            ("quality.blackout_below", self.blackout_below),
+            ("quality.dark_below", self.dark_below),
+            ("quality.saturated_above", self.saturated_above),
+            ("quality.washed_out_above", self.washed_out_above),
+            ("quality.smoke_above", self.smoke_above),
+        ];
+        for (what, value) in unit {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(PerceptionError::value("parameters", what, "in [0, 1]", value));
+            }
+        }
+        if !(self.blurred_below.is_finite() && self.blurred_below >= 0.0) {
+            return Err(PerceptionError::value(
+                "parameters",
+                "quality.blurred_below",
+                "at least 0",
+                self.blurred_below,
+            ));
+        }
+        if !(self.stale_above.is_finite() && self.stale_above > 0.0) {
+            return Err(PerceptionError::value("parameters", "quality.stale_above", "positive", self.stale_above));
+        }
+        Ok(())
+    }
+}
+
+/// What a picture measures, all of it in one pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measures {
+    /// Mean luminance, in [0, 1].
+    pub brightness: f32,
+    /// Variance of the Laplacian of the 8-bit luminance over the lit pixels.
+    pub sharpness: f32,
+    /// Share of pixels with luminance at or above 250, in [0, 1].
+    pub saturation: f32,
+    /// Median over the lit pixels of their smallest channel, in [0, 1].
+    pub veil: f32,
+}
+
+/// Luminance (8-bit) below which a pixel counts as the dark surround of the field of view.
+const LIT: u8 = 12;
+/// Luminance (8-bit) at and above which a pixel is saturated.
+const SATURATED: u8 = 250;
+
+impl Measures {
+    /// Measures a picture.
+    pub fn of(picture: &Rgb) -> Self {
+        let (w, h) = (picture.width(), picture.height());
+        // ITU-R BT.601 luma in 8-bit fixed point.
+        let luma: Vec<u8> = picture
+            .pixels()
+            .iter()
+            .map(|&[r, g, b]| ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8)
+            .collect();
+        let n = luma.len().max(1) as f64;
+        let brightness = luma.iter().map(|&v| u64::from(v)).sum::<u64>() as f64 / n / 255.0;
+        let saturation = luma.iter().filter(|&&v| v >= SATURATED).count() as f64 / n;
+
+        let mut histogram = [0u32; 256];
+        for (&[r, g, b], _) in picture.pixels().iter().zip(&luma).filter(|(_, l)| **l >= LIT) {
+            histogram[usize::from(r.min(g).min(b))] += 1;
+        }
+        let lit: u32 = histogram.iter().sum();
+        let mut below = 0;
+        let median = histogram.iter().position(|&count| {
+            below += count;
+            2 * below > lit
+        });
+        Self {
+            brightness: brightness as f32,
+            sharpness: laplacian_variance(&luma, w, h),
+            saturation: saturation as f32,
+            veil: median.unwrap_or(0) as f32 / 255.0,
+        }
+    }
+}
+
+/// Variance of the 4-neighbour Laplacian over pixels whose whole cross is lit, so the rim of a circular field of view
+/// does not pass for sharpness.
+fn laplacian_variance(luma: &[u8], w: usize, h: usize) -> f32 {
+    let (mut count, mut sum, mut squares) = (0u64, 0i64, 0u64);
+    if w < 3 {
+        return 0.0;
+    }
+    for y in 1..h.saturating_sub(1) {
+        let (up, row, down) = (&luma[(y - 1) * w..][..w], &luma[y * w..][..w], &luma[(y + 1) * w..][..w]);
+        // Sums of one row fit 32 bits (at most 1020 squared times 2048 columns) and the loop has no branch, so it is SIMD.
+        let (mut row_count, mut row_sum, mut row_squares) = (0u32, 0i32, 0u32);
+        let centre = row[1..w - 1].iter().zip(&row[..w - 2]).zip(&row[2..]);
+        for (((&c, &l), &r), (&a, &b)) in centre.zip(up[1..w - 1].iter().zip(&down[1..w - 1])) {
+            let lit = i32::from(c.min(l).min(r).min(a).min(b) >= LIT);
+            let value = (i32::from(a) + i32::from(b) + i32::from(l) + i32::from(r) - 4 * i32::from(c)) * lit;
+            row_count = row_count.wrapping_add(lit as u32);
+            row_sum = row_sum.wrapping_add(value);
+            row_squares = row_squares.wrapping_add(value.wrapping_mul(value) as u32);
+        }
+        count += u64::from(row_count);
+        sum += i64::from(row_sum);
+        squares += u64::from(row_squares);
+    }
+    if count == 0 {
+        return 0.0;
+    }
+    let mean = sum as f64 / count as f64;
+    (squares as f64 / count as f64 - mean * mean) as f32
+}
+
+/// How a picture relates to time and to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Whether its pixels equal those of the picture before. A live sensor's noise never repeats.
+    pub repeats: bool,
+    /// How old it is.
+    pub age: Duration,
+}
+
+impl Timing {
+    /// Age of a picture taken at `stamp`, seen at `now`.
+    pub fn new(now: Stamp, stamp: Stamp, repeats: bool) -> Self {
+        Self { repeats, age: stamp.age(now) }
+    }
+}
+
+/// The verdict: the worst of all findings, each named in plain words.
+pub fn judge(measures: Measures, timing: Timing, params: &QualityParams) -> ImageQuality {
+    use QualityVerdict::{Degraded, Unusable};
+    let m = measures;
+    let blackout = m.brightness < params.blackout_below;
+    let washed_out = m.saturation > params.washed_out_above;
+    let findings = [
+        (timing.age.as_secs_f64() > params.stale_above, Unusable, "stale"),
+        (timing.repeats, Unusable, "frozen"),
+        (blackout, Unusable, "blackout"),
+        (!blackout && m.brightness < params.dark_below, Degraded, "dark"),
+        (washed_out, Unusable, "saturated"),
+        (!washed_out && m.saturation > params.saturated_above, Degraded, "saturated"),
+        (!washed_out && m.veil > params.smoke_above, Degraded, "smoke"),
+        (!blackout && !washed_out && m.sharpness < params.blurred_below, Degraded, "blurred"),
+    ];
+    let holding = findings.into_iter().filter(|f| f.0);
+    let verdict = match holding.clone().map(|f| f.1).collect::<Vec<_>>() {
+        all if all.is_empty() => QualityVerdict::Good,
+        all if all.contains(&Unusable) => Unusable,
+        _ => Degraded,
+    };
+    ImageQuality {
+        verdict,
+        reason: holding.map(|f| f.2).collect::<Vec<_>>().join(", "),
+        brightness: m.brightness,
+        sharpness: m.sharpness,
+        saturation: m.saturation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_types::Image;
+
+    const W: usize = 64;
+    const H: usize = 48;
+
+    fn paint(f: impl Fn(usize, usize) -> [u8; 3]) -> Rgb {
+        Image::new(W, H, (0..W * H).map(|i| f(i % W, i / W)).collect()).unwrap()
+    }
+
+    /// Reddish tissue with a fine checkered texture of +-12 levels.
+    fn tissue(x: usize, y: usize) -> [u8; 3] {
+        let t = if (x + y) % 2 == 0 { 12 } else { 0 };
+        [150 + t, 60 + t, 50 + t]
+    }
+
+    fn fresh() -> Timing {
+        Timing { repeats: false, age: Duration::ZERO }
+    }
+
+    fn verdict(picture: &Rgb, timing: Timing) -> (QualityVerdict, String) {
+        let q = judge(Measures::of(picture), timing, &QualityParams::default());
+        (q.verdict, q.reason)
+    }
+
+    #[test]
+    fn verdicts_by_picture() {
+        use QualityVerdict::{Degraded, Good, Unusable};
+        let smoke = |x, y| tissue(x, y).map(|v: u8| (f32::from(v) * 0.35 + 200.0 * 0.65) as u8);
+        let glare = |x, y| if x < 16 { [255; 3] } else { tissue(x, y) };
+        let white = |x, y| if x < 48 { [255; 3] } else { tissue(x, y) };
+        let rim = |x: usize, y: usize| if x.abs_diff(32) < 24 { [150, 60, 50] } else { [y as u8 % 2; 3] };
+        let table: [(&str, Rgb, QualityVerdict, &str); 8] = [
+            ("tissue", paint(tissue), Good, ""),
+            ("black", paint(|_, _| [0; 3]), Unusable, "blackout"),
+            ("nearly black", paint(|x, y| tissue(x, y).map(|v| v / 7)), Degraded, "dark"),
+            ("smoke", paint(smoke), Degraded, "smoke"),
+            ("glare over a quarter", paint(glare), Degraded, "saturated"),
+            ("white over three quarters", paint(white), Unusable, "saturated"),
+            ("flat", paint(|_, _| [150, 60, 50]), Degraded, "blurred"),
+            ("a sharp rim around a flat picture", paint(rim), Degraded, "blurred"),
+        ];
+        for (name, picture, expected, reason) in table {
+            let (got, words) = verdict(&picture, fresh());
+            assert_eq!((got, words.as_str()), (expected, reason), "{name}: {:?}", Measures::of(&picture));
+        }
+    }
+
+    #[test]
+    fn repeated_and_old_pictures_are_unusable_and_every_reason_is_said() {
+        let frozen = Timing { repeats: true, age: Duration::from_millis(10) };
+        assert_eq!(verdict(&paint(tissue), frozen), (QualityVerdict::Unusable, "frozen".into()));
+        let stale = Timing { repeats: true, age: Duration::from_millis(300) };
+        assert_eq!(
+            verdict(&paint(|_, _| [150, 60, 50]), stale),
+            (QualityVerdict::Unusable, "stale, frozen, blurred".into())
+        );
+    }
+
+    #[test]
+    fn the_laplacian_of_a_checkerboard_is_known() {
+        // Levels a and a + d alternate: the Laplacian is +4d or -4d everywhere, so its variance is 16 d^2.
+        let p = paint(|x, y| if (x + y) % 2 == 0 { [110; 3] } else { [100; 3] });
+        assert!((Measures::of(&p).sharpness - 1600.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn brightness_saturation_and_veil_are_shares() {
+        let p = paint(|x, _| if x < 16 { [255, 255, 255] } else { [102, 102, 51] });
+        let m = Measures::of(&p);
+        assert!((m.saturation - 0.25).abs() < 1e-6);
+        // Luma of (102, 102, 51) is 96 after rounding: 0.886 * 102 + 0.114 * 51 = 96.2.
+        assert!((m.brightness - (0.25 + 0.75 * 96.0 / 255.0)).abs() < 1e-6);
+        assert_eq!(m.veil, 0.2);
+    }
+
+    #[test]
+    fn parameters_outside_their_range_are_named() {
+        let bad = QualityParams { smoke_above: 1.5, ..Default::default() };
+        let message = bad.validate().unwrap_err().to_string();
+        assert!(message.contains("smoke_above") && message.contains("1.5"), "{message}");
+        assert!(QualityParams { stale_above: f64::NAN, ..Default::default() }.validate().is_err());
+        QualityParams::default().validate().unwrap();
+    }
+}

@@ -1,0 +1,91 @@
+//! The shell on the in-memory bus: pictures in, one segmentation of the newest pair out.
+
+mod common;
+
+use common::{folder, paint};
+use proctor_bus::{Bus, Node as _, Publisher, Subscriber, graph};
+use proctor_perception::{PerceptionNode, PerceptionParams, cli, picture::Rgb};
+use proctor_types::{CameraCalibration, CameraImage, CameraModel, CameraSide, Class, Segmentation, Stamp};
+use std::time::Duration;
+
+struct Camera {
+    pictures: [Publisher<CameraImage>; 2],
+    info: [Publisher<CameraCalibration>; 2],
+}
+
+impl Camera {
+    fn new(bus: &Bus) -> Self {
+        Self {
+            pictures: [graph::image_left(), graph::image_right()].map(|t| bus.publisher(&t).unwrap()),
+            info: [graph::camera_info_left(), graph::camera_info_right()].map(|t| bus.publisher(&t).unwrap()),
+        }
+    }
+
+    fn shoot(&self, stamp: Stamp, image: &Rgb) {
+        let model = CameraModel {
+            width: image.width(),
+            height: image.height(),
+            fx: 60.0,
+            fy: 60.0,
+            cx: 31.5,
+            cy: 23.5,
+            distortion: [0.0; 5],
+        };
+        for (i, (side, offset)) in [(CameraSide::Left, 0.0), (CameraSide::Right, 0.0052)].into_iter().enumerate() {
+            self.info[i].publish(&CameraCalibration { stamp, side, model, offset }).unwrap();
+            self.pictures[i].publish(&CameraImage { stamp, side, image: image.clone() }).unwrap();
+        }
+    }
+}
+
+fn params() -> PerceptionParams {
+    PerceptionParams { model: folder("colours"), onnxruntime: cli::onnxruntime(None).unwrap(), ..Default::default() }
+}
+
+fn at(ms: u64) -> Stamp {
+    Stamp::FIRST.plus(Duration::from_millis(ms))
+}
+
+#[test]
+fn only_the_newest_pair_is_answered_and_the_others_are_counted() {
+    let bus = Bus::memory();
+    let camera = Camera::new(&bus);
+    let answers: Subscriber<Segmentation> = bus.subscriber(&graph::segmentation()).unwrap();
+    let mut node = PerceptionNode::new(&bus, params()).unwrap();
+    node.poll(at(0));
+    assert!(answers.take().is_none(), "nothing came, nothing is said");
+    for (i, class) in [Class::Liver, Class::Fat, Class::Gallbladder].into_iter().enumerate() {
+        camera.shoot(at(33 * (i as u64 + 1)), &paint(2, |_, _| class));
+    }
+    node.poll(at(100));
+    let answer = answers.take().unwrap().unwrap();
+    assert_eq!(answer.stamp, at(99));
+    assert!(answer.labels.pixels().iter().all(|&l| l == Class::Gallbladder.id()));
+    assert!(answers.take().is_none(), "one answer");
+    assert_eq!((node.counts().answered, node.counts().skipped, node.counts().failed), (1, 2, 0));
+    node.poll(at(101));
+    assert!(answers.take().is_none(), "the same pair is not answered twice");
+}
+
+#[test]
+fn a_model_that_fails_publishes_nothing_and_is_counted() {
+    let bus = Bus::memory();
+    let camera = Camera::new(&bus);
+    let answers: Subscriber<Segmentation> = bus.subscriber(&graph::segmentation()).unwrap();
+    let mut node = PerceptionNode::new(&bus, PerceptionParams { model: folder("answers_nan"), ..params() }).unwrap();
+    camera.shoot(at(33), &paint(2, |_, _| Class::Liver));
+    node.poll(at(40));
+    assert!(answers.take().is_none());
+    assert_eq!((node.counts().answered, node.counts().failed), (0, 1));
+}
+
+#[test]
+fn parameters_out_of_range_or_unknown_stop_the_node() {
+    let bus = Bus::memory();
+    for bad in [PerceptionParams { threads: 0, ..params() }, PerceptionParams { period_ms: 0, ..params() }] {
+        let message = PerceptionNode::new(&bus, bad).unwrap_err().to_string();
+        assert!(message.contains("parameters") && message.contains("got 0"), "{message}");
+    }
+    assert!(toml::from_str::<PerceptionParams>("treads = 2").unwrap_err().to_string().contains("treads"));
+    assert_eq!(toml::from_str::<PerceptionParams>("").unwrap(), PerceptionParams::default());
+}
