@@ -1,0 +1,301 @@
+//! Everything fusion keeps about one instrument arm.
+
+use crate::{
+    FusionError,
+    clearance::Tip,
+    evidence::{Picture, features},
+    geometry::{clip_near, project},
+    hand_eye::HandEyeFilter,
+    history::KinematicsHistory,
+    mask::Skeleton,
+    params::FusionParams,
+    residual::{Agreement, agreement},
+    tool::{Part, Seams, Tool},
+    verdict::{Sight, Verdict},
+};
+use nalgebra::{Isometry3, Matrix3, Matrix6, Point3, SymmetricEigen};
+use proctor_kinematics::{Cell, Chain, Instrument};
+use proctor_types::{Alignment, ArmId, ArmState, HandEye, InstrumentEstimate, Joints, Pose, Stamp, StereoRig, World};
+
+/// Fastest an instrument is assumed to move while its joints are unknown, m/s.
+const UNKNOWN_SPEED: f64 = 0.1;
+/// Cap on the doubt about an instrument whose joints are unknown, m.
+const UNKNOWN_REACH: f64 = 0.05;
+/// While contradicted, the estimate is thrown away this often, s.
+const RETRY: f64 = 3.0;
+
+/// Fewest features of which a share means anything.
+const MIN_FEATURES: usize = 5;
+
+/// One instrument arm.
+#[derive(Debug)]
+pub struct Arm {
+    /// Which.
+    pub id: ArmId,
+    /// Its recent joints.
+    pub history: KinematicsHistory,
+    chain: Chain,
+    radii: [f64; 3],
+    seams: Seams,
+    filter: HandEyeFilter,
+    verdict: Verdict,
+    version: u64,
+    version_pose: Isometry3<f64>,
+    last_update: Option<Stamp>,
+    last_step: Option<Stamp>,
+    retried: Option<Stamp>,
+}
+
+/// An arm at the instant of one picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Posture {
+    /// Joints and jaw at the picture's stamp.
+    pub state: ArmState,
+    /// Geometry in base coordinates.
+    pub tool: Tool,
+    /// Tip in base coordinates.
+    pub base_from_tip: Isometry3<f64>,
+}
+
+/// One look of one arm at one picture.
+pub struct Look<'a> {
+    /// Stamp of the picture.
+    pub stamp: Stamp,
+    /// Where the arm was then.
+    pub posture: &'a Posture,
+    /// The arm's index in masks.
+    pub index: usize,
+    /// The picture.
+    pub picture: &'a Picture<'a>,
+    /// Where the camera was then.
+    pub camera_from_world: &'a Isometry3<f64>,
+    /// How much the picture is worth, in (0, 1].
+    pub weight: f64,
+}
+
+impl Arm {
+    /// At the cell's nominal pose, with an instrument by name.
+    pub fn new(id: ArmId, instrument: &str, cell: &Cell, params: &FusionParams) -> Result<Self, FusionError> {
+        let instrument = Instrument::named(instrument)?;
+        let nominal = *cell.world_from_base(id).iso();
+        Ok(Self {
+            id,
+            history: KinematicsHistory::new(params.history_bounds()),
+            chain: Chain::psm(&instrument)?,
+            radii: [instrument.shaft_radius, instrument.wrist_radius, 0.5 * instrument.jaw_width],
+            seams: Seams { shaft_end: params.shaft_end_m, wrist_end: params.wrist_end_m },
+            filter: HandEyeFilter::new(nominal, params),
+            verdict: Verdict::default(),
+            version: 0,
+            version_pose: nominal,
+            last_update: None,
+            last_step: None,
+            retried: None,
+        })
+    }
+
+    /// The estimator.
+    pub fn filter(&self) -> &HandEyeFilter {
+        &self.filter
+    }
+
+    /// Geometry at joints that are within the chain's length; `None` only for joints of the wrong length.
+    pub fn posture(&self, state: &ArmState) -> Option<Posture> {
+        let links = self.chain.links(&state.position).ok()?;
+        let yaw = Point3::from(links.jaw.translation.vector);
+        let tool = Tool {
+            top: Point3::origin(),
+            pitch: Point3::from(links.shaft.translation.vector),
+            yaw,
+            end: yaw + (links.jaw_end - yaw) * (0.5 * state.jaw).cos().max(0.0),
+            radii: self.radii,
+            seams: self.seams,
+        };
+        Some(Posture { state: *state, tool, base_from_tip: links.tip })
+    }
+
+    /// Lets time pass until the picture at `stamp`; a stamp that does not advance adds nothing.
+    pub fn advance(&mut self, stamp: Stamp, params: &FusionParams) {
+        let dt = self.last_step.map_or(0.0, |before| stamp.seconds_since(before));
+        self.filter.predict(dt, params);
+        self.last_step = Some(stamp);
+    }
+
+    /// The clock was set back: times are forgotten, the estimate is not.
+    pub fn clock_reset(&mut self) {
+        self.last_update = None;
+        self.last_step = None;
+        self.retried = None;
+        self.verdict = Verdict::default();
+    }
+
+    /// Largest standard deviation of the tip's position, m.
+    pub fn tip_sigma(&self, posture: &Posture) -> f64 {
+        let tip = self.filter.pose() * posture.tool.yaw;
+        let position: Matrix3<f64> = self.filter.covariance_of(&tip).fixed_view::<3, 3>(0, 0).into_owned();
+        SymmetricEigen::new(position).eigenvalues.max().max(0.0).sqrt()
+    }
+
+    /// Projected axes for finding this arm's pixels; `None` when all of it lies behind the camera.
+    pub fn skeleton(&self, posture: &Posture, camera_from_world: &Isometry3<f64>, rig: &StereoRig) -> Option<Skeleton> {
+        /// Slack of the mask and of the model, px.
+        const SLACK: f64 = 16.0;
+        let tool = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
+        let mut segments = Vec::with_capacity(3);
+        for part in Part::ALL {
+            let (a, b, radius) = tool.part(part);
+            let Some((a, b)) = clip_near(a, b) else { continue };
+            if let (Some(pa), Some(pb)) = (project(&rig.left, &a), project(&rig.left, &b)) {
+                segments.push((pa, pb, radius * rig.left.fx / b.z));
+            }
+        }
+        let depth = tool.yaw.z.max(0.02);
+        let gate = 3.0 * self.tip_sigma(posture) * rig.left.fx / depth + SLACK;
+        (!segments.is_empty()).then_some(Skeleton { segments, gate })
+    }
+
+    /// Learns from a picture and says what it showed.
+    pub fn look(&mut self, look: &Look<'_>, params: &FusionParams) -> opencv::Result<Sight> {
+        let Look { stamp, posture, index, picture, camera_from_world, weight } = *look;
+        let expected = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
+        let depth = expected.yaw.z.max(0.02);
+        let disparity_sigma = self.tip_sigma(posture) * picture.rig.left.fx * picture.rig.baseline / (depth * depth);
+        let features = features(picture, index, &expected, disparity_sigma, params);
+        // Successive pictures repeat each other's errors: only the time between them is new evidence.
+        let fresh = self.last_update.map_or(1.0, |t| stamp.seconds_since(t) / params.decorrelation_s);
+        let weight = weight * fresh.clamp(1e-3, 1.0);
+        let update = self.filter.update(&features, &posture.tool, camera_from_world, picture.rig, weight, params);
+        if update.is_some_and(|u| u.used > 0) {
+            self.last_update = Some(stamp);
+        }
+        let seen = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
+        let agreement = agreement(picture.mask, picture.pictures, index, &seen, &picture.rig.left)?;
+        Ok(self.sight(posture, &agreement, update, depth, picture.rig, params))
+    }
+
+    fn sight(
+        &self,
+        posture: &Posture,
+        agreement: &Agreement,
+        update: Option<crate::hand_eye::Update>,
+        depth: f64,
+        rig: &StereoRig,
+        params: &FusionParams,
+    ) -> Sight {
+        let tip_sigma = self.tip_sigma(posture);
+        match (agreement.residual_px, update) {
+            (Some(residual_px), update) => {
+                let rejected = update.map_or(0.0, |u| {
+                    let all = u.used + u.rejected;
+                    if all < MIN_FEATURES { 0.0 } else { u.rejected as f64 / all as f64 }
+                });
+                let (metres, radians) = self.filter.correction();
+                let implausible = metres > params.max_correction_m || radians > params.max_correction_rad;
+                Sight::Seen { residual_px, rejected, tip_sigma, implausible }
+            }
+            (None, _) => {
+                // The less sure we are where it is, the more of it must be expected in view to be missed.
+                let doubt = (2.0 * tip_sigma * rig.left.fx / depth / 4.0) as usize;
+                let expected = agreement.should_be_seen() && agreement.expected > 10 + doubt;
+                match (expected, 2 * agreement.covered > agreement.expected) {
+                    (true, false) => Sight::Missing,
+                    (true, true) => Sight::Blind,
+                    (false, _) => Sight::OutOfView,
+                }
+            }
+        }
+    }
+
+    /// Draws the verdict on what the picture showed.
+    pub fn conclude(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) {
+        let just_contradicted = self.verdict.observe(stamp, sight, params);
+        if self.verdict.alignment() != Alignment::Inconsistent {
+            self.retried = None;
+            return;
+        }
+        let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
+        match sight {
+            Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
+            Sight::Seen { .. } if just_contradicted => self.filter.reopen(),
+            Sight::Seen { residual_px, .. } if overdue && residual_px > params.inconsistent_px => self.filter.reset(),
+            _ if just_contradicted => {}
+            _ => return,
+        }
+        self.retried = Some(stamp);
+        self.last_update = None;
+    }
+
+    /// Raises the version if the tip, as it is now, lies elsewhere than with the last version's estimate.
+    pub fn settle_version(&mut self, base_from_tip: &Isometry3<f64>, params: &FusionParams) {
+        let (now, then) = (self.filter.pose() * base_from_tip, self.version_pose * base_from_tip);
+        let moved = (now.translation.vector - then.translation.vector).norm();
+        let turned = now.rotation.angle_to(&then.rotation);
+        if moved > params.version_tip_m || turned > params.version_tip_rad {
+            self.version += 1;
+            self.version_pose = *self.filter.pose();
+        }
+    }
+
+    /// The estimate of the base as published.
+    pub fn hand_eye(&self) -> HandEye {
+        HandEye {
+            arm: self.id,
+            world_from_base: Pose::new(*self.filter.pose()),
+            covariance: self.filter.covariance_in_world(),
+            version: self.version,
+        }
+    }
+
+    /// The estimate of the instrument as published. Without a posture: at the last known joints (or zero), with the
+    /// doubt of the time since, and the verdict `Unknown` that [`Sight::NoKinematics`] left.
+    pub fn estimate(&self, stamp: Stamp, posture: Option<&Posture>, params: &FusionParams) -> InstrumentEstimate {
+        let (joints, jaw, reach) = match (posture, self.history.newest()) {
+            (Some(p), _) => (p.state.position, p.state.jaw, 0.0),
+            (None, Some(s)) => {
+                let away = stamp.seconds_since(s.stamp).abs() * UNKNOWN_SPEED;
+                (s.position, s.jaw, away.min(UNKNOWN_REACH))
+            }
+            (None, None) => (Joints::zeros(self.id.dof()), 0.0, UNKNOWN_REACH),
+        };
+        let base_from_tip = posture.map(|p| p.base_from_tip).or_else(|| self.chain.fk(&joints).ok().map(|p| *p.iso()));
+        let world_from_tip = self.filter.pose() * base_from_tip.unwrap_or_else(Isometry3::identity);
+        let at = Point3::from(world_from_tip.translation.vector);
+        let floor = params.tip_floor_m.powi(2) + reach * reach;
+        let mut covariance: Matrix6<f64> = self.filter.covariance_of(&at);
+        for i in 0..3 {
+            covariance[(i, i)] += floor;
+            // A tool of unknown joints points anywhere; one of known joints to about half a degree.
+            covariance[(i + 3, i + 3)] += if posture.is_some() { 8e-5 } else { 1.0 };
+        }
+        InstrumentEstimate {
+            arm: self.id,
+            joints,
+            jaw,
+            world_from_tip: Pose::<World, _>::new(world_from_tip),
+            covariance,
+            alignment: self.verdict.alignment(),
+            residual_px: self.verdict.residual_px(),
+        }
+    }
+
+    /// Wrist and jaws in the world, for clearances.
+    pub fn tip(&self, posture: &Posture, params: &FusionParams) -> Tip {
+        let tool = posture.tool.transformed(self.filter.pose());
+        let mut covariance = self.filter.covariance_of(&tool.yaw);
+        for i in 0..3 {
+            covariance[(i, i)] += params.tip_floor_m.powi(2);
+        }
+        Tip { arm: self.id, tool, covariance }
+    }
+
+    /// Whether the jaws, with a straight wrist, can be brought to a point of the world.
+    pub fn reaches(&self, point: &Point3<f64>) -> bool {
+        let p = self.filter.pose().inverse() * point;
+        let Some(z) = p.coords.try_normalize(1e-6) else { return false };
+        // Any turn about the shaft will do: take the one whose x is nearest to the base's x.
+        let Some(x) = (nalgebra::Vector3::x() - z * z.x).try_normalize(1e-6) else { return false };
+        let rotation = nalgebra::Rotation3::from_matrix_unchecked(Matrix3::from_columns(&[x, z.cross(&x), z]));
+        let target = Isometry3::from_parts(p.coords.into(), nalgebra::UnitQuaternion::from_rotation_matrix(&rotation));
+        self.chain.ik(&Pose::new(target), &self.chain.mid_range()).solution().is_some()
+    }
+}

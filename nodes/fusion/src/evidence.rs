@@ -1,0 +1,268 @@
+//! From one picture to the [`Feature`]s of one instrument.
+
+use crate::{
+    feature::{Feature, FeatureKind, front_disparity, part_depth},
+    geometry::{along_ray, project},
+    hand_eye::MAX_FEATURES,
+    mask::{Mask, owner_of},
+    params::FusionParams,
+    picture::Pictures,
+    shaft::{ShaftFit, fit_shaft},
+    sweep::{MIN_SAMPLES, Sample, sweep},
+    tool::{Part, Tool},
+};
+use nalgebra::{Point2, Vector2};
+use proctor_types::{Class, StereoRig, ToolKeypoint};
+
+/// What one picture offers for one arm.
+pub struct Picture<'a> {
+    /// Owners and labels.
+    pub mask: &'a Mask,
+    /// Luminance.
+    pub pictures: &'a Pictures,
+    /// Cameras.
+    pub rig: &'a StereoRig,
+    /// Perception's own points.
+    pub keypoints: &'a [ToolKeypoint],
+}
+
+/// Everything the picture says about `arm`, at most [`MAX_FEATURES`]. `tool` is the expected instrument in camera
+/// coordinates; `disparity_sigma` its uncertainty in disparity, px.
+pub fn features(
+    picture: &Picture<'_>,
+    arm: usize,
+    tool: &Tool,
+    disparity_sigma: f64,
+    params: &FusionParams,
+) -> Vec<Feature> {
+    let mut out = Vec::with_capacity(MAX_FEATURES);
+    let camera = &picture.rig.left;
+    let hint = axis_direction(tool, camera);
+    let fit = hint.and_then(|hint| fit_shaft(picture.mask, picture.pictures, arm, &hint));
+    if let Some(fit) = &fit {
+        shaft_features(fit, params, &mut out);
+        shaft_disparities(picture, arm, tool, fit, disparity_sigma, params, &mut out);
+    }
+    let direction = fit.as_ref().map(|f| f.direction).or(hint);
+    for (part, class) in [(Part::Wrist, Class::InstrumentWrist), (Part::Jaws, Class::InstrumentJaws)] {
+        middle_features(picture, arm, tool, (part, class), disparity_sigma, params, &mut out);
+    }
+    if let Some(direction) = direction {
+        keypoint_features(picture, arm, &direction, params, &mut out);
+    }
+    out.truncate(MAX_FEATURES);
+    out
+}
+
+/// Expected direction of the shaft towards the tip, in the picture.
+fn axis_direction(tool: &Tool, camera: &proctor_types::CameraModel) -> Option<Vector2<f64>> {
+    let distal = project(camera, &tool.pitch)?;
+    // A centimetre up the shaft; further up it may lie behind the camera.
+    let up = (tool.top - tool.pitch).try_normalize(1e-9)? * 0.01;
+    let proximal = project(camera, &(tool.pitch + up))?;
+    (distal - proximal).try_normalize(1e-6)
+}
+
+fn shaft_features(fit: &ShaftFit, params: &FusionParams, out: &mut Vec<Feature>) {
+    for station in &fit.stations {
+        let normal = station.normal;
+        match (station.lower, station.upper) {
+            (Some(lower), Some(upper)) => {
+                let at = station.at + normal * (0.5 * (lower + upper));
+                out.push(Feature { kind: FeatureKind::Centre { at, normal }, sigma: params.sigma_centre_px });
+                let kind = FeatureKind::Width { at, normal, width: upper - lower };
+                let sigma = if station.sharp { params.sigma_sharp_width_px } else { params.sigma_width_px };
+                out.push(Feature { kind, sigma });
+            }
+            (Some(edge), None) => {
+                let kind = FeatureKind::Edge { at: station.at + normal * edge, outward: -normal };
+                out.push(Feature { kind, sigma: params.sigma_edge_px });
+            }
+            (None, Some(edge)) => {
+                let kind = FeatureKind::Edge { at: station.at + normal * edge, outward: normal };
+                out.push(Feature { kind, sigma: params.sigma_edge_px });
+            }
+            (None, None) => {}
+        }
+    }
+    if let Some(at) = fit.end {
+        let kind = FeatureKind::ShaftEnd { at, direction: fit.direction };
+        out.push(Feature { kind, sigma: params.sigma_shaft_end_px });
+    }
+}
+
+/// Patches along the visible shaft, each with the tube's own depth profile.
+fn shaft_disparities(
+    picture: &Picture<'_>,
+    arm: usize,
+    tool: &Tool,
+    fit: &ShaftFit,
+    disparity_sigma: f64,
+    params: &FusionParams,
+    out: &mut Vec<Feature>,
+) {
+    const PATCHES: usize = 4;
+    let mask = picture.mask;
+    let normal = Vector2::new(-fit.direction.y, fit.direction.x);
+    let [near, far] = &fit.stations;
+    let (a, b, radius) = tool.part(Part::Shaft);
+    let half_width = |t: f64| {
+        let width = |s: &crate::shaft::Station| Some(s.upper? - s.lower?);
+        Some(0.5 * (width(near)? * (1.0 - t) + width(far)? * t))
+    };
+    let middle = |s: &crate::shaft::Station| Some(s.at + normal * (0.5 * (s.lower? + s.upper?)));
+    let (Some(start), Some(end)) = (middle(near), middle(far)) else { return };
+    let patch_length = (end - start).norm() / PATCHES as f64;
+    for k in 0..PATCHES {
+        let t = (k as f64 + 0.5) / PATCHES as f64;
+        let at = start + (end - start) * t;
+        let Some(half) = half_width(t).filter(|h| *h > 2.0) else { continue };
+        let Some(front) = front_disparity(tool, Part::Shaft, &at, picture.rig) else { continue };
+        // Subsample wide patches to about 20 x 14 pixels.
+        let (du, ds) = ((half / 10.0).max(1.0), (patch_length / 14.0).max(1.0));
+        let mut samples = Vec::with_capacity(400);
+        let mut s = -0.5 * patch_length;
+        while s <= 0.5 * patch_length {
+            let mut x = -half;
+            while x <= half {
+                let p = at + fit.direction * s + normal * x;
+                let own = mask.index(&mask.to_label(p)).is_some_and(|i| mask.is(i, arm, Class::InstrumentShaft));
+                if own {
+                    push_sample(picture, &mut samples, &p, || {
+                        // Depth of the tube across its width, carried from the expected to the seen middle line.
+                        let on_axis = at + fit.direction * s;
+                        let hit = along_ray(&picture.rig.left, &on_axis, &a, &b, radius)?;
+                        let bulge = (1.0 - (x / half).powi(2)).max(0.0).sqrt();
+                        Some(hit.axis_depth - hit.half_thickness * bulge)
+                    });
+                }
+                x += du;
+            }
+            s += ds;
+        }
+        if let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma)) {
+            let kind = FeatureKind::Disparity { part: Part::Shaft, at, disparity: front + shift.disparity };
+            out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma) });
+        }
+    }
+}
+
+/// How far to look, px: three sigma and a little.
+fn search_range(disparity_sigma: f64) -> f64 {
+    (3.0 * disparity_sigma + 2.0).clamp(3.0, 15.0)
+}
+
+fn push_sample(picture: &Picture<'_>, samples: &mut Vec<Sample>, p: &Point2<f64>, depth: impl FnOnce() -> Option<f64>) {
+    let (x, y) = ((p.x + 0.5).floor(), (p.y + 0.5).floor());
+    let inside = x >= 0.0 && y >= 0.0 && x < picture.pictures.width as f64 && y < picture.pictures.height as f64;
+    if let (true, Some(depth)) = (inside, depth().filter(|z| *z > crate::geometry::NEAR)) {
+        let disparity = picture.rig.left.fx * picture.rig.baseline / depth;
+        samples.push(Sample { u: x as usize, v: y as usize, disparity });
+    }
+}
+
+/// Centroid of a part's pixels in both directions, and its disparity. A part of which too little (or too much) is
+/// seen says nothing: its centroid would be that of what is left of it.
+fn middle_features(
+    picture: &Picture<'_>,
+    arm: usize,
+    tool: &Tool,
+    (part, class): (Part, Class),
+    disparity_sigma: f64,
+    params: &FusionParams,
+    out: &mut Vec<Feature>,
+) {
+    let mask = picture.mask;
+    let Some(blob) = blob(mask, arm, class) else { return };
+    let (a, b, radius) = tool.part(part);
+    let Some((middle, length)) = tool.middle(part) else { return };
+    let (Some(pa), Some(pb)) = (project(&picture.rig.left, &a), project(&picture.rig.left, &b)) else { return };
+    let depth = middle.z;
+    let width = 2.0 * radius * picture.rig.left.fx / depth;
+    let seen_length = (pb - pa).norm() * length / (b - a).norm().max(1e-9);
+    let expected_area = (width * seen_length + 0.25 * std::f64::consts::PI * width * width) / mask.scale.powi(2);
+    let ratio = blob.count as f64 / expected_area.max(1.0);
+    if blob.at_border || !(0.4..=2.5).contains(&ratio) {
+        return;
+    }
+    let at = mask.to_full(blob.centroid);
+    // Larger parts are surer to be all there; open jaws are not a capsule.
+    let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
+    for direction in [Vector2::x(), Vector2::y()] {
+        out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
+    }
+    let Some(front) = front_disparity(tool, part, &at, picture.rig) else { return };
+    // The expected part, carried to where the part is seen.
+    let Some(expected_at) = project(&picture.rig.left, &middle) else { return };
+    let carry = expected_at - at;
+    let mut samples = Vec::with_capacity(400);
+    let stride = (blob.count / 300).max(1);
+    for i in mask.pixels(arm, class).step_by(stride) {
+        let p = mask.to_full(mask.point(i));
+        push_sample(picture, &mut samples, &p, || part_depth(tool, part, &(p + carry), picture.rig));
+    }
+    if samples.len() >= MIN_SAMPLES
+        && let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma))
+    {
+        let kind = FeatureKind::Disparity { part, at, disparity: front + shift.disparity };
+        // Where in the part the front is, the capsule does not know: half a radius of doubt.
+        let doubt = 0.5 * front * radius / depth;
+        out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma).hypot(doubt) });
+    }
+}
+
+struct Blob {
+    count: usize,
+    centroid: Point2<f64>,
+    at_border: bool,
+}
+
+fn blob(mask: &Mask, arm: usize, class: Class) -> Option<Blob> {
+    const MIN_PIXELS: usize = 12;
+    let (mut count, mut sum, mut border) = (0usize, Vector2::zeros(), 0usize);
+    for i in mask.pixels(arm, class) {
+        let p = mask.point(i);
+        count += 1;
+        sum += p.coords;
+        let edge = p.x < 1.5 || p.y < 1.5 || p.x > mask.width as f64 - 2.5 || p.y > mask.height as f64 - 2.5;
+        border += usize::from(edge);
+    }
+    (count >= MIN_PIXELS).then(|| Blob { count, centroid: Point2::from(sum / count as f64), at_border: border > 2 })
+}
+
+/// Perception's jaw end, if it lies on this arm's pixels.
+fn keypoint_features(
+    picture: &Picture<'_>,
+    arm: usize,
+    direction: &Vector2<f64>,
+    params: &FusionParams,
+    out: &mut Vec<Feature>,
+) {
+    const MIN_CONFIDENCE: f32 = 0.4;
+    let mask = picture.mask;
+    let best = picture
+        .keypoints
+        .iter()
+        .filter(|k| k.part == Class::InstrumentJaws && k.confidence >= MIN_CONFIDENCE)
+        .filter(|k| k.u.is_finite() && k.v.is_finite() && on_arm(mask, arm, &Point2::new(k.u, k.v)))
+        .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
+    if let Some(k) = best {
+        let at = Point2::new(k.u, k.v);
+        let normal = Vector2::new(-direction.y, direction.x);
+        for (direction, factor) in [(*direction, 1.0), (normal, 1.5)] {
+            let kind = FeatureKind::JawEnd { at, direction };
+            out.push(Feature { kind, sigma: params.sigma_keypoint_px * factor });
+        }
+    }
+}
+
+/// Whether any pixel within two label pixels of `full` belongs to `arm`.
+fn on_arm(mask: &Mask, arm: usize, full: &Point2<f64>) -> bool {
+    let centre = mask.to_label(*full);
+    (-2..=2).any(|dy| {
+        (-2..=2).any(|dx| {
+            let p = centre + Vector2::new(f64::from(dx), f64::from(dy));
+            mask.index(&p).is_some_and(|i| mask.owner[i] == owner_of(arm))
+        })
+    })
+}

@@ -1,0 +1,340 @@
+//! One step: a picture, its segmentation and the arms' histories become a scene.
+
+use crate::{
+    FusionError,
+    arm::{Arm, Look, Posture},
+    clearance::{Tip, clearances},
+    evidence::Picture,
+    grasp::GraspFinder,
+    hand_eye::HandEyeFilter,
+    history::{KinematicsHistory, Lookup, Push},
+    mask::{MAX_ARMS, Mask, Skeleton},
+    params::FusionParams,
+    picture::Pictures,
+    stats::FusionStats,
+    stereo::Stereo,
+    surface::{Surface, View},
+    verdict::Sight,
+};
+use nalgebra::{Isometry3, Point3};
+use proctor_kinematics::Cell;
+use proctor_types::{
+    ArmId, ArmState, Camera, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame, StereoRig, World,
+};
+
+/// One picture and what perception saw in it.
+#[derive(Debug, Clone)]
+pub struct FusionInput {
+    /// The stereo pair.
+    pub frame: StereoFrame,
+    /// Its segmentation; one with another stamp is not used (and counted).
+    pub segmentation: Segmentation,
+}
+
+/// Nominal joints of the ECM, for the time before it ever spoke.
+const NOMINAL_ECM: [f64; 4] = [0.0, 0.0, 0.110, 0.0];
+/// How much a degraded picture counts against a good one.
+const DEGRADED_WEIGHT: f64 = 0.25;
+
+/// Fusion of segmentation, stereo and kinematics. Holds no clock and does no I/O; the same calls give the same scenes,
+/// bit for bit.
+#[derive(Debug)]
+pub struct Fusion {
+    params: FusionParams,
+    cell: Cell,
+    arms: [Arm; MAX_ARMS],
+    ecm: KinematicsHistory,
+    world_from_camera: Pose<World, Camera>,
+    stereo: Option<(StereoRig, Stereo)>,
+    surface: Surface,
+    grasp: GraspFinder,
+    last_frame: Option<Stamp>,
+    pictures_seen: u32,
+    stats: FusionStats,
+}
+
+/// What of an input may be believed.
+struct Evidence {
+    pictures: Pictures,
+    weight: f64,
+}
+
+impl Fusion {
+    /// For the standard cell. Refuses invalid parameters and unknown instruments.
+    pub fn new(params: FusionParams) -> Result<Self, FusionError> {
+        params.validate()?;
+        let cell = Cell::standard()?;
+        let [one, two] = ArmId::PSMS;
+        let arms = [
+            Arm::new(one, &params.instruments[0], &cell, &params)?,
+            Arm::new(two, &params.instruments[1], &cell, &params)?,
+        ];
+        Ok(Self {
+            world_from_camera: cell.world_from_camera(&NOMINAL_ECM)?,
+            ecm: KinematicsHistory::new(params.history_bounds()),
+            arms,
+            cell,
+            stereo: None,
+            surface: Surface::new(),
+            grasp: GraspFinder::default(),
+            last_frame: None,
+            pictures_seen: 0,
+            stats: FusionStats::default(),
+            params,
+        })
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> &FusionStats {
+        &self.stats
+    }
+
+    /// The hand-eye estimator of an instrument arm; `None` for the ECM.
+    pub fn hand_eye_filter(&self, arm: ArmId) -> Option<&HandEyeFilter> {
+        self.arms.iter().find(|a| a.id == arm).map(Arm::filter)
+    }
+
+    /// Takes in what an arm measured. Duplicates, backward stamps and malformed samples are dropped and counted; a
+    /// clock set back by more than `clock_reset_s` starts that arm's history anew.
+    pub fn on_arm_state(&mut self, state: ArmState) {
+        if state.position.len() != state.arm.dof() || state.velocity.len() != state.arm.dof() || !state.jaw.is_finite()
+        {
+            self.stats.malformed_states += 1;
+            return;
+        }
+        let history = match self.arms.iter_mut().find(|a| a.id == state.arm) {
+            Some(arm) => &mut arm.history,
+            None => &mut self.ecm,
+        };
+        match history.push(state) {
+            Push::Accepted => {}
+            Push::Duplicate => self.stats.duplicate_states += 1,
+            Push::Backward => self.stats.backward_states += 1,
+            Push::ClockReset => self.stats.clock_resets += 1,
+        }
+    }
+
+    /// Makes a scene of a picture. Never fails: what could not be measured is said to be unknown, with large doubt.
+    /// `now` bounds what counts as recent; the scene's stamp is the picture's.
+    pub fn step(&mut self, now: Stamp, input: &FusionInput) -> Scene {
+        let stamp = input.frame.stamp;
+        let advanced = self.note_stamp(stamp);
+        let camera = self.camera_at(stamp);
+        let evidence = if advanced && camera.is_some() { self.evidence(input) } else { None };
+        let postures = self.postures(stamp);
+        if advanced {
+            for arm in &mut self.arms {
+                arm.advance(stamp, &self.params);
+            }
+        }
+        let camera_from_world = self.world_from_camera.inverse();
+        let mask = evidence.as_ref().and_then(|_| self.mask(input, &postures, camera_from_world.iso()));
+        let mut sights = [Sight::Blind; MAX_ARMS];
+        for (i, sight) in sights.iter_mut().enumerate() {
+            *sight = match (&postures[i], &evidence, &mask) {
+                (None, _, _) => Sight::NoKinematics,
+                (Some(posture), Some(evidence), Some(mask)) => {
+                    let picture = Picture {
+                        mask,
+                        pictures: &evidence.pictures,
+                        rig: &input.frame.rig,
+                        keypoints: &input.segmentation.keypoints,
+                    };
+                    let look = Look {
+                        stamp,
+                        posture,
+                        index: i,
+                        picture: &picture,
+                        camera_from_world: camera_from_world.iso(),
+                        weight: evidence.weight,
+                    };
+                    let looked = self.arms[i].look(&look, &self.params);
+                    looked.unwrap_or_else(|_| {
+                        self.stats.opencv_failures += 1;
+                        Sight::Blind
+                    })
+                }
+                _ => Sight::Blind,
+            };
+        }
+        for ((arm, sight), posture) in self.arms.iter_mut().zip(sights).zip(&postures) {
+            arm.conclude(stamp, sight, &self.params);
+            if let Some(posture) = posture {
+                arm.settle_version(&posture.base_from_tip, &self.params);
+            }
+        }
+        let tips: Vec<Tip> = self
+            .arms
+            .iter()
+            .zip(&postures)
+            .filter_map(|(arm, posture)| Some(arm.tip(posture.as_ref()?, &self.params)))
+            .collect();
+        if let (Some(evidence), Some(mask)) = (&evidence, &mask) {
+            self.see_surface(input, evidence, mask, &tips);
+        }
+        self.scene(now, input, &postures, &tips)
+    }
+
+    /// Whether the picture is newer than the last one; counts when not.
+    fn note_stamp(&mut self, stamp: Stamp) -> bool {
+        match self.last_frame {
+            Some(last) if stamp == last => {
+                self.stats.duplicate_frames += 1;
+                return false;
+            }
+            Some(last) if stamp < last => {
+                if last.seconds_since(stamp) < self.params.clock_reset_s {
+                    self.stats.backward_frames += 1;
+                    return false;
+                }
+                self.stats.clock_resets += 1;
+                self.arms.iter_mut().for_each(Arm::clock_reset);
+                self.surface.clear();
+                self.grasp.clear();
+            }
+            _ => {}
+        }
+        self.last_frame = Some(stamp);
+        true
+    }
+
+    /// Looks up a history, counting refusals and extrapolations.
+    fn state_at(stats: &mut FusionStats, arm: ArmId, history: &KinematicsHistory, stamp: Stamp) -> Option<ArmState> {
+        match history.at(stamp) {
+            Lookup::Interpolated(s) => Some(s),
+            Lookup::Extrapolated(s) => {
+                stats.joints_extrapolated[arm.index()] += 1;
+                Some(s)
+            }
+            Lookup::Refused(_) => {
+                stats.joints_refused[arm.index()] += 1;
+                None
+            }
+        }
+    }
+
+    /// Where the camera was, if the ECM's joints are known then; remembered.
+    fn camera_at(&mut self, stamp: Stamp) -> Option<Pose<World, Camera>> {
+        let state = Self::state_at(&mut self.stats, ArmId::Ecm, &self.ecm, stamp)?;
+        let pose = self.cell.world_from_camera(&state.position).ok()?;
+        self.world_from_camera = pose;
+        Some(pose)
+    }
+
+    fn postures(&mut self, stamp: Stamp) -> [Option<Posture>; MAX_ARMS] {
+        let mut out = [None; MAX_ARMS];
+        for (slot, arm) in out.iter_mut().zip(&self.arms) {
+            *slot = Self::state_at(&mut self.stats, arm.id, &arm.history, stamp).and_then(|s| arm.posture(&s));
+        }
+        out
+    }
+
+    /// The pictures, if they may be believed.
+    fn evidence(&mut self, input: &FusionInput) -> Option<Evidence> {
+        if input.segmentation.stamp != input.frame.stamp {
+            self.stats.mismatched_segmentations += 1;
+            return None;
+        }
+        let weight = match input.segmentation.quality.verdict {
+            QualityVerdict::Good => 1.0,
+            QualityVerdict::Degraded | QualityVerdict::Unknown => DEGRADED_WEIGHT,
+            QualityVerdict::Unusable => return None,
+        };
+        let pictures = Pictures::new(&input.frame).filter(|_| is_usable(&input.frame.rig));
+        if pictures.is_none() {
+            self.stats.malformed_pictures += 1;
+        }
+        Some(Evidence { pictures: pictures?, weight })
+    }
+
+    fn mask(
+        &mut self,
+        input: &FusionInput,
+        postures: &[Option<Posture>; MAX_ARMS],
+        camera_from_world: &Isometry3<f64>,
+    ) -> Option<Mask> {
+        let rig = &input.frame.rig;
+        let skeletons: Vec<Option<Skeleton>> = self
+            .arms
+            .iter()
+            .zip(postures)
+            .map(|(arm, posture)| arm.skeleton(posture.as_ref()?, camera_from_world, rig))
+            .collect();
+        let size = (input.frame.left.width(), input.frame.left.height());
+        let mask = Mask::new(&input.segmentation.labels, size, &skeletons, self.params.min_blob_px);
+        match &mask {
+            Some(mask) => self.stats.unknown_label_pixels += mask.unknown_labels as u64,
+            None => self.stats.malformed_pictures += 1,
+        }
+        mask
+    }
+
+    fn see_surface(&mut self, input: &FusionInput, evidence: &Evidence, mask: &Mask, tips: &[Tip]) {
+        let rig = &input.frame.rig;
+        let due = self.pictures_seen % self.params.stereo_every == 0;
+        self.pictures_seen = self.pictures_seen.wrapping_add(1);
+        if self.stereo.as_ref().is_none_or(|(for_rig, _)| for_rig != rig) {
+            self.stereo = Stereo::new(rig, &self.params).ok().map(|s| (*rig, s));
+        }
+        let disparities = match &mut self.stereo {
+            Some((_, stereo)) if due => stereo.compute(&evidence.pictures).ok(),
+            _ => None,
+        };
+        if due && disparities.is_none() {
+            self.stats.opencv_failures += 1;
+        }
+        let view = View {
+            stamp: input.frame.stamp,
+            disparities: disparities.as_ref(),
+            pictures: &evidence.pictures,
+            mask,
+            uncertainty: &input.segmentation.uncertainty,
+            rig,
+            world_from_camera: self.world_from_camera.iso(),
+        };
+        let tools: Vec<Point3<f64>> = tips.iter().map(|t| t.tool.end).collect();
+        self.surface.update(&view, &tools, &self.params);
+    }
+
+    fn scene(
+        &mut self,
+        now: Stamp,
+        input: &FusionInput,
+        postures: &[Option<Posture>; MAX_ARMS],
+        tips: &[Tip],
+    ) -> Scene {
+        let stamp = input.frame.stamp;
+        let tools: Vec<Point3<f64>> = tips.iter().map(|t| t.tool.end).collect();
+        // Surface fades by whichever of the two says that more time has passed.
+        let surface = self.surface.points(now.max(stamp), &tools, &self.params);
+        let eye = Point3::from(self.world_from_camera.translation());
+        let arms = &self.arms;
+        let grasp_target = self.grasp.find(stamp, &surface, &eye, |p| arms.iter().any(|a| a.reaches(p)), &self.params);
+        let seq = self.stats.scenes;
+        self.stats.scenes += 1;
+        Scene {
+            stamp,
+            seq,
+            world_from_camera: self.world_from_camera,
+            hand_eyes: arms.iter().map(Arm::hand_eye).collect(),
+            instruments: arms
+                .iter()
+                .zip(postures)
+                .map(|(arm, posture)| arm.estimate(stamp, posture.as_ref(), &self.params))
+                .collect(),
+            clearances: clearances(tips, &surface),
+            surface,
+            zones_version: self.surface.version(),
+            grasp_target,
+            quality: input.segmentation.quality.clone(),
+            model: input.segmentation.model,
+        }
+    }
+}
+
+/// Whether a camera model can be computed with.
+fn is_usable(rig: &StereoRig) -> bool {
+    let c = &rig.left;
+    let positive = [c.fx, c.fy, rig.baseline].iter().all(|v| v.is_finite() && *v > 0.0);
+    positive && c.cx.is_finite() && c.cy.is_finite()
+}

@@ -1,0 +1,293 @@
+//! Labelled tissue surface near the tools: stereo points on a grid of the picture, fused over time, fading when not
+//! seen again. Bounded by the grid: one point per node.
+
+use crate::{
+    geometry::{back_project, project},
+    mask::{Mask, NOT_INSTRUMENT},
+    params::FusionParams,
+    picture::Pictures,
+    stereo::DisparityMap,
+};
+use nalgebra::{Isometry3, Point2, Point3};
+use proctor_types::{Class, Image, Stamp, StereoRig, SurfacePoint};
+
+/// A remembered point of the surface.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Surfel {
+    /// World, m.
+    position: Point3<f64>,
+    class: Class,
+    /// Variance along the ray, m^2.
+    variance: f64,
+    seen: Stamp,
+}
+
+/// What a picture offers for the surface.
+pub struct View<'a> {
+    /// Stamp of the picture.
+    pub stamp: Stamp,
+    /// Disparities, when stereo ran on this picture.
+    pub disparities: Option<&'a DisparityMap>,
+    /// Luminance.
+    pub pictures: &'a Pictures,
+    /// Labels.
+    pub mask: &'a Mask,
+    /// Perception's per-pixel doubt, of the size of the labels.
+    pub uncertainty: &'a Image<u8>,
+    /// Cameras.
+    pub rig: &'a StereoRig,
+    /// Where the left camera is.
+    pub world_from_camera: &'a Isometry3<f64>,
+}
+
+/// The surface and its memory.
+#[derive(Debug, Clone)]
+pub struct Surface {
+    nodes: Vec<Option<Surfel>>,
+    columns: usize,
+    reference: Vec<Option<Surfel>>,
+    moved_pictures: u32,
+    version: u64,
+}
+
+/// Pictures in a row that must show a movement before it counts: stereo noise does not last.
+const MOVED_PICTURES: u32 = 3;
+
+impl Surface {
+    /// Nothing seen yet; `zones_version` 0.
+    pub fn new() -> Self {
+        Self { nodes: Vec::new(), columns: 0, reference: Vec::new(), moved_pictures: 0, version: 0 }
+    }
+
+    /// Rises when the guarded surface moved.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Forgets everything (clock set back, camera pose unknown). Raises the version if there was something.
+    pub fn clear(&mut self) {
+        if self.reference.iter().any(Option::is_some) {
+            self.version += 1;
+        }
+        self.nodes.clear();
+        self.reference.clear();
+        self.moved_pictures = 0;
+    }
+
+    /// Takes in one picture. `tools` are points of the instruments (world) around which movement is expected.
+    pub fn update(&mut self, view: &View<'_>, tools: &[Point3<f64>], params: &FusionParams) {
+        let grid = Grid::new(view, params);
+        self.columns = grid.columns;
+        self.nodes = grid.carried_over(&self.nodes, view, params);
+        if let Some(map) = view.disparities {
+            let measured = without_outliers(&grid.measure(view, map, params), grid.columns);
+            for (node, m) in measured.iter().enumerate() {
+                if let Some(m) = m {
+                    let fused = fuse(self.nodes[node].as_ref(), m, view);
+                    self.nodes[node] = Some(fused);
+                }
+            }
+            self.compare(&grid, view, tools, params);
+        }
+    }
+
+    /// The points, those nearest to `tools` first, at most `params.max_surface_points`.
+    pub fn points(&self, now: Stamp, tools: &[Point3<f64>], params: &FusionParams) -> Vec<SurfacePoint> {
+        let nearest = |p: &Point3<f64>| tools.iter().map(|t| (p - t).norm()).fold(f64::INFINITY, f64::min);
+        let mut points: Vec<(f64, SurfacePoint)> = self
+            .nodes
+            .iter()
+            .flatten()
+            .map(|s| {
+                let sigma = aged_variance(s, now, params).sqrt();
+                (nearest(&s.position), SurfacePoint { position: s.position, class: s.class, sigma })
+            })
+            .collect();
+        // Stable: equal distances (no tools) keep the order of the grid.
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.truncate(params.max_surface_points);
+        points.into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// Raises the version when enough of the guarded surface is elsewhere than in the reference.
+    fn compare(&mut self, grid: &Grid, view: &View<'_>, tools: &[Point3<f64>], params: &FusionParams) {
+        /// Fewest comparable points for a verdict.
+        const MIN_COMPARABLE: usize = 20;
+        let guarded = |s: &Surfel| params.guarded.contains(&s.class);
+        let near_tool = |p: &Point3<f64>| tools.iter().any(|t| (p - t).norm() < params.zones_tool_radius_m);
+        let camera_from_world = view.world_from_camera.inverse();
+        let (mut comparable, mut moved, mut referenced) = (0usize, 0usize, 0usize);
+        for r in self.reference.iter().flatten().filter(|r| guarded(r) && !near_tool(&r.position)) {
+            referenced += 1;
+            let seen = camera_from_world * r.position;
+            let Some(n) = project(&view.rig.left, &seen).and_then(|p| grid.node(&p)) else { continue };
+            let Some(now) = self.nodes[n].as_ref().filter(|s| guarded(s) && !near_tool(&s.position)) else { continue };
+            comparable += 1;
+            let doubt = 2.0 * (r.variance + now.variance).sqrt();
+            let distance = ((camera_from_world * now.position).z - seen.z).abs();
+            moved += usize::from(distance > params.zones_moved_m + doubt);
+        }
+        let current = self.nodes.iter().flatten().filter(|s| guarded(s)).count();
+        let nothing_to_compare = referenced < MIN_COMPARABLE || comparable < referenced / 3;
+        let elsewhere = comparable >= MIN_COMPARABLE && moved as f64 > params.zones_moved_share * comparable as f64;
+        if (nothing_to_compare && current >= MIN_COMPARABLE) || elsewhere {
+            self.moved_pictures += 1;
+        } else {
+            self.moved_pictures = 0;
+        }
+        if self.moved_pictures >= MOVED_PICTURES {
+            self.moved_pictures = 0;
+            self.version += 1;
+            self.reference.clone_from(&self.nodes);
+        }
+    }
+}
+
+/// Nodes of the picture at which the surface is sampled.
+struct Grid {
+    columns: usize,
+    rows: usize,
+    spacing: usize,
+}
+
+impl Grid {
+    fn new(view: &View<'_>, params: &FusionParams) -> Self {
+        let spacing = params.grid_px;
+        Self { columns: view.pictures.width / spacing, rows: view.pictures.height / spacing, spacing }
+    }
+
+    fn len(&self) -> usize {
+        self.columns * self.rows
+    }
+
+    fn pixel(&self, node: usize) -> (usize, usize) {
+        let half = self.spacing / 2;
+        ((node % self.columns) * self.spacing + half, (node / self.columns) * self.spacing + half)
+    }
+
+    fn node(&self, p: &Point2<f64>) -> Option<usize> {
+        let (x, y) = ((p.x / self.spacing as f64).floor(), (p.y / self.spacing as f64).floor());
+        let inside = x >= 0.0 && y >= 0.0 && x < self.columns as f64 && y < self.rows as f64;
+        inside.then(|| y as usize * self.columns + x as usize)
+    }
+
+    /// Old points at the nodes they now project to; aged ones dropped, the surer one where two meet.
+    fn carried_over(&self, old: &[Option<Surfel>], view: &View<'_>, params: &FusionParams) -> Vec<Option<Surfel>> {
+        let camera_from_world = view.world_from_camera.inverse();
+        let mut nodes: Vec<Option<Surfel>> = vec![None; self.len()];
+        for s in old.iter().flatten() {
+            let Some(p) = project(&view.rig.left, &(camera_from_world * s.position)) else { continue };
+            let Some(n) = self.node(&p) else { continue };
+            let occluded =
+                view.mask.index(&view.mask.to_label(p)).is_some_and(|i| view.mask.owner[i] != NOT_INSTRUMENT);
+            let age = view.stamp.seconds_since(s.seen);
+            let limit = if occluded { params.occluded_age_s } else { params.surface_age_s };
+            if !(0.0..=limit).contains(&age) {
+                continue;
+            }
+            let aged = Surfel { variance: aged_variance(s, view.stamp, params), ..*s };
+            let surer = nodes[n].is_none_or(|other: Surfel| aged.variance < aged_variance(&other, view.stamp, params));
+            if surer {
+                nodes[n] = Some(*s);
+            }
+        }
+        nodes
+    }
+
+    /// New stereo points where the labels are sure of one tissue.
+    fn measure(&self, view: &View<'_>, map: &DisparityMap, params: &FusionParams) -> Vec<Option<Surfel>> {
+        let fb = view.rig.left.fx * view.rig.baseline;
+        let measure = |node: usize| {
+            let (u, v) = self.pixel(node);
+            let pixel = Point2::new(u as f64, v as f64);
+            let class = sure_class(view, &pixel, params)?;
+            let disparity = map.at(view.pictures, u, v)?;
+            let depth = view.rig.depth(disparity)?;
+            if !(params.depth_min_m..=params.depth_max_m).contains(&depth) {
+                return None;
+            }
+            let sigma = depth * depth / fb * params.sigma_stereo_px;
+            Some(Surfel {
+                position: view.world_from_camera * back_project(&view.rig.left, &pixel, depth),
+                class,
+                variance: sigma * sigma,
+                seen: view.stamp,
+            })
+        };
+        (0..self.len()).map(measure).collect()
+    }
+}
+
+/// The tissue at a pixel if its neighbourhood agrees, no instrument is near (matching bleeds over edges) and
+/// perception is certain enough.
+fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Option<Class> {
+    let mask = view.mask;
+    let centre = mask.to_label(*pixel);
+    let index = mask.index(&centre)?;
+    let class = Class::from_id(mask.labels[index]).filter(|c| c.is_tissue())?;
+    if view.uncertainty.pixels().get(index).is_some_and(|&u| u > params.max_uncertainty) {
+        return None;
+    }
+    let reach = (10.0 / mask.scale).ceil();
+    for (dx, dy) in
+        [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)]
+    {
+        let p = Point2::new(centre.x + dx * reach, centre.y + dy * reach);
+        if mask.index(&p).is_none_or(|i| mask.owner[i] != NOT_INSTRUMENT) {
+            return None;
+        }
+    }
+    Some(class)
+}
+
+/// Drops points that no two neighbours confirm, and doubts those at a step of depth, where matching smears the near
+/// side over the far one.
+fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Surfel>> {
+    /// Neighbours confirm within this, m: steeper tissue than that between two nodes is rarely real.
+    const CONFIRM: f64 = 0.006;
+    /// Share of the largest step to a neighbour that counts as standard deviation once it is a step.
+    const STEP_DOUBT: f64 = 0.2;
+    let rows = points.len() / columns.max(1);
+    let check = |node: usize, s: &Surfel| {
+        let (x, y) = ((node % columns) as i64, (node / columns) as i64);
+        let (mut confirming, mut step) = (0, 0.0f64);
+        for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)] {
+            let (x, y) = (x + dx, y + dy);
+            if x < 0 || y < 0 || x >= columns as i64 || y >= rows as i64 {
+                continue;
+            }
+            if let Some(n) = points[y as usize * columns + x as usize] {
+                let distance = (n.position - s.position).norm();
+                confirming += u32::from(distance < CONFIRM);
+                step = step.max(distance);
+            }
+        }
+        let doubt = if step > CONFIRM { STEP_DOUBT * step.min(0.03) } else { 0.0 };
+        (confirming >= 2).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
+    };
+    points.iter().enumerate().map(|(i, s)| s.as_ref().and_then(|s| check(i, s))).collect()
+}
+
+fn aged_variance(s: &Surfel, now: Stamp, params: &FusionParams) -> f64 {
+    s.variance + params.surface_drift.powi(2) * now.seconds_since(s.seen).max(0.0)
+}
+
+/// Variance-weighted depth on the new ray when old and new agree; the new point where they do not.
+fn fuse(old: Option<&Surfel>, new: &Surfel, view: &View<'_>) -> Surfel {
+    /// Correlated matching errors put a floor under what averaging can gain.
+    const FLOOR: f64 = 0.4;
+    let Some(old) = old.filter(|o| o.class == new.class) else { return *new };
+    let eye = Point3::from(view.world_from_camera.translation.vector);
+    let ray = new.position - eye;
+    let difference = (old.position - eye).norm() - ray.norm();
+    if difference.powi(2) > 9.0 * (old.variance + new.variance) {
+        return *new;
+    }
+    let gain = old.variance / (old.variance + new.variance);
+    let along = ray.norm() + (1.0 - gain) * difference;
+    Surfel {
+        position: eye + ray * (along / ray.norm()),
+        variance: ((1.0 - gain) * old.variance).max(FLOOR * FLOOR * new.variance),
+        ..*new
+    }
+}

@@ -1,0 +1,131 @@
+//! Depth of an instrument from the right picture: a patch of the instrument, its shape known from the kinematics, is
+//! slid along the epipolar lines until both pictures agree (a plane sweep with the tool's own surface instead of a
+//! plane). All pixels of the patch vote for one number, so metal without texture still gives an answer: the shading
+//! across the tube and its outline against the tissue carry it.
+
+use crate::picture::Pictures;
+
+/// A pixel of the patch and the disparity the kinematics expect there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Column in the left picture.
+    pub u: usize,
+    /// Row.
+    pub v: usize,
+    /// Expected disparity, px.
+    pub disparity: f64,
+}
+
+/// A measured shift of the whole patch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shift {
+    /// To be added to every expected disparity, px.
+    pub disparity: f64,
+    /// How far the patch could be slid either way without much harm to the agreement, px: large where the shape runs
+    /// along the epipolar lines.
+    pub sigma: f64,
+}
+
+/// Fewest pixels of a patch.
+pub const MIN_SAMPLES: usize = 40;
+/// Least agreement that counts.
+const MIN_CORRELATION: f64 = 0.6;
+/// Agreement this much below the best is no worse: shading and noise make as much difference.
+const INDIFFERENT: f64 = 0.04;
+/// Standard deviation as a share of the width within which agreement is no worse.
+const SPREAD: f64 = 0.25;
+/// Step of the search, px.
+const STEP: f64 = 0.5;
+/// Most steps to each side.
+const MAX_STEPS: i32 = 32;
+
+/// Finds the shift within `range` px either way that makes both pictures agree best. `None` when the patch is small,
+/// flat, leaves the picture, agrees nowhere, agrees at two places, or agrees best at the end of the range (then the
+/// truth may lie beyond).
+pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shift> {
+    if samples.len() < MIN_SAMPLES {
+        return None;
+    }
+    let steps = ((range / STEP).ceil() as i32).clamp(2, MAX_STEPS);
+    let score = |k: i32| correlation(pictures, samples, f64::from(k) * STEP);
+    let scores: Vec<f64> = (-steps..=steps).map(|k| score(k).unwrap_or(-1.0)).collect();
+    let (best, &peak) = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+    let worse = |score: &f64| *score < peak - INDIFFERENT;
+    let left = scores[..best].iter().rposition(worse)?;
+    let right = best + 1 + scores[best + 1..].iter().position(worse)?;
+    let rival = scores[..left].iter().chain(&scores[right..]).any(|score| !worse(score));
+    if peak < MIN_CORRELATION || rival {
+        return None;
+    }
+    let (before, after) = (scores[best - 1], scores[best + 1]);
+    let bend = before - 2.0 * peak + after;
+    let fine = if bend < -1e-6 { (0.5 * (before - after) / bend).clamp(-0.5, 0.5) } else { 0.0 };
+    Some(Shift {
+        disparity: (best as f64 - f64::from(steps) + fine) * STEP,
+        sigma: SPREAD * (right - left) as f64 * STEP,
+    })
+}
+
+/// Correlation of the patch in the left picture with its shifted image in the right one.
+fn correlation(pictures: &Pictures, samples: &[Sample], shift: f64) -> Option<f64> {
+    let (mut n, mut sl, mut sr, mut sll, mut srr, mut slr) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    for s in samples {
+        let u = s.u as f64 - s.disparity - shift;
+        let (left, row) = (f64::from(pictures.left[s.v * pictures.width + s.u]), s.v * pictures.width);
+        if u < 0.0 || u >= (pictures.width - 1) as f64 {
+            continue;
+        }
+        let (x, f) = (u as usize, u.fract());
+        let right = f64::from(pictures.right[row + x]) * (1.0 - f) + f64::from(pictures.right[row + x + 1]) * f;
+        n += 1.0;
+        sl += left;
+        sr += right;
+        sll += left * left;
+        srr += right * right;
+        slr += left * right;
+    }
+    // A shift that pushes much of the patch out of the picture is not comparable with one that does not.
+    if n < 0.8 * samples.len() as f64 {
+        return None;
+    }
+    let (var_l, var_r) = (sll - sl * sl / n, srr - sr * sr / n);
+    // Two grey levels of standard deviation: below that it is noise.
+    (var_l > 4.0 * n && var_r > 4.0 * n).then(|| (slr - sl * sr / n) / (var_l * var_r).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A smooth bump on a slope, seen `shift` px further left by the right camera.
+    fn pictures(shift: f64) -> Pictures {
+        let (width, height) = (160, 64);
+        let value = |u: f64, v: f64| {
+            (90.0 + 60.0 * (-((u - 80.0) / 6.0).powi(2)).exp() + 20.0 * (0.3 * v + 0.2 * u).sin()) as u8
+        };
+        let paint =
+            |offset: f64| (0..width * height).map(|i| value((i % width) as f64 + offset, (i / width) as f64)).collect();
+        let left_rgb = proctor_types::Image::new(0, 0, Vec::new()).unwrap();
+        Pictures { width, height, left_rgb, left: paint(0.0), right: paint(shift) }
+    }
+
+    fn patch(disparity: f64) -> Vec<Sample> {
+        (20..40).flat_map(|v| (70..90).map(move |u| Sample { u, v, disparity })).collect()
+    }
+
+    #[test]
+    fn the_shift_between_the_pictures_is_found_to_a_tenth_of_a_pixel() {
+        for (truth, expected) in [(12.0, 9.0), (12.3, 14.0), (20.75, 20.0)] {
+            let s = sweep(&pictures(truth), &patch(expected), 8.0).unwrap();
+            assert!((s.disparity - (truth - expected)).abs() < 0.1, "{s:?} for {truth} - {expected}");
+        }
+    }
+
+    #[test]
+    fn no_answer_beyond_the_range_or_without_contrast() {
+        assert!(sweep(&pictures(30.0), &patch(20.0), 4.0).is_none());
+        let flat = Pictures { left: vec![100; 160 * 64], right: vec![100; 160 * 64], ..pictures(0.0) };
+        assert!(sweep(&flat, &patch(10.0), 8.0).is_none());
+        assert!(sweep(&pictures(10.0), &patch(10.0)[..20], 8.0).is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! The alignment verdict of one arm, with hysteresis: a pure state machine over what each picture showed.
+
+use crate::params::FusionParams;
+use proctor_types::{Alignment, Stamp};
+
+/// What one picture said about one arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sight {
+    /// No joints at the stamp of the picture: nothing can be said.
+    NoKinematics,
+    /// The picture is no evidence (unusable, or no segmentation of it).
+    Blind,
+    /// The instrument is out of view, as it should be.
+    OutOfView,
+    /// The instrument should be in view but is not.
+    Missing,
+    /// The instrument was compared with the picture.
+    Seen {
+        /// Mean silhouette distance, px.
+        residual_px: f64,
+        /// Share of features beyond the gate; 0 when there were too few to speak of a share.
+        rejected: f64,
+        /// Largest standard deviation of the tip position, m.
+        tip_sigma: f64,
+        /// Whether the correction is larger than any mounting error.
+        implausible: bool,
+    },
+}
+
+/// Alignment over time.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    alignment: Alignment,
+    bad_since: Option<Stamp>,
+    good_since: Option<Stamp>,
+    last_seen: Option<Stamp>,
+    residual_px: f64,
+}
+
+impl Verdict {
+    /// The current verdict.
+    pub fn alignment(&self) -> Alignment {
+        self.alignment
+    }
+
+    /// The silhouette distance that the verdict rests on, px; 0 when it rests on none.
+    pub fn residual_px(&self) -> f64 {
+        match self.alignment {
+            Alignment::Unknown | Alignment::KinematicOnly => 0.0,
+            Alignment::Converging | Alignment::Aligned | Alignment::Inconsistent => self.residual_px,
+        }
+    }
+
+    /// Takes in one picture's sight. Returns true when a contradiction has just lasted long enough to be called one.
+    pub fn observe(&mut self, now: Stamp, sight: Sight, params: &FusionParams) -> bool {
+        let was = self.alignment;
+        self.alignment = match sight {
+            Sight::NoKinematics => {
+                *self = Self::default();
+                Alignment::Unknown
+            }
+            Sight::Blind | Sight::OutOfView => self.unseen(now, params),
+            Sight::Missing => {
+                self.residual_px = 0.0;
+                if self.bad_for(now) >= params.inconsistent_after_s {
+                    Alignment::Inconsistent
+                } else {
+                    self.unseen(now, params)
+                }
+            }
+            Sight::Seen { residual_px, rejected, tip_sigma, implausible } => {
+                self.last_seen = Some(now);
+                self.residual_px = residual_px;
+                // Features may clash for a moment (a tool at the rim, a wrong blob) while the outline still fits.
+                let clash = rejected > 0.5 && residual_px > params.aligned_px;
+                let bad = residual_px > params.inconsistent_px || clash || implausible;
+                let slack = if was == Alignment::Aligned { 1.5 } else { 1.0 };
+                let good = residual_px <= slack * params.aligned_px && rejected <= 0.5 && !implausible;
+                if bad && self.bad_for(now) >= params.inconsistent_after_s {
+                    Alignment::Inconsistent
+                } else if !bad {
+                    self.after_not_bad(now, was, good, tip_sigma <= slack * params.aligned_sigma_m, params)
+                } else if was == Alignment::Inconsistent {
+                    was
+                } else {
+                    Alignment::Converging
+                }
+            }
+        };
+        self.alignment == Alignment::Inconsistent && was != Alignment::Inconsistent
+    }
+
+    fn after_not_bad(
+        &mut self,
+        now: Stamp,
+        was: Alignment,
+        good: bool,
+        certain: bool,
+        params: &FusionParams,
+    ) -> Alignment {
+        self.bad_since = None;
+        let good_for = if good {
+            now.seconds_since(*self.good_since.get_or_insert(now))
+        } else {
+            self.good_since = None;
+            -1.0
+        };
+        // Trust comes back no faster than it was lost.
+        let trusted = was != Alignment::Inconsistent || good_for >= params.inconsistent_after_s;
+        match (good && trusted, certain) {
+            (true, true) => Alignment::Aligned,
+            _ if !trusted => Alignment::Inconsistent,
+            _ => Alignment::Converging,
+        }
+    }
+
+    fn bad_for(&mut self, now: Stamp) -> f64 {
+        self.good_since = None;
+        now.seconds_since(*self.bad_since.get_or_insert(now))
+    }
+
+    /// Keeps the verdict for a moment, then falls back to kinematics; a contradiction stays one until it is disproved.
+    fn unseen(&mut self, now: Stamp, params: &FusionParams) -> Alignment {
+        let held = self.last_seen.is_some_and(|t| (0.0..=params.unseen_hold_s).contains(&now.seconds_since(t)));
+        match self.alignment {
+            Alignment::Inconsistent => Alignment::Inconsistent,
+            Alignment::Aligned | Alignment::Converging if held => self.alignment,
+            _ => Alignment::KinematicOnly,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Alignment::{Aligned, Converging, Inconsistent, KinematicOnly, Unknown};
+
+    fn seen(residual_px: f64, tip_sigma: f64) -> Sight {
+        Sight::Seen { residual_px, rejected: 0.0, tip_sigma, implausible: false }
+    }
+
+    #[test]
+    fn timelines() {
+        let good = seen(2.0, 0.0005);
+        let unsure = seen(2.0, 0.005);
+        let off = seen(30.0, 0.0005);
+        // (milliseconds, sight, expected verdict); defaults: contradiction after 0.7 s, hold 0.5 s.
+        let lines: &[&[(i64, Sight, Alignment)]] = &[
+            &[
+                (0, unsure, Converging),
+                (100, good, Aligned),
+                (200, seen(2.0, 0.002), Aligned),
+                (300, unsure, Converging),
+            ],
+            &[(0, good, Aligned), (400, Sight::OutOfView, Aligned), (600, Sight::OutOfView, KinematicOnly)],
+            &[(0, good, Aligned), (100, off, Converging), (700, off, Converging), (800, off, Inconsistent)],
+            &[
+                (0, good, Aligned),
+                (100, Sight::Missing, Aligned),
+                (600, Sight::Missing, KinematicOnly),
+                (900, Sight::Missing, Inconsistent),
+            ],
+            &[
+                (0, off, Converging),
+                (800, off, Inconsistent),
+                (900, good, Inconsistent),
+                (1500, good, Inconsistent),
+                (1700, good, Aligned),
+            ],
+            &[(0, off, Converging), (800, off, Inconsistent), (900, Sight::Blind, Inconsistent)],
+            &[(0, good, Aligned), (100, Sight::NoKinematics, Unknown), (200, Sight::Blind, KinematicOnly)],
+        ];
+        for (i, line) in lines.iter().enumerate() {
+            let mut v = Verdict::default();
+            for (ms, sight, expected) in *line {
+                let now = Stamp::from_nanos("test", 1_000_000_000 + ms * 1_000_000).unwrap();
+                v.observe(now, *sight, &FusionParams::default());
+                assert_eq!(v.alignment(), *expected, "line {i} at {ms} ms");
+            }
+        }
+    }
+}
