@@ -1,0 +1,325 @@
+//! The node's logic: from what is seen and asked to at most one live proposal.
+
+use crate::{
+    AutonomyError, AutonomyParams, Context, Declined, Inputs, WithdrawReason,
+    live::{Fate, Live, planned_with},
+    robot::Robot,
+    skill::{Plan, SkillPlanner, Stage},
+    skills,
+};
+use proctor_types::{ArmId, DecisionKind, Proposal, ProposalId, SafetyState, Skill, SkillRequest, Stamp, Withdrawal};
+use std::{sync::Arc, time::Duration};
+
+/// What one step decided.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Output {
+    /// New proposals, at most one.
+    pub proposals: Vec<Proposal>,
+    /// Proposals taken back, at most one.
+    pub withdrawals: Vec<Withdrawal>,
+    /// What happened and why, for the log, in order.
+    pub notes: Vec<Note>,
+}
+
+/// Something worth logging.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Note {
+    /// A skill was wanted and not proposed.
+    Declined {
+        /// Which skill.
+        skill: Skill,
+        /// Whether an operator asked for it.
+        asked: bool,
+        /// Why.
+        reason: Declined,
+    },
+    /// A proposal was made.
+    Proposed(ProposalId, Skill),
+    /// A proposal was taken back.
+    Withdrawn(ProposalId, WithdrawReason),
+    /// An operator rejected a proposal.
+    Rejected(ProposalId),
+    /// A motion ran to its end.
+    Finished(ProposalId),
+}
+
+/// A request that is being pursued.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    request: SkillRequest,
+    until: Stamp,
+}
+
+/// The logic of the autonomy node.
+pub struct Autonomy {
+    params: Arc<AutonomyParams>,
+    robot: Arc<Robot>,
+    library: Vec<Box<dyn SkillPlanner>>,
+    /// Per skill of the library: whether it wants to act, and until when it is quiet.
+    wants: Vec<bool>,
+    quiet_until: Vec<Stamp>,
+    counter: u32,
+    live: Option<Live>,
+    pending: Option<Pending>,
+    next_attempt: Stamp,
+    settled_at: Stamp,
+    seen: Option<u64>,
+    last_declined: Option<(Skill, Declined)>,
+}
+
+impl Autonomy {
+    /// For the standard cell.
+    pub fn new(params: AutonomyParams) -> Result<Self, AutonomyError> {
+        params.validate()?;
+        let robot = Robot::new(&params)?;
+        let library = skills::all();
+        let n = library.len();
+        Ok(Self {
+            params: Arc::new(params),
+            robot: Arc::new(robot),
+            library,
+            wants: vec![false; n],
+            quiet_until: vec![Stamp::FIRST; n],
+            counter: 0,
+            live: None,
+            pending: None,
+            next_attempt: Stamp::FIRST,
+            settled_at: Stamp::FIRST,
+            seen: None,
+            last_declined: None,
+        })
+    }
+
+    /// The proposal that is out, if any.
+    pub fn live(&self) -> Option<&Proposal> {
+        self.live.as_ref().map(|l| &l.proposal)
+    }
+
+    /// One step. Reads at most the newest of each input, plans at most once per skill, and emits at most one proposal and
+    /// one withdrawal. The same inputs in the same order give the same outputs, bit for bit.
+    pub fn step(&mut self, now: Stamp, inputs: &Inputs<'_>) -> Output {
+        let mut out = Output::default();
+        self.decide(now, inputs, &mut out);
+        self.follow(now, inputs.safety_state, &mut out);
+        self.ask(now, inputs, &mut out);
+        // Held here, so that the rest of `self` stays free to change while the context borrows them.
+        let robot = Arc::clone(&self.robot);
+        let params = Arc::clone(&self.params);
+        let context = Context::check(now, inputs, &robot, &params);
+        self.review(now, &context, &mut out);
+        self.look(&context);
+        self.propose(now, &context, &mut out);
+        out
+    }
+
+    /// Decisions about the live proposal: only a rejection concerns autonomy.
+    fn decide(&mut self, now: Stamp, inputs: &Inputs<'_>, out: &mut Output) {
+        let Some(live) = &self.live else { return };
+        let (id, digest, skill) = (live.proposal.id, live.digest, live.skill);
+        let rejected =
+            inputs.decisions.iter().any(|d| d.kind == DecisionKind::Reject && d.proposal == id && d.digest == digest);
+        if rejected {
+            out.notes.push(Note::Rejected(id));
+            self.forget(now, skill, Quiet::Long);
+        }
+    }
+
+    /// What safety did with the live proposal.
+    fn follow(&mut self, now: Stamp, safety: Option<&SafetyState>, out: &mut Output) {
+        let (Some(live), Some(safety)) = (&mut self.live, safety) else { return };
+        let (id, skill) = (live.proposal.id, live.skill);
+        match live.follow(safety) {
+            Fate::Open => {}
+            Fate::Finished => {
+                out.notes.push(Note::Finished(id));
+                self.forget(now, skill, Quiet::Settle);
+            }
+            Fate::Aborted => self.take_back(now, WithdrawReason::Aborted, Quiet::Settle, out),
+        }
+    }
+
+    /// Takes up the newest request.
+    fn ask(&mut self, now: Stamp, inputs: &Inputs<'_>, out: &mut Output) {
+        let gate = &self.params.gate;
+        if self.pending.is_some_and(|p| now >= p.until) {
+            self.pending = None;
+        }
+        let Some(&request) = inputs.requests.last() else { return };
+        if now.seconds_since(request.stamp).abs() > gate.request_lifetime {
+            return;
+        }
+        let until = now.plus(Duration::from_secs_f64(gate.request_lifetime));
+        if let Some(live) = &self.live {
+            if live.stage == Stage::Running {
+                self.decline(request.skill, true, Declined::Busy, out);
+                return;
+            }
+            if live.proposal.skill == request.skill && live.proposal.trajectory.arm() == request.arm {
+                // What is asked for is already on offer.
+                self.pending = Some(Pending { request, until });
+                return;
+            }
+            self.take_back(now, WithdrawReason::Superseded, Quiet::None, out);
+        }
+        self.pending = Some(Pending { request, until });
+        self.next_attempt = now;
+        self.last_declined = None;
+    }
+
+    /// Withdraws the live proposal if it no longer fits.
+    fn review(&mut self, now: Stamp, context: &Result<Context<'_>, Declined>, out: &mut Output) {
+        let Some(live) = &mut self.live else { return };
+        let planner = self.library[live.skill].as_ref();
+        if let Some(reason) = live.withdraw(now, context, planner, &self.params) {
+            let quiet = if reason == WithdrawReason::Expired { Quiet::Long } else { Quiet::Settle };
+            self.take_back(now, reason, quiet, out);
+        }
+    }
+
+    /// Lets every skill see a new scene once.
+    fn look(&mut self, context: &Result<Context<'_>, Declined>) {
+        let Ok(context) = context else {
+            self.library.iter_mut().for_each(|planner| planner.reset());
+            self.wants.fill(false);
+            return;
+        };
+        if self.seen != Some(context.scene.seq) {
+            self.seen = Some(context.scene.seq);
+            for (planner, wants) in self.library.iter_mut().zip(&mut self.wants) {
+                *wants = planner.wants(context);
+            }
+        }
+    }
+
+    fn propose(&mut self, now: Stamp, context: &Result<Context<'_>, Declined>, out: &mut Output) {
+        if self.live.is_some() || now < self.next_attempt {
+            return;
+        }
+        for (skill, arm, asked) in self.candidates(now) {
+            let planner = self.library[skill].as_ref();
+            let kind = planner.skill();
+            let planned = context.as_ref().map_err(|declined| *declined).and_then(|context| {
+                ArmId::ALL.into_iter().try_for_each(|arm| context.at_rest(arm))?;
+                let plan = planner.plan(context, arm)?;
+                let planned_with = planned_with(context, plan.sweep.arm);
+                Ok((plan, planned_with))
+            });
+            self.next_attempt = now.plus(Duration::from_secs_f64(self.params.gate.retry));
+            match planned {
+                Ok((plan, planned_with)) => {
+                    self.offer(now, skill, plan, planned_with, out);
+                    return;
+                }
+                Err(reason) => {
+                    if asked && hopeless(&reason) {
+                        self.pending = None;
+                    }
+                    self.decline(kind, asked, reason, out);
+                }
+            }
+        }
+    }
+
+    /// What to try now: what was asked for, else what wants to act and is not quiet.
+    fn candidates(&self, now: Stamp) -> Vec<(usize, Option<ArmId>, bool)> {
+        if let Some(Pending { request, .. }) = self.pending {
+            let index = self.library.iter().position(|planner| planner.skill() == request.skill);
+            return index.map(|i| (i, Some(request.arm), true)).into_iter().collect();
+        }
+        let ready = now >= self.settled_at;
+        (0..self.library.len())
+            .filter(|&i| ready && self.wants[i] && now >= self.quiet_until[i])
+            .map(|i| (i, None, false))
+            .collect()
+    }
+
+    fn offer(
+        &mut self,
+        now: Stamp,
+        skill: usize,
+        plan: Plan,
+        planned_with: proctor_types::PlannedWith,
+        out: &mut Output,
+    ) {
+        self.counter = self.counter.saturating_add(1);
+        let proposal = Proposal {
+            id: ProposalId(u64::from(self.params.session) << 32 | u64::from(self.counter)),
+            stamp: now,
+            expires: now.plus(Duration::from_secs_f64(self.params.gate.expiry)),
+            skill: self.library[skill].skill(),
+            trajectory: plan.timed.trajectory.clone(),
+            planned_with,
+            evidence: plan.evidence.clone(),
+        };
+        out.notes.push(Note::Proposed(proposal.id, proposal.skill));
+        out.proposals.push(proposal.clone());
+        self.last_declined = None;
+        self.live = Some(Live::new(proposal, plan, skill));
+    }
+
+    /// Says why a skill is not proposed, once per change of the reason's kind.
+    fn decline(&mut self, skill: Skill, asked: bool, reason: Declined, out: &mut Output) {
+        let same = self.last_declined.is_some_and(|(before, why)| {
+            before == skill && std::mem::discriminant(&why) == std::mem::discriminant(&reason)
+        });
+        self.last_declined = Some((skill, reason));
+        if !same {
+            out.notes.push(Note::Declined { skill, asked, reason });
+        }
+    }
+
+    fn take_back(&mut self, now: Stamp, reason: WithdrawReason, quiet: Quiet, out: &mut Output) {
+        let Some(live) = &self.live else { return };
+        let (proposal, digest, skill) = (live.proposal.id, live.digest, live.skill);
+        out.withdrawals.push(Withdrawal { stamp: now, proposal, digest });
+        out.notes.push(Note::Withdrawn(proposal, reason));
+        if reason == WithdrawReason::Expired || reason == WithdrawReason::Aborted {
+            self.forget(now, skill, quiet);
+        } else {
+            // A request outlives a scene that changed: it is planned afresh, but not in the same instant.
+            self.live = None;
+            self.next_attempt = now.plus(Duration::from_secs_f64(self.params.gate.retry));
+            self.pause(now, skill, quiet);
+        }
+    }
+
+    /// The live proposal is done with, and so is the request it answered.
+    fn forget(&mut self, now: Stamp, skill: usize, quiet: Quiet) {
+        self.live = None;
+        if self.pending.is_some_and(|p| p.request.skill == self.library[skill].skill()) {
+            self.pending = None;
+        }
+        self.pause(now, skill, quiet);
+    }
+
+    fn pause(&mut self, now: Stamp, skill: usize, quiet: Quiet) {
+        let gate = &self.params.gate;
+        let after = |seconds| now.plus(Duration::from_secs_f64(seconds));
+        match quiet {
+            Quiet::None => {}
+            Quiet::Settle => self.settled_at = after(gate.settle),
+            Quiet::Long => {
+                self.settled_at = after(gate.settle);
+                self.quiet_until[skill] = after(gate.quiet);
+            }
+        }
+        self.wants[skill] = false;
+        self.library[skill].reset();
+    }
+}
+
+/// How long autonomy holds back after a proposal ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    None,
+    Settle,
+    Long,
+}
+
+/// Whether asking again could not help.
+fn hopeless(reason: &Declined) -> bool {
+    matches!(
+        reason,
+        Declined::WrongArm { .. } | Declined::CannotGrasp { .. } | Declined::Holding { .. } | Declined::NothingToDo
+    )
+}

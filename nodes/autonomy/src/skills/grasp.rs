@@ -1,0 +1,277 @@
+//! How to take hold: which way the jaws point, by which route they come, and which way they lift.
+//!
+//! Every choice comes from a short fixed list, tried in a fixed order, so planning is bounded and deterministic. Legs are judged on a
+//! coarse path first; only a choice whose every leg holds is sampled in time and judged again at every sample.
+
+use crate::{
+    Context, Declined, Phase,
+    plan::{
+        JointPath, PathPoint,
+        clearance::{Sweep, Tissue},
+        time_law::{Segment, Start, Timed, parameterise},
+        tool_path::{JawPose, ToolPath, solve},
+    },
+    robot::Tool,
+};
+use nalgebra::{Point3, UnitQuaternion, UnitVector3, Vector3};
+use proctor_kinematics::Capsule;
+use proctor_types::{ArmId, ArmState, Joints, Trajectory, TrajectoryPoint};
+
+/// How much the jaws may tilt from the inward normal towards the straight instrument.
+const TILTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+/// Turns about the jaws' own axis, rad; a gripper turned by pi is the same gripper.
+const ROLLS: [f64; 10] = [0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2, 1.5];
+/// Grasps tried in full.
+const MAX_TRIES: usize = 8;
+/// Detours tried: how far start and pre-grasp point are raised, m.
+const DETOURS: [f64; 3] = [0.0, 0.012, 0.025];
+/// Points of a coarse leg.
+const COARSE: usize = 16;
+/// Radians of joint travel that count as much as one radian of tilt.
+const TRAVEL: f64 = 4.0;
+
+/// What to take hold of, base frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    /// Where the jaws' end goes.
+    pub point: Point3<f64>,
+    /// Outward normal of the tissue.
+    pub normal: UnitVector3<f64>,
+    /// World's up.
+    pub up: UnitVector3<f64>,
+    /// From the nearest liver to the point, if liver is seen.
+    pub away: Option<UnitVector3<f64>>,
+}
+
+/// Everything about one arm's surroundings that legs are judged by.
+pub struct Site<'a> {
+    /// Checked inputs.
+    pub context: &'a Context<'a>,
+    /// The arm.
+    pub tool: &'a Tool,
+    /// Its newest measurement.
+    pub state: &'a ArmState,
+    /// Tissue, base frame.
+    pub tissue: &'a Tissue,
+    /// The other arms, base frame.
+    pub others: &'a [(ArmId, Vec<Capsule>)],
+}
+
+/// A grasp that was found, sampled in time.
+pub struct Grasp {
+    /// The motion.
+    pub timed: Timed,
+    /// Length of the lift, m.
+    pub lift: f64,
+}
+
+/// The cheapest grasp whose whole motion holds, or why the cheapest one does not.
+pub fn plan(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
+    let start = JawPose::at(site.tool, &site.state.position)?;
+    let mut refusal = None;
+    for rotation in orientations(site, hold, &start)? {
+        let at = JawPose { end: hold.point, rotation };
+        match through(site, hold, start, at) {
+            Ok(grasp) => return Ok(grasp),
+            Err(declined) => {
+                refusal.get_or_insert(declined);
+            }
+        }
+    }
+    Err(refusal.unwrap_or(Declined::NoTarget))
+}
+
+/// Orientations of the tip frame at the grasp for which grasp and pre-grasp point are reachable, cheapest first.
+fn orientations(site: &Site<'_>, hold: &Hold, start: &JawPose) -> Result<Vec<UnitQuaternion<f64>>, Declined> {
+    let (tool, motion) = (site.tool, &site.context.params.motion);
+    let standoff = site.context.params.retract.standoff;
+    let inward = -hold.normal.into_inner();
+    let straight = UnitVector3::try_new(hold.point.coords, 1e-9).ok_or(Declined::BadTarget { what: "the grasp" })?;
+    let pointing = start.rotation * tool.end_in_tip.coords.normalize();
+    let mut found: Vec<(f64, UnitQuaternion<f64>)> = Vec::new();
+    let mut refusal = None;
+    for tilt in TILTS {
+        let Some(direction) = UnitVector3::try_new(inward * (1.0 - tilt) + straight.into_inner() * tilt, 1e-3) else {
+            continue;
+        };
+        // Straight back has no unique shortest turn: go about an axis across.
+        let turn = UnitQuaternion::rotation_between(&pointing, &direction)
+            .unwrap_or_else(|| UnitQuaternion::from_axis_angle(&across(&pointing), std::f64::consts::PI));
+        for roll in ROLLS {
+            let rotation = UnitQuaternion::from_axis_angle(&direction, roll) * turn * start.rotation;
+            let at = JawPose { end: hold.point, rotation };
+            let before = at.moved(hold.normal.into_inner() * standoff);
+            let reached = solve(tool, &at.tip(tool), &site.state.position, motion, "the grasp")
+                .and_then(|grasp| Ok((grasp, solve(tool, &before.tip(tool), &grasp, motion, "the pre-grasp point")?)));
+            match reached {
+                Ok((grasp, before)) => {
+                    let bend = direction.angle(&inward);
+                    found.push((bend + travel(&site.state.position, &before) + travel(&before, &grasp), rotation));
+                }
+                Err(declined) => {
+                    refusal.get_or_insert(declined);
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(refusal.unwrap_or(Declined::BadTarget { what: "the grasp" }));
+    }
+    // Stable: equal costs keep the order of the lists.
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.truncate(MAX_TRIES);
+    Ok(found.into_iter().map(|(_, rotation)| rotation).collect())
+}
+
+fn travel(a: &Joints, b: &Joints) -> f64 {
+    let largest = a.iter().zip(b.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    largest / TRAVEL
+}
+
+fn across(v: &Vector3<f64>) -> UnitVector3<f64> {
+    let axis = if v.x.abs() < 0.7 { Vector3::x() } else { Vector3::y() };
+    UnitVector3::new_normalize(v.cross(&axis))
+}
+
+/// The whole motion through one grasp pose.
+fn through(site: &Site<'_>, hold: &Hold, start: JawPose, at: JawPose) -> Result<Grasp, Declined> {
+    let p = &site.context.params.retract;
+    let before = at.moved(hold.normal.into_inner() * p.standoff);
+    let (via, joints) = route(site, hold, start, before)?;
+    let approach = leg(site, joints, (before, at), Phase::Approach, (p.jaw_open, p.jaw_open))?;
+    let (up, lift) = lift(site, hold, approach.end, at)?;
+
+    let motion = &site.context.params.motion;
+    let line = |from, to, what| ToolPath::new(site.tool, motion, from, to, what);
+    let mut transits = Vec::new();
+    let mut from = start;
+    for stop in &via {
+        transits.push((line(from, stop.at, "the way to the tissue"), stop.jaw, stop.near));
+        from = stop.at;
+    }
+    let (approach_path, lift_path) = (line(before, at, "the grasp"), line(at, up, "the lift"));
+    let grip_path = Still { tips: [Point3::from(at.tip(site.tool).translation()), at.end] };
+    let speed = |near: bool| if near { motion.near_speed } else { motion.free_speed };
+    let mut segments: Vec<Segment<'_>> = Vec::new();
+    for (path, jaw, near) in &transits {
+        segments.push(Segment { phase: Phase::Transit, path, speed: speed(*near), jaw: *jaw });
+    }
+    segments.push(Segment { phase: Phase::Approach, path: &approach_path, speed: speed(true), jaw: p.jaw_open });
+    segments.push(Segment { phase: Phase::Grip, path: &grip_path, speed: speed(true), jaw: p.jaw_closed });
+    segments.push(Segment { phase: Phase::Lift, path: &lift_path, speed: speed(true), jaw: p.jaw_closed });
+    let origin = Start { arm: site.tool.arm, joints: site.state.position, jaw: site.state.jaw };
+    let timed = parameterise(origin, &segments, site.tool.chain.limits(), motion)?;
+    Ok(Grasp { timed, lift })
+}
+
+/// A point on the way to the pre-grasp point.
+struct Stop {
+    at: JawPose,
+    /// Jaw angle there, rad.
+    jaw: f64,
+    /// Whether tissue is near on the way to it.
+    near: bool,
+}
+
+/// Points from the start to the pre-grasp point, and the joints there. The jaws open on the last piece, where there is room.
+fn route(site: &Site<'_>, hold: &Hold, start: JawPose, before: JawPose) -> Result<(Vec<Stop>, Joints), Declined> {
+    let (shut, open) = (site.state.jaw, site.context.params.retract.jaw_open);
+    let near = site.context.params.motion.near_tissue;
+    let mut refusal = None;
+    for raise in DETOURS {
+        let up = hold.up.into_inner() * raise;
+        let all = [(start.moved(up), shut), (before.moved(up), shut), (before, open)];
+        let stops = if raise == 0.0 { &all[2..] } else { &all[..] };
+        let (mut from, mut joints) = ((start, shut), site.state.position);
+        let way: Result<Vec<Stop>, Declined> = stops
+            .iter()
+            .map(|&to| {
+                let done = leg(site, joints, (from.0, to.0), Phase::Transit, (from.1, to.1))?;
+                (from, joints) = (to, done.end);
+                Ok(Stop { at: to.0, jaw: to.1, near: done.nearest < near })
+            })
+            .collect();
+        match way {
+            Ok(way) => return Ok((way, joints)),
+            Err(declined) => {
+                refusal.get_or_insert(declined);
+            }
+        }
+    }
+    Err(refusal.unwrap_or(Declined::NoTarget))
+}
+
+/// Where the lift ends, and its length.
+fn lift(site: &Site<'_>, hold: &Hold, joints: Joints, at: JawPose) -> Result<(JawPose, f64), Declined> {
+    let p = &site.context.params.retract;
+    let (normal, up) = (hold.normal.into_inner(), hold.up.into_inner());
+    let directions: Vec<_> = [normal + up, up, normal].iter().filter_map(|d| UnitVector3::try_new(*d, 0.2)).collect();
+    let from_liver = |d: &UnitVector3<f64>| hold.away.is_none_or(|away| d.dot(&away) >= 0.0);
+    let mut refusal = None;
+    for length in [p.lift, p.lift_min] {
+        for direction in directions.iter().filter(|d| from_liver(d)) {
+            let to = at.moved(direction.into_inner() * length);
+            match leg(site, joints, (at, to), Phase::Lift, (p.jaw_closed, p.jaw_closed)) {
+                Ok(_) => return Ok((to, length)),
+                Err(declined) => {
+                    refusal.get_or_insert(declined);
+                }
+            }
+        }
+    }
+    Err(refusal.unwrap_or(Declined::BadTarget { what: "the lift" }))
+}
+
+struct Leg {
+    end: Joints,
+    nearest: f64,
+}
+
+/// Walks one straight leg in coarse steps, the jaws going from one angle to the other, and judges it.
+fn leg(
+    site: &Site<'_>,
+    joints: Joints,
+    (from, to): (JawPose, JawPose),
+    phase: Phase,
+    (shut, open): (f64, f64),
+) -> Result<Leg, Declined> {
+    let params = site.context.params;
+    let arm = site.tool.arm;
+    let path = ToolPath::new(site.tool, &params.motion, from, to, "the way");
+    let mut points = vec![TrajectoryPoint { t: 0.0, position: joints, jaw: shut }];
+    let mut end = joints;
+    for k in 1..=COARSE {
+        let s = k as f64 / COARSE as f64;
+        end = path.at(s, &end)?.joints;
+        points.push(TrajectoryPoint { t: k as f64, position: end, jaw: shut + s * (open - shut) });
+    }
+    let phases = vec![phase; points.len()];
+    let coarse = Trajectory::new(arm, points).map_err(|_| Declined::PathBroken { arm })?;
+    let sweep = Sweep::new(site.tool, &coarse, &phases)?;
+    if let Some(s) = sweep.shortfall(site.tissue, &params.clearance, params.clearance.hysteresis, (0.0, 1)) {
+        let (class, clearance, margin) = (s.class, s.distance, s.margin);
+        return Err(Declined::TissueClearance { arm, class, phase, clearance, margin });
+    }
+    for (other, capsules) in site.others {
+        let clearance = sweep.nearest_capsule(capsules);
+        if clearance < params.clearance.tool {
+            return Err(Declined::ToolClearance { arm, other: *other, clearance, margin: params.clearance.tool });
+        }
+    }
+    Ok(Leg { end, nearest: sweep.nearest_tissue(site.tissue) })
+}
+
+/// The arm stays; only the jaws move.
+struct Still {
+    tips: [Point3<f64>; 2],
+}
+
+impl JointPath for Still {
+    fn at(&self, _s: f64, seed: &Joints) -> Result<PathPoint, Declined> {
+        Ok(PathPoint { joints: *seed, tips: self.tips })
+    }
+
+    fn length(&self) -> f64 {
+        0.0
+    }
+}

@@ -1,0 +1,267 @@
+//! Skill *retract*.
+
+use crate::bench::{Bench, assert_within_limits, autonomy, brute_force_clearance, chain, speeds};
+use nalgebra::{Point3, Vector3};
+use proctor_autonomy::{AutonomyParams, Declined, Note, PROTECTED};
+use proctor_types::{ArmId, Class, Joints, Pose, Proposal, Skill, World};
+
+fn ask(bench: &mut Bench, arm: ArmId) -> Proposal {
+    let mut autonomy = autonomy();
+    bench.ask(&mut autonomy, Skill::Retract, arm).unwrap_or_else(|out| panic!("{:?}", out.notes))
+}
+
+/// End of the closed jaws in the world by the fused hand-eye estimate.
+fn jaw_end(bench: &Bench, arm: ArmId, q: &Joints) -> Point3<f64> {
+    bench.hand_eye(arm).transform(&chain(arm).links(q).unwrap().jaw_end)
+}
+
+/// Index of the first point at which the jaws begin to close, which is at the grasp.
+fn contact(p: &Proposal) -> usize {
+    let points = p.trajectory.points();
+    (1..points.len()).find(|&i| points[i].jaw < points[i - 1].jaw - 1e-12).unwrap() - 1
+}
+
+/// Outward directions of the fundus that the cell can reach.
+const NORMALS: [[f64; 3]; 4] = [[-0.1, -0.35, 1.0], [0.0, 0.0, 1.0], [-0.4, -0.2, 1.0], [0.3, -0.4, 0.9]];
+
+fn benches() -> impl Iterator<Item = (Bench, ArmId)> {
+    NORMALS.into_iter().flat_map(|n| {
+        ArmId::PSMS.into_iter().map(move |arm| {
+            let mut bench = Bench::new();
+            bench.aim_at_fundus(Vector3::from(n));
+            bench.park_the_other(arm);
+            (bench, arm)
+        })
+    })
+}
+
+#[test]
+fn the_jaws_close_on_the_target_seen_through_the_fused_hand_eye() {
+    for (mut bench, arm) in benches() {
+        let p = ask(&mut bench, arm);
+        let at = jaw_end(&bench, arm, &p.trajectory.points()[contact(&p)].position);
+        let (target, _) = bench.scene.grasp_target.unwrap();
+        assert!((at - target).norm() < 0.0005, "{arm}: {at} {target}");
+        assert!((at - target).norm() < 1e-6, "planned, not merely close");
+    }
+}
+
+#[test]
+fn the_approach_is_straight_along_the_normal_with_open_jaws_and_the_lift_leads_away() {
+    let params = AutonomyParams::default().retract;
+    for (mut bench, arm) in benches() {
+        let p = ask(&mut bench, arm);
+        let (target, normal) = bench.scene.grasp_target.unwrap();
+        let contact = contact(&p);
+        let points = p.trajectory.points();
+        // Backwards from contact: on the normal until the stand-off.
+        let mut farthest: f64 = 0.0;
+        for point in points[..contact].iter().rev() {
+            let off = jaw_end(&bench, arm, &point.position) - target;
+            if off.norm() > params.standoff - 1e-7 {
+                farthest = off.norm();
+                assert!(off.cross(&normal).norm() < 1e-6, "the pre-grasp point lies on the normal");
+                break;
+            }
+            assert!(off.cross(&normal).norm() < 1e-6, "{off:?} is off the normal");
+            assert!((point.jaw - params.jaw_open).abs() < 1e-12, "open all the way");
+        }
+        assert!((farthest - params.standoff).abs() < 1e-6, "{farthest}");
+
+        let last = points.last().unwrap();
+        let lifted = jaw_end(&bench, arm, &last.position) - target;
+        assert!((0.0149..0.0201).contains(&lifted.norm()), "{}", lifted.norm());
+        assert!(lifted.z > 0.0 && lifted.dot(&normal) > 0.0, "{lifted:?}");
+        assert!((last.jaw - params.jaw_closed).abs() < 1e-12);
+        let liver = |p: Point3<f64>| {
+            let livers = bench.scene.surface.iter().filter(|s| s.class == Class::Liver);
+            livers.map(|s| (s.position - p).norm()).fold(f64::INFINITY, f64::min)
+        };
+        assert!(liver(target + lifted) > liver(target), "away from the liver");
+    }
+}
+
+#[test]
+fn it_starts_at_the_measured_joints_and_respects_every_limit() {
+    for (mut bench, arm) in benches() {
+        let p = ask(&mut bench, arm);
+        let first = p.trajectory.points()[0];
+        assert_eq!(first.position, bench.joints(arm), "bit for bit");
+        assert_eq!(first.jaw, 0.3);
+        assert_within_limits(&p.trajectory, &AutonomyParams::default());
+    }
+}
+
+#[test]
+fn tip_and_jaws_are_slow_and_slower_at_the_tissue() {
+    let m = AutonomyParams::default().motion;
+    for (mut bench, arm) in benches() {
+        let p = ask(&mut bench, arm);
+        let chain = chain(arm);
+        let (target, _) = bench.scene.grasp_target.unwrap();
+        let target = bench.hand_eye(arm).inverse().transform(&target);
+        let end = |q: &Joints| chain.links(q).unwrap().jaw_end;
+        let tip = |q: &Joints| Point3::from(chain.fk(q).unwrap().translation());
+        for (at, speed) in speeds(&p.trajectory, end).into_iter().chain(speeds(&p.trajectory, tip)) {
+            assert!(speed <= m.free_speed + 1e-9, "{speed}");
+            if (at - target).norm() < 0.0099 {
+                assert!(speed <= m.near_speed + 1e-9, "{speed} at {} mm", (at - target).norm() * 1e3);
+            }
+        }
+        assert!(p.trajectory.duration() < 25.0, "{}", p.trajectory.duration());
+    }
+}
+
+#[test]
+fn the_clearance_told_is_that_of_brute_force() {
+    for (mut bench, arm) in benches() {
+        let p = ask(&mut bench, arm);
+        let (distance, class) = brute_force_clearance(&bench, &p.trajectory, |_, _| true, &PROTECTED).unwrap();
+        let told = p.evidence.smallest_clearance.unwrap();
+        assert!((told - distance).abs() < 1e-9, "{arm}: {told} {distance}");
+        assert_eq!(p.evidence.clearance_class, class);
+        let critical = brute_force_clearance(&bench, &p.trajectory, |_, _| true, &PROTECTED[..2]).unwrap().0;
+        assert!(critical >= AutonomyParams::default().clearance.critical, "{critical}");
+    }
+}
+
+#[test]
+fn another_hand_eye_estimate_gives_other_joints_but_the_same_grasp() {
+    let mut bench = Bench::new();
+    let a = ask(&mut bench, ArmId::Psm2);
+    let shift = Pose::<World, World>::from_parts(Vector3::new(0.004, -0.003, 0.002), Vector3::new(0.0, 0.03, 0.02));
+    let eye = &mut bench.scene.hand_eyes[1];
+    eye.world_from_base = shift * eye.world_from_base;
+    eye.version += 1;
+    let b = ask(&mut bench, ArmId::Psm2);
+    assert_eq!(b.planned_with.hand_eye, a.planned_with.hand_eye + 1);
+    let (target, _) = bench.scene.grasp_target.unwrap();
+    let (qa, qb) = (a.trajectory.points()[contact(&a)].position, b.trajectory.points()[contact(&b)].position);
+    assert!((jaw_end(&bench, ArmId::Psm2, &qb) - target).norm() < 1e-6);
+    assert!((jaw_end(&bench, ArmId::Psm2, &qa) - target).norm() > 0.002, "the old plan would miss now");
+}
+
+/// Asks and returns why there was no proposal.
+fn declined(bench: &mut Bench, arm: ArmId) -> Declined {
+    let out = bench.ask(&mut autonomy(), Skill::Retract, arm).unwrap_err();
+    let reasons: Vec<_> = out
+        .notes
+        .iter()
+        .filter_map(|n| if let Note::Declined { reason, .. } = n { Some(*reason) } else { None })
+        .collect();
+    assert_eq!(reasons.len(), 1, "{:?}", out.notes);
+    reasons[0]
+}
+
+#[test]
+fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
+    type Row = (&'static str, fn(&mut Bench), ArmId, fn(&Declined) -> bool);
+    let rows: [Row; 9] = [
+        ("no target", |b| b.scene.grasp_target = None, ArmId::Psm2, |d| matches!(d, Declined::NoTarget)),
+        ("with the camera", |_| {}, ArmId::Ecm, |d| matches!(d, Declined::WrongArm { .. })),
+        (
+            "target behind the remote centre",
+            |b| b.scene.grasp_target = Some((Point3::new(-0.2, -0.1, 0.3), Vector3::z())),
+            ArmId::Psm2,
+            |d| matches!(d, Declined::Unreachable { .. } | Declined::Singular { .. } | Declined::JointLimit { .. }),
+        ),
+        (
+            "no normal",
+            |b| b.scene.grasp_target = Some((Point3::origin(), Vector3::zeros())),
+            ArmId::Psm2,
+            |d| matches!(d, Declined::BadTarget { .. }),
+        ),
+        (
+            "artery on the way",
+            |b| {
+                let (target, normal) = b.scene.grasp_target.unwrap();
+                for s in b.scene.surface.iter_mut().filter(|s| s.class == Class::CysticArtery) {
+                    s.position = target + normal * 0.004 + Vector3::x() * 0.003;
+                }
+            },
+            ArmId::Psm2,
+            |d| matches!(d, Declined::TissueClearance { class: Class::CysticArtery, .. }),
+        ),
+        (
+            "the other instrument is already there",
+            |b| {
+                let mut alone = b.clone();
+                alone.park_the_other(ArmId::Psm1);
+                let q = ask(&mut alone, ArmId::Psm1).trajectory;
+                let grasp = q.points()[q.points().len() * 3 / 4];
+                b.put(ArmId::Psm1, &grasp.position, 0.3);
+            },
+            ArmId::Psm2,
+            |d| matches!(d, Declined::ToolClearance { other: ArmId::Psm1, .. }),
+        ),
+        (
+            "it already holds",
+            |b| {
+                let t = ask(&mut b.clone(), ArmId::Psm2).trajectory;
+                let closed = t.points().iter().find(|p| p.jaw == 0.0).unwrap();
+                b.put(ArmId::Psm2, &closed.position, 0.0);
+            },
+            ArmId::Psm2,
+            |d| matches!(d, Declined::Holding { arm: ArmId::Psm2 }),
+        ),
+        (
+            "the arm moves",
+            |b| b.arms[1].as_mut().unwrap().velocity = Joints::new(&[0.0, 0.0, 0.01, 0.0, 0.0, 0.0]).unwrap(),
+            ArmId::Psm2,
+            |d| matches!(d, Declined::ArmMoving { arm: ArmId::Psm2, joint: 2, .. }),
+        ),
+        (
+            "fusion does not know the arm",
+            |b| b.scene.hand_eyes.retain(|h| h.arm != ArmId::Psm2),
+            ArmId::Psm2,
+            |d| matches!(d, Declined::SceneUntrustworthy),
+        ),
+    ];
+    for (name, edit, arm, expected) in rows {
+        let mut bench = Bench::new();
+        edit(&mut bench);
+        let reason = declined(&mut bench, arm);
+        assert!(expected(&reason), "{name}: {reason:?}");
+    }
+}
+
+#[test]
+fn a_hook_cannot_grasp() {
+    let mut params = AutonomyParams::default();
+    params.instruments[1] = "PERMANENT_CAUTERY_HOOK_400183".into();
+    let mut autonomy = proctor_autonomy::Autonomy::new(params).unwrap();
+    let out = Bench::new().ask(&mut autonomy, Skill::Retract, ArmId::Psm2).unwrap_err();
+    assert!(
+        matches!(out.notes[..], [Note::Declined { reason: Declined::CannotGrasp { arm: ArmId::Psm2 }, .. }]),
+        "{:?}",
+        out.notes
+    );
+}
+
+#[test]
+fn unasked_the_nearer_arm_is_proposed_after_the_target_was_steady() {
+    let params = AutonomyParams::default();
+    let while_ = (params.retract.seen_for * 1000.0) as usize / crate::bench::PERIOD as usize;
+    for jitter in [0.0, 0.004] {
+        let (mut bench, mut autonomy) = (Bench::new(), autonomy());
+        let (target, normal) = bench.scene.grasp_target.unwrap();
+        let mut first = None;
+        for k in 0..2 * while_ {
+            bench.next();
+            bench.scene.grasp_target = Some((target + Vector3::x() * jitter * (k % 2) as f64, normal));
+            if let Some(p) = bench.step(&mut autonomy).proposals.pop() {
+                first = Some((k, p));
+                break;
+            }
+        }
+        if jitter == 0.0 {
+            let (k, p) = first.expect("a steady target is proposed");
+            assert_eq!((k, p.skill), (while_, Skill::Retract));
+            let distance = |arm| (jaw_end(&bench, arm, &bench.joints(arm)) - target).norm();
+            let other = if p.trajectory.arm() == ArmId::Psm1 { ArmId::Psm2 } else { ArmId::Psm1 };
+            assert!(distance(p.trajectory.arm()) < distance(other));
+        } else {
+            assert!(first.is_none(), "a target that jumps by 4 mm is not");
+        }
+    }
+}
