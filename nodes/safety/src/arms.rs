@@ -1,0 +1,284 @@
+//! What the core knows of each arm: what was measured, what was asked, what was sent.
+
+use crate::{
+    Finding, SafetyParams,
+    braking::MotionState,
+    dofs::{self, N, Q},
+};
+use proctor_types::{ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, OperatingState, Stamp, StateRequest};
+use std::time::Duration;
+
+/// An arm that was asked to enable or home is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How much of its speed an arm may lag behind its set-point, s: latency of the arm, not a fault.
+const LAG: f64 = 0.1;
+/// Decay per tick of the speed that [`LAG`] is applied to.
+const FADE: f64 = 0.99;
+/// How far ahead of the clock a stamp may be, s.
+const AHEAD: f64 = 0.02;
+
+/// A teleoperation goal.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    stamp: Stamp,
+    joints: Option<Q>,
+    jaw: Option<f64>,
+}
+
+/// One arm.
+#[derive(Debug, Clone)]
+pub struct Arm {
+    id: ArmId,
+    measured: Option<ArmJoints>,
+    jaw: Option<Jaw>,
+    status: Option<ArmStatus>,
+    /// Set-point, while the gate is open for this arm.
+    pub motion: Option<MotionState>,
+    /// Last set-point sent, kept while the gate is closed.
+    last_sent: Option<Q>,
+    last_command: Option<Stamp>,
+    last_jaw_command: Option<Stamp>,
+    goal: Option<Goal>,
+    recent_speed: Q,
+    asked: Option<Stamp>,
+}
+
+/// Tolerances per degree of freedom.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerances {
+    /// Of a teleoperation goal from the set-point.
+    pub jump: Q,
+    /// Of an approved motion's start from the set-point.
+    pub start: Q,
+    /// Of a measured joint from the set-point.
+    pub following: Q,
+    /// Of a measured rate at rest.
+    pub rest: Q,
+}
+
+impl Tolerances {
+    /// From the configuration. The jaw may jump and lag: it is small, and what it grasps holds it back.
+    pub fn new(params: &SafetyParams) -> Self {
+        let m = &params.motion;
+        let spread = |angular: f64, linear: f64, jaw: f64| {
+            let mut q = [angular; N];
+            q.iter_mut().enumerate().filter(|(j, _)| dofs::is_linear(*j)).for_each(|(_, x)| *x = linear);
+            if let Some(last) = q.last_mut() {
+                *last = jaw;
+            }
+            q
+        };
+        Self {
+            jump: spread(m.jump_angular, m.jump_linear, 4.0),
+            start: spread(m.start_angular, m.start_linear, 0.3),
+            following: spread(m.following_angular, m.following_linear, f64::INFINITY),
+            rest: spread(m.rest_angular, m.rest_linear, f64::INFINITY),
+        }
+    }
+}
+
+impl Arm {
+    /// Nothing known.
+    pub fn new(id: ArmId) -> Self {
+        Self {
+            id,
+            measured: None,
+            jaw: None,
+            status: None,
+            motion: None,
+            last_sent: None,
+            last_command: None,
+            last_jaw_command: None,
+            goal: None,
+            recent_speed: [0.0; N],
+            asked: None,
+        }
+    }
+
+    /// Measured joints arrived. Older than what is known, or from the future: refused.
+    pub fn measure(&mut self, m: ArmJoints, now: Stamp) -> Result<(), Finding> {
+        newer(self.id, self.measured.map(|m| m.stamp), m.stamp, now)?;
+        self.measured = Some(m);
+        Ok(())
+    }
+
+    /// The jaw's angle arrived.
+    pub fn measure_jaw(&mut self, j: Jaw, now: Stamp) -> Result<(), Finding> {
+        newer(self.id, self.jaw.map(|j| j.stamp), j.stamp, now)?;
+        self.jaw = Some(j);
+        Ok(())
+    }
+
+    /// The arm's state arrived.
+    pub fn report(&mut self, status: ArmStatus) {
+        self.status = Some(status);
+    }
+
+    /// Whether the arm says it follows commands.
+    pub fn is_ready(&self) -> bool {
+        self.status.is_some_and(|s| s.is_ready())
+    }
+
+    /// Age of the oldest measurement needed, s; infinite when there is none.
+    pub fn kinematics_age(&self, now: Stamp) -> f64 {
+        let age = |stamp: Option<Stamp>| stamp.map_or(f64::INFINITY, |s| now.seconds_since(s).max(0.0));
+        let joints = age(self.measured.map(|m| m.stamp));
+        if self.id.has_jaw() { joints.max(age(self.jaw.map(|j| j.stamp))) } else { joints }
+    }
+
+    /// Joints and jaw as measured.
+    pub fn measured(&self) -> Option<Q> {
+        let m = self.measured?;
+        let jaw = if self.id.has_jaw() { self.jaw?.position } else { 0.0 };
+        Some(dofs::pack(self.id, &m.position, jaw))
+    }
+
+    /// Whether set-point and, if it is fresh, measurement rest.
+    pub fn rests(&self, now: Stamp, fresh: f64, rest: &Q) -> bool {
+        let measured_rests = match self.measured {
+            Some(m) if now.seconds_since(m.stamp) <= fresh => {
+                dofs::worst_ratio(&dofs::pack(self.id, &m.velocity, 0.0), rest) <= 1.0
+            }
+            _ => true,
+        };
+        measured_rests && self.motion.is_none_or(|m| m.rests())
+    }
+
+    /// Which joint lags more than it may, with how much and the limit.
+    pub fn following_error(&self, following: &Q) -> Option<Finding> {
+        let (set, measured) = (self.motion?.q, self.measured()?);
+        let off = dofs::map2(&set, &measured, |a, b| (a - b).abs());
+        let allowed = dofs::map2(following, &self.recent_speed, |f, v| f + LAG * v);
+        let j = dofs::worst_index(&off, &allowed);
+        let (value, limit) = (off.get(j).copied()?, allowed.get(j).copied()?);
+        (value > limit).then(|| Finding::of(self.id, Constraint::FollowingError, value, limit).at(j))
+    }
+
+    /// The gate opens: the set-point starts at rest where the arm is - at the last set-point if the arm is still there.
+    pub fn engage(&mut self, tolerance: &Q) -> Option<Q> {
+        let measured = self.measured()?;
+        let start = match self.last_sent {
+            Some(sent) if dofs::worst_ratio(&dofs::map2(&sent, &measured, |a, b| a - b), tolerance) <= 1.0 => sent,
+            _ => measured,
+        };
+        self.motion = Some(MotionState::resting(start));
+        (self.goal, self.last_command, self.last_jaw_command) = (None, None, None);
+        self.recent_speed = [0.0; N];
+        Some(start)
+    }
+
+    /// The gate closes: no set-point until the next [`Arm::engage`].
+    pub fn release(&mut self) {
+        self.motion = None;
+        self.goal = None;
+    }
+
+    /// A set-point was sent.
+    pub fn sent(&mut self, state: MotionState) {
+        self.motion = Some(state);
+        self.last_sent = Some(state.q);
+        self.recent_speed = dofs::map2(&self.recent_speed, &state.v, |s, v| (s * FADE).max(v.abs()));
+    }
+
+    /// A teleoperation goal for the joints. Stale, repeated, future and far-off ones are refused, and then the last goal is dropped too.
+    pub fn command(&mut self, c: &JointCommand, now: Stamp, max_age: f64, jump: &Q) -> Result<(), Finding> {
+        admit_command(self.id, self.last_command, c.stamp, now, max_age)?;
+        self.last_command = Some(c.stamp);
+        let Some(motion) = self.motion else { return Err(Finding::of(self.id, Constraint::WrongMode, 0.0, 1.0)) };
+        let mut goal = dofs::pack(self.id, &c.position, 0.0);
+        let jaw = dofs::jaw(self.id, &motion.q);
+        if let (true, Some(slot)) = (self.id.has_jaw(), goal.get_mut(self.id.dof())) {
+            *slot = jaw;
+        }
+        let off = dofs::map2(&goal, &motion.q, |a, b| a - b);
+        let j = dofs::worst_index(&off, jump);
+        let (value, limit) = (off.get(j).copied().unwrap_or(0.0).abs(), jump.get(j).copied().unwrap_or(0.0));
+        if value > limit {
+            self.goal = None;
+            return Err(Finding::of(self.id, Constraint::Jump, value, limit).at(j));
+        }
+        self.goal = Some(Goal { stamp: c.stamp, joints: Some(goal), jaw: self.goal.and_then(|g| g.jaw) });
+        Ok(())
+    }
+
+    /// A teleoperation goal for the jaw. The jaw alone keeps no arm going: its age does not count for the watchdog.
+    pub fn command_jaw(&mut self, c: &Jaw, now: Stamp, max_age: f64) -> Result<(), Finding> {
+        admit_command(self.id, self.last_jaw_command, c.stamp, now, max_age)?;
+        self.last_jaw_command = Some(c.stamp);
+        let Some(goal) = &mut self.goal else {
+            self.goal = Some(Goal { stamp: c.stamp, joints: None, jaw: Some(c.position) });
+            return Ok(());
+        };
+        goal.jaw = Some(c.position);
+        if goal.joints.is_none() {
+            goal.stamp = c.stamp;
+        }
+        Ok(())
+    }
+
+    /// Where teleoperation wants the arm, if it wants anything.
+    pub fn goal(&self) -> Option<Q> {
+        let (goal, motion) = (self.goal?, self.motion?);
+        let mut q = goal.joints.unwrap_or(motion.q);
+        if let (true, Some(jaw), Some(slot)) = (self.id.has_jaw(), goal.jaw, q.get_mut(self.id.dof())) {
+            *slot = jaw;
+        }
+        Some(q)
+    }
+
+    /// Age of the teleoperation goal, s; `None` while there is none.
+    pub fn command_age(&self, now: Stamp) -> Option<f64> {
+        self.goal.map(|g| now.seconds_since(g.stamp))
+    }
+
+    /// Drops the teleoperation goal.
+    pub fn forget_goal(&mut self) {
+        self.goal = None;
+    }
+
+    /// What to ask of the arm's own state machine so that it becomes ready, not more often than every half second.
+    pub fn wants(&mut self, now: Stamp) -> Option<StateRequest> {
+        let request = match self.status {
+            None => StateRequest::Enable,
+            Some(s) => match s.state {
+                OperatingState::Disabled => StateRequest::Enable,
+                OperatingState::Paused => StateRequest::Resume,
+                OperatingState::Enabled if !s.is_homed && !s.is_busy => StateRequest::Home,
+                OperatingState::Enabled | OperatingState::Fault => return None,
+            },
+        };
+        if self.asked.is_some_and(|a| a.age(now) < ASK_AGAIN && a <= now) {
+            return None;
+        }
+        self.asked = Some(now);
+        Some(request)
+    }
+
+    /// Forgets when the arm was asked, so that [`Arm::wants`] asks at once.
+    pub fn ask_at_once(&mut self) {
+        self.asked = None;
+    }
+}
+
+/// Refuses a measurement that is not newer than the last, or stamped ahead of the clock.
+fn newer(arm: ArmId, last: Option<Stamp>, stamp: Stamp, now: Stamp) -> Result<(), Finding> {
+    let ahead = stamp.seconds_since(now);
+    if ahead > AHEAD {
+        return Err(Finding::of(arm, Constraint::ClockJump, ahead, AHEAD));
+    }
+    match last {
+        Some(last) if stamp <= last => {
+            Err(Finding::of(arm, Constraint::Sequence, stamp.seconds_since(last), 0.0))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn admit_command(arm: ArmId, last: Option<Stamp>, stamp: Stamp, now: Stamp, max_age: f64) -> Result<(), Finding> {
+    newer(arm, last, stamp, now)?;
+    let age = now.seconds_since(stamp);
+    if age > max_age {
+        return Err(Finding::of(arm, Constraint::CommandStale, age, max_age));
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! One arm as the filter sees it: capsules in the world, the points whose speed counts, and a bound on how far any
+//! point of it moves between two joint positions.
+
+use crate::{
+    SafetyParams,
+    dofs::{N, Q, jaw, map2},
+};
+use arrayvec::ArrayVec;
+use nalgebra::{Isometry3, Point3};
+use proctor_kinematics::{Capsule, Chain, KinematicsError};
+use proctor_types::ArmId;
+
+/// Shape of an arm at one joint position, world frame.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Shaft, wrist, jaws; for the ECM one around the scope.
+    pub capsules: ArrayVec<Capsule, 3>,
+    /// The dVRK tool tip.
+    pub tip: Point3<f64>,
+    /// End of the closed jaws; the tip for the ECM.
+    pub jaw_end: Point3<f64>,
+    /// How far the wrist-pitch axis (ECM: the tip) lies beyond the remote centre, m.
+    pub depth: f64,
+}
+
+/// An arm's model and where it stands.
+#[derive(Debug, Clone)]
+pub struct Body {
+    arm: ArmId,
+    chain: Chain,
+    world_from_base: Isometry3<f64>,
+    wrist_a: f64,
+    jaw_length: f64,
+}
+
+impl Body {
+    /// `world_from_base` is nominal until fusion knows better.
+    pub fn new(arm: ArmId, chain: Chain, world_from_base: Isometry3<f64>) -> Self {
+        let (wrist_a, jaw_length) = chain.instrument().map_or((0.0, 0.0), |i| (i.wrist_a, i.jaw_length));
+        Self { arm, chain, world_from_base, wrist_a, jaw_length }
+    }
+
+    /// The arm's body in the standard cell with the configured instrument.
+    pub fn configured(arm: ArmId, params: &SafetyParams) -> Result<Self, KinematicsError> {
+        let [psm1, psm2] = &params.instruments;
+        let chain = match arm {
+            ArmId::Psm1 => Chain::psm(&proctor_kinematics::Instrument::named(psm1)?)?,
+            ArmId::Psm2 => Chain::psm(&proctor_kinematics::Instrument::named(psm2)?)?,
+            ArmId::Ecm => Chain::ecm()?,
+        };
+        let cell = proctor_kinematics::Cell::standard()?;
+        Ok(Self::new(arm, chain, *cell.world_from_base(arm).iso()))
+    }
+
+    /// Which arm.
+    pub fn arm(&self) -> ArmId {
+        self.arm
+    }
+
+    /// The arm's chain.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Where the arm stands now.
+    pub fn world_from_base(&self) -> &Isometry3<f64> {
+        &self.world_from_base
+    }
+
+    /// Moves the arm's base to where fusion sees it.
+    pub fn place(&mut self, world_from_base: Isometry3<f64>) {
+        self.world_from_base = world_from_base;
+    }
+
+    /// Shape at `q`; `None` when a joint is not finite. Open jaws make the jaws' capsule as wide as they are.
+    pub fn shape(&self, q: &Q) -> Option<Shape> {
+        let joints = q.get(..self.chain.dof())?;
+        let links = self.chain.links(joints).ok()?;
+        let mut capsules: ArrayVec<Capsule, 3> = self.chain.capsules(joints).ok()?;
+        if let (true, Some(jaws)) = (self.arm.has_jaw(), capsules.last_mut()) {
+            jaws.radius += self.jaw_length * (jaw(self.arm, q).abs() / 2.0).min(1.57).sin();
+        }
+        let pivot = capsules.first().map_or(Point3::origin(), |c| c.a);
+        let wrist = Point3::from(links.shaft.translation.vector);
+        // Along the shaft, so that a wrist drawn back beyond the remote centre has a negative depth.
+        let depth = (wrist - pivot).dot(&(links.shaft.rotation * nalgebra::Vector3::z()));
+        for c in &mut capsules {
+            *c = c.transformed(&self.world_from_base);
+        }
+        Some(Shape {
+            capsules,
+            tip: self.world_from_base * Point3::from(links.tip.translation.vector),
+            jaw_end: self.world_from_base * links.jaw_end,
+            depth,
+        })
+    }
+
+    /// The most any point of the shape moves, m, while the joints go straight from `a` to `b` (or any way on which each
+    /// joint stays between its two values). Triangle inequality over the joints: angle times its longest lever.
+    pub fn travel(&self, a: &Q, b: &Q) -> f64 {
+        let d = map2(a, b, |x, y| (x - y).abs());
+        let reach = |q: &Q| self.tip_depth(q).abs() + self.wrist_a + self.jaw_length;
+        let reach = reach(a).max(reach(b));
+        let beyond_wrist = self.wrist_a + self.jaw_length;
+        let levers: Q = match self.arm {
+            ArmId::Ecm => [reach, reach, 1.0, 0.0, 0.0, 0.0, 0.0],
+            // A jaw that opens by an angle widens the capsule by at most half of it times the jaws' length.
+            ArmId::Psm1 | ArmId::Psm2 => {
+                [reach, reach, 1.0, beyond_wrist, beyond_wrist, self.jaw_length, self.jaw_length / 2.0]
+            }
+        };
+        d.iter().zip(levers).map(|(d, l)| d * l).sum()
+    }
+
+    /// Depth beyond the remote centre of the tip of a straight instrument.
+    fn tip_depth(&self, q: &Q) -> f64 {
+        // `insertion_for_depth(d)` is `d` minus the depth at zero insertion.
+        q.get(2).copied().unwrap_or(0.0) - self.chain.insertion_for_depth(0.0)
+    }
+
+    /// Speed of the faster of tool tip and jaw end at `q` with joint rates `v`, m/s.
+    pub fn tip_speed(&self, q: &Q, v: &Q) -> Option<f64> {
+        let joints = q.get(..self.chain.dof())?;
+        let (pose, jacobian) = self.chain.fk_jacobian(joints).ok()?;
+        let mut rates = nalgebra::SVector::<f64, N>::zeros();
+        for (slot, &x) in rates.iter_mut().zip(v).take(self.chain.dof()) {
+            *slot = x;
+        }
+        let twist = jacobian * rates;
+        let linear = twist.fixed_rows::<3>(0).into_owned();
+        let angular = twist.fixed_rows::<3>(3).into_owned();
+        let to_end = pose.rotation() * nalgebra::Vector3::z() * self.jaw_length;
+        Some(linear.norm().max((linear + angular.cross(&to_end)).norm()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dofs::DT;
+
+    fn bodies() -> [Body; 3] {
+        ArmId::ALL.map(|a| Body::configured(a, &SafetyParams::default()).unwrap())
+    }
+
+    /// Weyl sequence in the arm's range: the same on every run.
+    fn somewhere(body: &Body, i: usize) -> Q {
+        let limits = body.chain().limits();
+        let mut q = [0.0; N];
+        for j in 0..body.chain().dof() {
+            let x = ((i as f64 + 1.0) * 0.754_877_666_246_693 * (j as f64 + 1.7)).fract();
+            q[j] = limits.lower[j] + x * (limits.upper[j] - limits.lower[j]);
+        }
+        if body.arm().has_jaw() {
+            q[6] = (i % 5) as f64 * 0.2;
+        }
+        q
+    }
+
+    #[test]
+    fn no_point_of_the_shape_moves_farther_than_the_bound() {
+        for body in bodies() {
+            for i in 0..300 {
+                let (a, b) = (somewhere(&body, i), somewhere(&body, i + 1));
+                let b = map2(&a, &b, |a, b| a + 0.05 * (b - a));
+                let bound = body.travel(&a, &b);
+                let (sa, sb) = (body.shape(&a).unwrap(), body.shape(&b).unwrap());
+                for (ca, cb) in sa.capsules.iter().zip(&sb.capsules) {
+                    // The Hausdorff distance of two capsules is at most the largest move of an end plus the change of radius.
+                    let moved = (ca.a - cb.a).norm().max((ca.b - cb.b).norm()) + (ca.radius - cb.radius).abs();
+                    assert!(moved <= bound + 1e-12, "{} moved {moved}, bound {bound}", body.arm());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tip_speed_is_the_speed_of_the_tip() {
+        for body in bodies() {
+            for i in 0..100 {
+                let (q, v) = (somewhere(&body, i), somewhere(&body, i + 7).map(|x| x * 0.1));
+                let half = DT * 1e-3;
+                let (a, b) = (map2(&q, &v, |q, v| q - half * v), map2(&q, &v, |q, v| q + half * v));
+                let (sa, sb) = (body.shape(&a).unwrap(), body.shape(&b).unwrap());
+                let by_difference = (sa.tip - sb.tip).norm().max((sa.jaw_end - sb.jaw_end).norm()) / (2.0 * half);
+                assert!((body.tip_speed(&q, &v).unwrap() - by_difference).abs() < 1e-5 * by_difference.max(1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn depth_is_the_way_of_the_wrist_beyond_the_remote_centre() {
+        let [psm, _, ecm] = bodies();
+        // crtk.md: wrist-pitch axis at q3 - 0.4318 + 0.4162; ECM's tip at q3 - 0.3822 + 0.3829.
+        for (body, offset) in [(psm, -0.0156), (ecm, 0.0007)] {
+            for q3 in [0.0, 0.1, 0.2] {
+                let depth = body.shape(&[0.3, -0.2, q3, 0.4, 0.0, 0.0, 0.0]).unwrap().depth;
+                assert!((depth - (q3 + offset)).abs() < 1e-12, "{depth}");
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One arm's degrees of freedom as a fixed array: the joints, then the jaw (PSM), then unused zeros. On the stack, no lengths to
+//! disagree about; unused entries have infinite limits and are always zero.
+
+use crate::SafetyParams;
+use proctor_kinematics::JointLimits;
+use proctor_types::{ArmId, Joints, MAX_JOINTS};
+
+/// Entries of [`Q`]: six joints and a jaw.
+pub const N: usize = MAX_JOINTS;
+
+/// Positions, rates or accelerations of one arm's degrees of freedom (rad; insertion m).
+pub type Q = [f64; N];
+
+/// Period of the loop, s.
+pub const DT: f64 = 1e-3;
+
+/// Part of velocity and acceleration limits that the filter uses; the rest keeps rounding out of the gate.
+pub const LIMIT_USE: f64 = 0.98;
+
+/// Joints and jaw as one array; `jaw` is ignored for an arm without one.
+pub fn pack(arm: ArmId, joints: &Joints, jaw: f64) -> Q {
+    let mut q = [0.0; N];
+    for (slot, &x) in q.iter_mut().zip(joints.iter().take(arm.dof())) {
+        *slot = x;
+    }
+    if let (true, Some(slot)) = (arm.has_jaw(), q.get_mut(arm.dof())) {
+        *slot = jaw;
+    }
+    q
+}
+
+/// The joints of an array, or `None` when one is not finite.
+pub fn joints(arm: ArmId, q: &Q) -> Option<Joints> {
+    Joints::new(q.get(..arm.dof())?).ok()
+}
+
+/// The jaw of an array; 0 for an arm without one.
+pub fn jaw(arm: ArmId, q: &Q) -> f64 {
+    if arm.has_jaw() { q.get(arm.dof()).copied().unwrap_or(0.0) } else { 0.0 }
+}
+
+/// Element-wise `f(a, b)`.
+pub fn map2(a: &Q, b: &Q, f: impl Fn(f64, f64) -> f64) -> Q {
+    let mut out = [0.0; N];
+    for ((slot, &x), &y) in out.iter_mut().zip(a).zip(b) {
+        *slot = f(x, y);
+    }
+    out
+}
+
+/// Largest `|a| / b` over the entries, 0 for none; infinite when a positive entry meets a zero limit.
+pub fn worst_ratio(a: &Q, b: &Q) -> f64 {
+    a.iter().zip(b).map(|(&x, &y)| if x == 0.0 { 0.0 } else { x.abs() / y }).fold(0.0, f64::max)
+}
+
+/// Which entry has the largest `|a| / b`.
+pub fn worst_index(a: &Q, b: &Q) -> usize {
+    let ratio = |(&x, &y): (&f64, &f64)| if x == 0.0 { 0.0 } else { x.abs() / y };
+    a.iter().zip(b).map(ratio).enumerate().fold((0, 0.0), |best, (i, r)| if r > best.1 { (i, r) } else { best }).0
+}
+
+/// Whether an entry is a length (the insertion) rather than an angle.
+pub fn is_linear(index: usize) -> bool {
+    index == 2
+}
+
+/// Limits of one arm's degrees of freedom.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Smallest positions.
+    pub lower: Q,
+    /// Largest positions.
+    pub upper: Q,
+    /// Largest speeds, positive.
+    pub velocity: Q,
+    /// Largest accelerations, positive.
+    pub acceleration: Q,
+}
+
+impl Bounds {
+    /// The arm's own limits, velocity and acceleration scaled by `motion.limit_fraction`.
+    pub fn new(arm: ArmId, limits: &JointLimits, params: &SafetyParams) -> Self {
+        let part = params.motion.limit_fraction;
+        let j = &limits.jaw;
+        let free = |q: Q, unused: f64| {
+            let used = arm.dof() + usize::from(arm.has_jaw());
+            let mut q = q;
+            q.iter_mut().skip(used).for_each(|x| *x = unused);
+            q
+        };
+        Self {
+            lower: free(pack(arm, &limits.lower, j.lower), f64::NEG_INFINITY),
+            upper: free(pack(arm, &limits.upper, j.upper), f64::INFINITY),
+            velocity: free(pack(arm, &limits.velocity, j.velocity).map(|x| x * part), f64::INFINITY),
+            acceleration: free(pack(arm, &limits.acceleration, j.acceleration).map(|x| x * part), f64::INFINITY),
+        }
+    }
+}
+
+/// A value per arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PerArm<T> {
+    /// PSM1's.
+    pub psm1: T,
+    /// PSM2's.
+    pub psm2: T,
+    /// The ECM's.
+    pub ecm: T,
+}
+
+impl<T> PerArm<T> {
+    /// From a function of the arm.
+    pub fn from_fn(mut f: impl FnMut(ArmId) -> T) -> Self {
+        Self { psm1: f(ArmId::Psm1), psm2: f(ArmId::Psm2), ecm: f(ArmId::Ecm) }
+    }
+
+    /// From a fallible function of the arm.
+    pub fn try_from_fn<E>(mut f: impl FnMut(ArmId) -> Result<T, E>) -> Result<Self, E> {
+        Ok(Self { psm1: f(ArmId::Psm1)?, psm2: f(ArmId::Psm2)?, ecm: f(ArmId::Ecm)? })
+    }
+
+    /// An arm's value.
+    pub fn get(&self, arm: ArmId) -> &T {
+        match arm {
+            ArmId::Psm1 => &self.psm1,
+            ArmId::Psm2 => &self.psm2,
+            ArmId::Ecm => &self.ecm,
+        }
+    }
+
+    /// An arm's value.
+    pub fn get_mut(&mut self, arm: ArmId) -> &mut T {
+        match arm {
+            ArmId::Psm1 => &mut self.psm1,
+            ArmId::Psm2 => &mut self.psm2,
+            ArmId::Ecm => &mut self.ecm,
+        }
+    }
+
+    /// Every arm's value, in [`ArmId::ALL`]'s order.
+    pub fn each(&self) -> [&T; 3] {
+        [&self.psm1, &self.psm2, &self.ecm]
+    }
+}

@@ -1,0 +1,525 @@
+//! The filter: turns what is wanted of an arm into the nearest motion that keeps every constraint, now and in every stop that
+//! may have to follow.
+//!
+//! Invariant: the stop from the current state of every arm (see [`crate::braking`]) was checked against every constraint. A
+//! candidate for the next tick is taken only if the stop *from it* checks out; if none does, the arm brakes, which is the
+//! rest of a stop already checked. So a feasible stop exists at every moment, as long as the world stands still; when the world
+//! moves (new tissue, new hand-eye) so that an arm finds itself too near, it may only move away.
+//!
+//! A path is checked by its middle: no point of the arm moves farther than [`Body::travel`] from there, so every
+//! clearance along half a path of length `L` is at least the middle's less `L / 2`. Where that does not suffice the path is halved,
+//! at most [`MAX_HALVINGS`] times. Fast motion near things therefore needs more room than slow motion.
+
+use crate::{
+    Finding, SafetyParams, Touch,
+    body::{Body, Shape},
+    braking::MotionState,
+    dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
+    plan::Plan,
+    player::{Player, Step},
+    surface::{FAR, LiveScene, Policy},
+    zones::{Keepout, MAX_ZONES},
+};
+use arrayvec::ArrayVec;
+use nalgebra::Isometry3;
+use proctor_kinematics::Capsule;
+use proctor_types::{Alignment, ArmId, Class, Constraint, Stamp};
+
+/// Kept on top of every margin, m, so that the gate's exact margin is never reached by rounding or between samples.
+pub const RESERVE: f64 = 1e-4;
+/// Longest stop, in metres of travel, from a state in which an arm leaves a place it must not be.
+const ESCAPE_TRAVEL: f64 = 2e-4;
+/// A path is halved at most so often before it is refused.
+const MAX_HALVINGS: u32 = 2;
+/// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
+const MAX_TRAVEL: f64 = 2.0 * FAR;
+/// Parts of the wanted change that are tried, most first.
+const PARTS: [f64; 4] = [1.0, 0.5, 0.25, 0.1];
+/// Part of the tip-speed limit that is planned for, and that a candidate may reach.
+const TIP_PLANNED: f64 = 0.95;
+const TIP_CHECKED: f64 = 0.98;
+
+const DEPTH: usize = 0;
+const ZONES: usize = 1;
+const CLASSES: usize = ZONES + MAX_ZONES;
+const TOOLS: usize = CLASSES + Class::COUNT;
+const CLEARANCES: usize = TOOLS + ArmId::ALL.len();
+
+/// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms.
+type Clearance = [f64; CLEARANCES];
+
+/// What an arm is asked to do in a tick.
+#[derive(Debug, Clone, Copy)]
+pub enum Desire<'a> {
+    /// Rest; from motion, stop.
+    Rest,
+    /// Go to these positions.
+    Goal(&'a Q),
+    /// Advance along an approved path.
+    Advance(&'a Plan, Player),
+    /// Stop along an approved path.
+    Pause(&'a Plan, Player),
+}
+
+/// Which rules hold for an arm in a tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Tip-speed limit, m/s.
+    pub tip_speed: f64,
+    /// What to keep from tissue.
+    pub policy: Policy,
+}
+
+/// What the filter decided for an arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decided {
+    /// Set-point of the next tick.
+    pub state: MotionState,
+    /// Place on the path, for a desire along one that was followed.
+    pub player: Option<Player>,
+    /// What was binding, if anything.
+    pub binding: Option<Finding>,
+    /// Whether the arm brakes because nothing else was possible.
+    pub blocked: bool,
+}
+
+/// An arm's swept shape: everything it may touch while stopping.
+#[derive(Debug, Clone, Default)]
+struct Sweep {
+    capsules: ArrayVec<Capsule, 3>,
+}
+
+/// The arms, where they stand, and what they must keep from.
+#[derive(Debug)]
+pub struct Filter {
+    bodies: PerArm<Body>,
+    nominal: PerArm<Isometry3<f64>>,
+    variances: PerArm<f64>,
+    bounds: PerArm<Bounds>,
+    zones: ArrayVec<Keepout, MAX_ZONES>,
+    scene: Option<Box<LiveScene>>,
+    sweeps: PerArm<Sweep>,
+    params: SafetyParams,
+}
+
+impl Filter {
+    /// The standard cell with the configured instruments; nothing seen yet.
+    pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
+        let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
+        let nominal = PerArm::from_fn(|arm| *bodies.get(arm).world_from_base());
+        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
+        Ok(Self {
+            nominal,
+            variances: PerArm::from_fn(|arm| nominal_variance(arm, params)),
+            bounds,
+            zones: params.zones.iter().take(MAX_ZONES).map(Keepout::new).collect(),
+            scene: None,
+            sweeps: PerArm::default(),
+            params: params.clone(),
+            bodies,
+        })
+    }
+
+    /// An arm's limits.
+    pub fn bounds(&self, arm: ArmId) -> &Bounds {
+        self.bounds.get(arm)
+    }
+
+    /// An arm's body.
+    pub fn body(&self, arm: ArmId) -> &Body {
+        self.bodies.get(arm)
+    }
+
+    /// Variance of where an arm stands, m^2.
+    pub fn variance(&self, arm: ArmId) -> f64 {
+        *self.variances.get(arm)
+    }
+
+    /// The live scene.
+    pub fn scene(&self) -> Option<&LiveScene> {
+        self.scene.as_deref()
+    }
+
+    /// Takes a newer scene in and moves the arms to where it sees them. Returns the old one for disposal, and which estimate was
+    /// not believed, if any: too far from nominal, it counts as contradicting the kinematics, and the arm keeps its nominal place with the
+    /// largest doubt there is.
+    pub fn see(&mut self, mut scene: Box<LiveScene>) -> (Option<Box<LiveScene>>, Option<Finding>) {
+        let mut doubted = None;
+        for arm in ArmId::ALL {
+            let nominal = *self.nominal.get(arm);
+            let (base, variance) = match *scene.placements.get(arm) {
+                None => (nominal, nominal_variance(arm, &self.params)),
+                Some(p) => match self.too_far(arm, &p.world_from_base) {
+                    None => (p.world_from_base, p.variance),
+                    Some(finding) => {
+                        doubted = doubted.or(Some(finding));
+                        *scene.alignment.get_mut(arm) = Alignment::Inconsistent;
+                        let c = &self.params.clearance;
+                        (nominal, (c.max_uncertainty / c.sigmas).powi(2))
+                    }
+                },
+            };
+            self.bodies.get_mut(arm).place(base);
+            *self.variances.get_mut(arm) = variance;
+        }
+        (self.scene.replace(scene), doubted)
+    }
+
+    /// Why an estimate of an arm's place is not believed.
+    fn too_far(&self, arm: ArmId, world_from_base: &Isometry3<f64>) -> Option<Finding> {
+        let c = &self.params.clearance;
+        let off = self.nominal.get(arm).inverse() * world_from_base;
+        let (far, turned) = (off.translation.vector.norm(), off.rotation.angle());
+        if far > c.hand_eye_translation {
+            Some(Finding::of(arm, Constraint::SceneStale, far, c.hand_eye_translation).at(0))
+        } else if turned > c.hand_eye_rotation {
+            Some(Finding::of(arm, Constraint::SceneStale, turned, c.hand_eye_rotation).at(1))
+        } else {
+            None
+        }
+    }
+
+    /// The rules for an arm. `retracting`: it runs, or ran last, an approved *retract*.
+    pub fn rules(&self, arm: ArmId, supervised: bool, retracting: bool, now: Stamp) -> Rules {
+        let p = &self.params;
+        let mut keep = [None; Class::COUNT];
+        for (slot, class) in keep.iter_mut().zip(Class::ALL) {
+            let Some(policy) = p.classes.of(class) else { continue };
+            let touch = match (arm, supervised) {
+                (ArmId::Ecm, _) => policy.endoscope,
+                (ArmId::Psm1 | ArmId::Psm2, false) => policy.teleop,
+                (ArmId::Psm1 | ArmId::Psm2, true) if retracting => policy.retract,
+                (ArmId::Psm1 | ArmId::Psm2, true) => policy.supervised,
+            };
+            *slot = match touch {
+                Touch::Contact => None,
+                Touch::Keep(d) => Some(d),
+            };
+        }
+        let age = self.scene.as_ref().map_or(0.0, |s| now.seconds_since(s.stamp)).clamp(0.0, p.watchdogs.scene);
+        let policy = Policy {
+            keep,
+            sigmas: p.clearance.sigmas,
+            arm_variance: self.variance(arm),
+            max_uncertainty: p.clearance.max_uncertainty,
+            growth: p.clearance.growth * age,
+        };
+        let tip_speed = if supervised { p.motion.tip_speed_supervised } else { p.motion.tip_speed_teleop };
+        Rules { tip_speed, policy }
+    }
+
+    /// Where every arm may be while it stops; call once per tick before [`Filter::decide`], with every arm's state.
+    pub fn begin(&mut self, states: &PerArm<Option<MotionState>>) {
+        for arm in ArmId::ALL {
+            self.sweep(arm, states.get(arm).as_ref());
+        }
+    }
+
+    fn sweep(&mut self, arm: ArmId, state: Option<&MotionState>) {
+        let body = self.bodies.get(arm);
+        let mut capsules = ArrayVec::new();
+        if let Some(state) = state {
+            let end = state.stop(&self.bounds.get(arm).acceleration);
+            let half = body.travel(&state.q, &end) / 2.0;
+            if let Some(shape) = body.shape(&middle(&state.q, &end)) {
+                capsules = shape.capsules;
+                capsules.iter_mut().for_each(|c| c.radius += half);
+            }
+        }
+        self.sweeps.get_mut(arm).capsules = capsules;
+    }
+
+    /// Decides an arm's next tick and remembers its new stop for the arms decided after it.
+    pub fn decide(&mut self, arm: ArmId, state: &MotionState, desire: Desire, rules: &Rules) -> Decided {
+        let decided = match desire {
+            Desire::Rest => brake(state, &self.bounds.get(arm).acceleration),
+            Desire::Goal(goal) => self.towards(arm, state, goal, rules),
+            Desire::Advance(plan, player) => self.along(arm, state, plan, player, true, rules),
+            Desire::Pause(plan, player) => self.along(arm, state, plan, player, false, rules),
+        };
+        self.sweep(arm, Some(&decided.state));
+        decided
+    }
+
+    fn towards(&self, arm: ArmId, state: &MotionState, goal: &Q, rules: &Rules) -> Decided {
+        let b = self.bounds.get(arm);
+        let mut binding = None;
+        let clamped = map2(&map2(goal, &b.lower, f64::max), &b.upper, f64::min);
+        if let Some(j) = (0..N).find(|&j| goal.get(j) != clamped.get(j)) {
+            let (value, limit) = (entry(goal, j), entry(&clamped, j));
+            binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
+        }
+        let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
+        let speed = worst_ratio(&wanted, &b.velocity);
+        if speed > 0.97 {
+            let j = worst_index(&wanted, &b.velocity);
+            let finding = Finding::of(arm, Constraint::JointVelocity, entry(&wanted, j).abs(), entry(&b.velocity, j));
+            binding = binding.or(Some(finding.at(j)));
+        }
+        let tip = self.bodies.get(arm).tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
+        let too_fast = tip > TIP_PLANNED * rules.tip_speed;
+        let wanted = if too_fast {
+            binding = Some(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
+            let part = TIP_PLANNED * rules.tip_speed / tip;
+            wanted.map(|w| w * part)
+        } else {
+            wanted
+        };
+        let next = state.accelerate(&wanted, &b.acceleration);
+        if binding.is_none() && next != wanted {
+            let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
+            let j = worst_index(&change, &b.acceleration);
+            let (value, limit) = (entry(&change, j).abs(), entry(&b.acceleration, j));
+            binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
+        }
+        let braking = state.brake_velocity(&b.acceleration);
+        if next == braking {
+            return Decided { state: state.advanced(braking), player: None, binding, blocked: false };
+        }
+        let here = self.shape_clearance(arm, &state.q, rules);
+        let mut first = None;
+        for part in PARTS {
+            let v = map2(&braking, &next, |b, n| b + part * (n - b));
+            let candidate = state.advanced(v);
+            match self.check(arm, state, &candidate, &here, rules) {
+                Ok(()) => {
+                    return Decided { state: candidate, player: None, binding: first.or(binding), blocked: false };
+                }
+                Err(finding) => first = first.or(Some(finding)),
+            }
+        }
+        Decided { binding: first.or(binding), blocked: true, ..brake(state, &b.acceleration) }
+    }
+
+    fn along(
+        &self,
+        arm: ArmId,
+        state: &MotionState,
+        plan: &Plan,
+        player: Player,
+        advance: bool,
+        rules: &Rules,
+    ) -> Decided {
+        let b = self.bounds.get(arm);
+        let stopped = |binding| Decided { binding, blocked: true, ..brake(state, &b.acceleration) };
+        let follow = |step: &Step, binding, blocked| Decided {
+            state: MotionState { q: step.q, v: step.v },
+            player: Some(step.player),
+            binding,
+            blocked,
+        };
+        let (Some(slow), Some(hard)) = (player.slower(plan, state), player.hard(plan, state, &b.acceleration)) else {
+            return stopped(Some(Finding::of(arm, Constraint::Malformed, 0.0, 0.0)));
+        };
+        if state.rests() && !advance {
+            return follow(&slow, None, false);
+        }
+        let here = self.shape_clearance(arm, &state.q, rules);
+        let mut tries = ArrayVec::<Step, 3>::new();
+        if advance && let Some(fast) = player.forward(plan, state) {
+            tries.push(fast);
+            tries.extend(player.between(plan, state, &slow, &fast, 0.5));
+        }
+        tries.push(slow);
+        let mut first = None;
+        for step in &tries {
+            match self.check_step(arm, state, plan, step, &here, rules) {
+                Ok(()) => return follow(step, first, false),
+                Err(finding) => first = first.or(Some(finding)),
+            }
+        }
+        follow(&hard, first, true)
+    }
+
+    /// Checks a tick along a path: the straight stop from it, and the stop along the path.
+    fn check_step(
+        &self,
+        arm: ArmId,
+        from: &MotionState,
+        plan: &Plan,
+        step: &Step,
+        here: &Clearance,
+        rules: &Rules,
+    ) -> Result<(), Finding> {
+        self.check(arm, from, &MotionState { q: step.q, v: step.v }, here, rules)?;
+        let body = self.bodies.get(arm);
+        let (half, end) = step.player.stop(plan);
+        let (first, second) = (step.player.travel(plan, body, &half), half.travel(plan, body, &end));
+        let (middle, end) = (half.position(plan), end.position(plan));
+        let at_middle = self.shape_clearance(arm, &middle, rules);
+        if keeps(&at_middle, first.max(second), first.max(second)) {
+            return Ok(());
+        }
+        let at_step = self.shape_clearance(arm, &step.q, rules);
+        let at_end = self.shape_clearance(arm, &end, rules);
+        let travel = body.travel(&from.q, &step.q) + first + second;
+        if escapes(here, &[&at_step, &at_middle, &at_end], travel) {
+            return Ok(());
+        }
+        Err(self.finding(arm, here, &at_middle, &at_end, rules))
+    }
+
+    /// Checks the way from `from` to `to` and the straight stop after it.
+    fn check(
+        &self,
+        arm: ArmId,
+        from: &MotionState,
+        to: &MotionState,
+        here: &Clearance,
+        rules: &Rules,
+    ) -> Result<(), Finding> {
+        let (body, b) = (self.bodies.get(arm), self.bounds.get(arm));
+        let end = to.stop(&b.acceleration);
+        if let Some(j) = (0..N).find(|&j| outside(from, &end, b, j)) {
+            let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
+            return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
+        }
+        let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
+        if tip > TIP_CHECKED * rules.tip_speed {
+            return Err(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
+        }
+        let travel = body.travel(&from.q, &end);
+        let mut worst = *here;
+        if travel <= MAX_TRAVEL {
+            for halvings in 0..=MAX_HALVINGS {
+                let parts = 1u32 << halvings;
+                let part = |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
+                let half = travel / f64::from(2 * parts);
+                let half_depth = (entry(&from.q, 2) - entry(&end, 2)).abs() / f64::from(2 * parts);
+                let clear = (0..parts).all(|k| {
+                    let at = self.shape_clearance(arm, &part(k), rules);
+                    worst = map_min(&worst, &at);
+                    keeps(&at, half, half_depth)
+                });
+                if clear {
+                    return Ok(());
+                }
+                // A place on the way that is too near itself does not get better by looking closer.
+                if half < RESERVE || worst.iter().any(|&h| h < RESERVE) {
+                    break;
+                }
+            }
+        }
+        let (at_to, at_end) = (self.shape_clearance(arm, &to.q, rules), self.shape_clearance(arm, &end, rules));
+        if escapes(here, &[&at_to, &at_end], travel) {
+            return Ok(());
+        }
+        Err(self.finding(arm, here, &worst, &at_end, rules))
+    }
+
+    fn shape_clearance(&self, arm: ArmId, q: &Q, rules: &Rules) -> Clearance {
+        match self.bodies.get(arm).shape(q) {
+            Some(shape) => self.clearance(arm, &shape, rules),
+            None => [f64::NEG_INFINITY; CLEARANCES],
+        }
+    }
+
+    fn clearance(&self, arm: ArmId, shape: &Shape, rules: &Rules) -> Clearance {
+        let mut h = [FAR; CLEARANCES];
+        let mut set = |i: usize, x: f64| {
+            if let Some(slot) = h.get_mut(i) {
+                *slot = x;
+            }
+        };
+        set(DEPTH, shape.depth - self.least_depth(arm));
+        for (i, zone) in self.zones.iter().enumerate().filter(|(_, z)| z.holds_for(arm)) {
+            let d = shape.capsules.iter().map(|c| zone.distance(c)).fold(f64::INFINITY, f64::min);
+            set(ZONES + i, (d - zone.margin() - rules.policy.doubt_of_arm()).min(FAR));
+        }
+        if let Some(scene) = &self.scene {
+            let classes = scene.surface.clearances(&shape.capsules, &rules.policy);
+            classes.iter().enumerate().for_each(|(i, &x)| set(CLASSES + i, x));
+        }
+        for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
+            let theirs = &self.sweeps.get(other).capsules;
+            let pairs = shape.capsules.iter().flat_map(|a| theirs.iter().map(move |b| a.distance_to(b)));
+            let d = pairs.fold(FAR + self.params.clearance.tool_tool, f64::min);
+            set(TOOLS + other.index(), d - self.params.clearance.tool_tool);
+        }
+        h
+    }
+
+    fn least_depth(&self, arm: ArmId) -> f64 {
+        let c = &self.params.clearance;
+        if arm.has_jaw() { c.psm_depth } else { c.ecm_depth }
+    }
+
+    /// Names what stands in the way most, with the distance it has now.
+    fn finding(&self, arm: ArmId, here: &Clearance, middle: &Clearance, end: &Clearance, rules: &Rules) -> Finding {
+        let ahead = map_min(middle, end);
+        let (i, _) = ahead.iter().enumerate().fold((0, f64::INFINITY), |w, (i, &h)| if h < w.1 { (i, h) } else { w });
+        let now = here.get(i).copied().unwrap_or(0.0);
+        let doubt = rules.policy.doubt_of_arm();
+        let named = |constraint, limit: f64, index: usize| Finding::of(arm, constraint, now + limit, limit).at(index);
+        if i >= TOOLS {
+            named(Constraint::ToolToolDistance, self.params.clearance.tool_tool, i - TOOLS)
+        } else if i >= CLASSES {
+            let keep = rules.policy.keep.get(i - CLASSES).copied().flatten().unwrap_or(0.0);
+            named(Constraint::LiveSurface, keep + rules.policy.doubt(0.0), i - CLASSES)
+        } else if i >= ZONES {
+            let margin = self.zones.get(i - ZONES).map_or(0.0, Keepout::margin);
+            named(Constraint::NoGoZone, margin + doubt, i - ZONES)
+        } else {
+            Finding::of(arm, Constraint::RemoteCentre, now + self.least_depth(arm), self.least_depth(arm))
+        }
+    }
+
+    /// Smallest clearance less margin over everything, m, at a resting position; for reports.
+    pub fn margin(&self, arm: ArmId, q: &Q, rules: &Rules) -> f64 {
+        self.shape_clearance(arm, q, rules).into_iter().fold(FAR, f64::min)
+    }
+}
+
+fn nominal_variance(arm: ArmId, params: &SafetyParams) -> f64 {
+    // The ECM's base is exact by definition (ARCHITECTURE.md).
+    if arm.has_jaw() { params.clearance.nominal_sigma.powi(2) } else { 0.0 }
+}
+
+fn middle(a: &Q, b: &Q) -> Q {
+    map2(a, b, |a, b| f64::midpoint(a, b))
+}
+
+fn entry(q: &Q, j: usize) -> f64 {
+    q.get(j).copied().unwrap_or(0.0)
+}
+
+fn map_min(a: &Clearance, b: &Clearance) -> Clearance {
+    let mut out = *a;
+    out.iter_mut().zip(b).for_each(|(x, &y)| *x = x.min(y));
+    out
+}
+
+/// Brakes straight; the remainder of a stop that was checked.
+fn brake(state: &MotionState, acceleration: &Q) -> Decided {
+    let next = state.advanced(state.brake_velocity(acceleration));
+    Decided { state: next, player: None, binding: None, blocked: false }
+}
+
+/// Whether a stop that ends at `end` leaves joint `j`'s range. An arm that is outside already may come back.
+fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
+    let (now, then) = (entry(&from.q, j), entry(end, j));
+    then < entry(&b.lower, j).min(now) || then > entry(&b.upper, j).max(now)
+}
+
+/// Whether a clearance at the middle of a path suffices for all of it: no point moves farther than `half` from there, and the
+/// depth, which depends on the insertion alone, changes by no more than `half_depth`.
+fn keeps(at: &Clearance, half: f64, half_depth: f64) -> bool {
+    at.iter().enumerate().all(|(i, &h)| h - if i == DEPTH { half_depth } else { half } >= RESERVE)
+}
+
+/// Whether a motion leads away from everything that is too near, in steps small enough to be sure.
+fn escapes(here: &Clearance, ahead: &[&Clearance], travel: f64) -> bool {
+    if travel > ESCAPE_TRAVEL {
+        return false;
+    }
+    here.iter().enumerate().all(|(i, &now)| {
+        let clear_of_it = |h: f64| h - travel >= RESERVE;
+        let mut last = now;
+        ahead.iter().all(|at| {
+            let h = at.get(i).copied().unwrap_or(f64::NEG_INFINITY);
+            let away = h >= last;
+            last = h;
+            away || clear_of_it(h)
+        })
+    })
+}

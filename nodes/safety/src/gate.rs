@@ -1,0 +1,349 @@
+//! The gate: looks at what the filter produced, by other code and in plain arithmetic, and lets it through or refuses it. It shapes
+//! nothing. What it lets through is [`Cleared`], which nothing else can make and without which no arm takes a command.
+//!
+//! ```compile_fail
+//! let q = todo!();
+//! let forged = proctor_safety::Cleared(q); // private field
+//! ```
+//!
+//! Rules, for a set-point `q` after the sent `q1`, `q2` (ticks of 1 ms):
+//! 1. every number is finite, the joints are in range - or come back;
+//! 2. `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
+//! 3. unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast; depth, zones, tissue and
+//!    other arms are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
+
+use crate::{
+    Finding, SafetyParams, Zone, ZoneShape,
+    body::Body,
+    dofs::{self, Bounds, DT, N, PerArm, Q},
+    filter::Rules,
+    scalar::{self, Axes, Corners, Lengths, V},
+    surface::{LiveScene, Policy},
+    zones::MAX_ZONES,
+};
+use arrayvec::ArrayVec;
+use nalgebra::Isometry3;
+use proctor_types::{ArmId, Constraint, Joints, Stamp};
+
+/// Tolerance for rounding of second differences, relative.
+const ROUNDING: f64 = 1e-6;
+/// Distances may fall short of their margin by so much, m: rounding, not room.
+const SLACK: f64 = 1e-7;
+
+/// A set-point for one arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SetPoint {
+    /// Which arm.
+    pub arm: ArmId,
+    /// When it was issued.
+    pub stamp: Stamp,
+    /// Joints (rad; insertion m).
+    pub position: Joints,
+    /// Jaw angle, rad; `None` for an arm without one.
+    pub jaw: Option<f64>,
+}
+
+/// Something the gate let through. Only the gate makes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cleared<T>(T);
+
+impl<T> Cleared<T> {
+    /// What was let through.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Takes commands to an arm. It takes nothing that was not cleared.
+pub trait ArmPort {
+    /// Sends a set-point on.
+    fn send(&mut self, command: &Cleared<SetPoint>);
+}
+
+/// One tick's command as the gate sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Which arm.
+    pub arm: ArmId,
+    /// When.
+    pub stamp: Stamp,
+    /// The set-point to judge.
+    pub q: &'a Q,
+    /// Which rules hold.
+    pub rules: &'a Rules,
+    /// Tissue, if any was seen.
+    pub scene: Option<&'a LiveScene>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Arm {
+    bounds: Bounds,
+    lengths: Lengths,
+    radii: [f64; 3],
+    jaw_length: f64,
+    least_depth: f64,
+    base: Axes,
+    /// The last two set-points that were let through, newest first.
+    sent: Option<(Q, Q)>,
+}
+
+/// The gate with its own memory of what it let through.
+#[derive(Debug)]
+pub struct Gate {
+    arms: PerArm<Arm>,
+    zones: ArrayVec<Flat, MAX_ZONES>,
+    tool_tool: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Flat {
+    shape: ZoneShape,
+    margin: f64,
+    arms: [bool; 3],
+}
+
+pub(crate) fn axes(iso: &Isometry3<f64>) -> Axes {
+    let m = iso.rotation.to_rotation_matrix();
+    let axis = |i: usize| -> V {
+        let c = m.matrix().column(i);
+        [c.x, c.y, c.z]
+    };
+    let t = iso.translation.vector;
+    Axes { x: axis(0), y: axis(1), z: axis(2), p: [t.x, t.y, t.z] }
+}
+
+pub(crate) fn lengths(body: &Body) -> Lengths {
+    body.chain().instrument().map_or(Lengths::Ecm, |i| Lengths::Psm {
+        roll_d: i.roll_d,
+        wrist_a: i.wrist_a,
+        jaw: i.jaw_length,
+    })
+}
+
+impl Gate {
+    /// For these arms; nothing was sent yet.
+    pub fn new(params: &SafetyParams, bodies: &PerArm<Body>) -> Self {
+        let arm = |arm: ArmId| {
+            let body = bodies.get(arm);
+            let shape = body.shape(&[0.0; N]).map(|s| s.capsules).unwrap_or_default();
+            let mut radii = [0.0; 3];
+            radii.iter_mut().zip(&shape).for_each(|(r, c)| *r = c.radius);
+            Arm {
+                bounds: Bounds::new(arm, body.chain().limits(), params),
+                lengths: lengths(body),
+                radii,
+                jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
+                least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
+                base: axes(body.world_from_base()),
+                sent: None,
+            }
+        };
+        let flat = |z: &Zone| Flat { shape: z.region, margin: z.margin, arms: ArmId::ALL.map(|a| z.holds_for(a)) };
+        Self {
+            arms: PerArm::from_fn(arm),
+            zones: params.zones.iter().take(MAX_ZONES).map(flat).collect(),
+            tool_tool: params.clearance.tool_tool,
+        }
+    }
+
+    /// Moves an arm's base to where the filter believes it.
+    pub fn place(&mut self, arm: ArmId, world_from_base: &Isometry3<f64>) {
+        self.arms.get_mut(arm).base = axes(world_from_base);
+    }
+
+    /// An arm rests at `q`: the next set-point is judged from there.
+    pub fn rest_at(&mut self, arm: ArmId, q: &Q) {
+        self.arms.get_mut(arm).sent = Some((*q, *q));
+    }
+
+    /// An arm takes no commands: nothing passes until [`Gate::rest_at`].
+    pub fn close(&mut self, arm: ArmId) {
+        self.arms.get_mut(arm).sent = None;
+    }
+
+    /// Judges a set-point; lets it through or says what is wrong with it.
+    pub fn clear(&mut self, ask: &Question) -> Result<Cleared<SetPoint>, Finding> {
+        let arm = ask.arm;
+        let state = self.arms.get(arm);
+        let Some((q1, q2)) = state.sent else {
+            return Err(Finding::of(arm, Constraint::WrongMode, 0.0, 1.0));
+        };
+        let braking = numbers(arm, &state.bounds, ask.q, &q1, &q2)?;
+        if !braking && *ask.q != q1 {
+            self.geometry(ask, &q1)?;
+        }
+        let malformed = Finding::of(arm, Constraint::Malformed, 0.0, 0.0);
+        let position = dofs::joints(arm, ask.q).ok_or(malformed)?;
+        let jaw = arm.has_jaw().then(|| dofs::jaw(arm, ask.q));
+        self.arms.get_mut(arm).sent = Some((*ask.q, q1));
+        Ok(Cleared(SetPoint { arm, stamp: ask.stamp, position, jaw }))
+    }
+
+    fn geometry(&self, ask: &Question, q1: &Q) -> Result<(), Finding> {
+        let a = self.arms.get(ask.arm);
+        let (at, before) = (scalar::corners(a.base, a.lengths, ask.q), scalar::corners(a.base, a.lengths, q1));
+        let moved = scalar::norm(scalar::sub(at.tip, before.tip));
+        let speed = moved.max(scalar::norm(scalar::sub(at.jaw_end, before.jaw_end))) / DT;
+        if speed > ask.rules.tip_speed {
+            return Err(Finding::of(ask.arm, Constraint::TipSpeed, speed, ask.rules.tip_speed));
+        }
+        if at.depth < a.least_depth - SLACK && at.depth < before.depth {
+            return Err(Finding::of(ask.arm, Constraint::RemoteCentre, at.depth, a.least_depth));
+        }
+        let (now, then) = (Tool::new(&at, a, ask.q), Tool::new(&before, a, q1));
+        self.zones(ask, &now, &then)?;
+        self.tools(ask, &now, &then)?;
+        tissue(ask, &now, &then)
+    }
+
+    fn zones(&self, ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
+        let p = &ask.rules.policy;
+        let doubt = (p.sigmas * p.arm_variance.sqrt()).min(p.max_uncertainty);
+        for (i, z) in self.zones.iter().enumerate() {
+            if !z.arms.get(ask.arm.index()).copied().unwrap_or(true) {
+                continue;
+            }
+            let (d, limit) = (now.to_zone(&z.shape), z.margin + doubt);
+            if d < limit - SLACK && d < then.to_zone(&z.shape) {
+                return Err(Finding::of(ask.arm, Constraint::NoGoZone, d, limit).at(i));
+            }
+        }
+        Ok(())
+    }
+
+    fn tools(&self, ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
+        for other in ArmId::ALL.into_iter().filter(|o| *o != ask.arm) {
+            let o = self.arms.get(other);
+            let Some((theirs, _)) = o.sent else { continue };
+            let theirs = Tool::new(&scalar::corners(o.base, o.lengths, &theirs), o, &theirs);
+            let d = now.to_tool(&theirs);
+            if d < self.tool_tool - SLACK && d < then.to_tool(&theirs) {
+                return Err(Finding::of(ask.arm, Constraint::ToolToolDistance, d, self.tool_tool).at(other.index()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rules 1 and 2. Returns whether the command brakes.
+fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Finding> {
+    let mut braking = true;
+    let history = q.iter().zip(q1).zip(q2).enumerate();
+    let limits = b.lower.iter().zip(&b.upper).zip(b.velocity.iter().zip(&b.acceleration));
+    for ((j, ((&x, &x1), &x2)), ((&lower, &upper), (&v_max, &a_max))) in history.zip(limits) {
+        if !x.is_finite() {
+            return Err(Finding::of(arm, Constraint::Malformed, f64::MAX, 0.0).at(j));
+        }
+        if (x < lower && x < x1) || (x > upper && x > x1) {
+            let limit = if x < lower { lower } else { upper };
+            return Err(Finding::of(arm, Constraint::JointPosition, x, limit).at(j));
+        }
+        let (v, v1) = ((x - x1) / DT, (x1 - x2) / DT);
+        let a = (v - v1) / DT;
+        if v.abs() > v_max * (1.0 + ROUNDING) {
+            return Err(Finding::of(arm, Constraint::JointVelocity, v.abs(), v_max).at(j));
+        }
+        if a.abs() > a_max * (1.0 + ROUNDING) {
+            return Err(Finding::of(arm, Constraint::JointAcceleration, a.abs(), a_max).at(j));
+        }
+        // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
+        let slower = v.abs() <= v1.abs() + 1e-12;
+        let turned = v * v1 < 0.0 && v.abs() > 1e-12;
+        braking &= slower && !turned;
+    }
+    Ok(braking)
+}
+
+/// An arm as three thick segments.
+struct Tool {
+    parts: [(V, V, f64); 3],
+    count: usize,
+}
+
+impl Tool {
+    fn new(c: &Corners, arm: &Arm, q: &Q) -> Self {
+        let [shaft, wrist, jaws] = arm.radii;
+        let [.., opening] = *q;
+        let (count, open) = match arm.lengths {
+            Lengths::Psm { .. } => (3, arm.jaw_length * (opening.abs() / 2.0).min(1.57).sin()),
+            Lengths::Ecm => (1, 0.0),
+        };
+        Self {
+            parts: [(c.pivot, c.wrist, shaft), (c.wrist, c.tip, wrist), (c.tip, c.jaw_end, jaws + open)],
+            count,
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &(V, V, f64)> {
+        self.parts.iter().take(self.count)
+    }
+
+    fn to_zone(&self, shape: &ZoneShape) -> f64 {
+        let to_part = |&(a, b, r): &(V, V, f64)| match *shape {
+            ZoneShape::HalfSpace { point, normal } => {
+                let n = scalar::scale(normal, 1.0 / scalar::norm(normal));
+                let height = |p: V| scalar::dot(n, scalar::sub(p, point));
+                height(a).min(height(b)) - r
+            }
+            ZoneShape::Sphere { center, radius } => scalar::point_segment(center, a, b) - r - radius,
+            ZoneShape::Capsule { a: c, b: d, radius } => scalar::segment_segment(a, b, c, d) - r - radius,
+        };
+        self.each().map(to_part).fold(f64::INFINITY, f64::min)
+    }
+
+    fn to_tool(&self, other: &Self) -> f64 {
+        let pairs = self.each().flat_map(|x| other.each().map(move |y| (x, y)));
+        let gap = |(&(a, b, r), &(c, d, s)): (&(V, V, f64), &(V, V, f64))| scalar::segment_segment(a, b, c, d) - r - s;
+        pairs.map(gap).fold(f64::INFINITY, f64::min)
+    }
+
+    fn to_point(&self, p: V) -> f64 {
+        self.each().map(|&(a, b, r)| scalar::point_segment(p, a, b) - r).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Whether any part's box, grown by `reach`, meets the box from `lower` to `upper`.
+    fn may_reach(&self, lower: V, upper: V, reach: f64) -> bool {
+        self.each().any(|&(a, b, r)| {
+            let axes = a.iter().zip(&b).zip(lower.iter().zip(&upper));
+            axes.into_iter().all(|((&a, &b), (&l, &u))| {
+                let grow = r + reach;
+                a.min(b) - grow <= u && a.max(b) + grow >= l
+            })
+        })
+    }
+}
+
+/// What a policy keeps from a point of this standard deviation, worked out here once more.
+fn kept(p: &Policy, keep: f64, sigma: f64) -> f64 {
+    let doubt = p.sigmas * (sigma.powi(2) + p.arm_variance).sqrt();
+    keep + if doubt > p.max_uncertainty { p.max_uncertainty } else { doubt } + p.growth
+}
+
+fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
+    let Some(scene) = ask.scene else { return Ok(()) };
+    let p = &ask.rules.policy;
+    // Nearest shortfall per class before and now: moving along a surface brings other points near, which is no approach.
+    for (leaf, dots) in scene.surface.leaves() {
+        let class = usize::from(leaf.class.id());
+        let Some(keep) = p.keep.get(class).copied().flatten() else { continue };
+        if !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
+            continue;
+        }
+        for dot in dots {
+            let at = [dot.position.x, dot.position.y, dot.position.z];
+            let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
+            if d < limit - SLACK && d < then.to_point(at) && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then) {
+                return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Smallest distance less what is kept, over all points of a class.
+fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool) -> f64 {
+    let mine = scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class);
+    mine.flat_map(|(_, dots)| dots)
+        .map(|d| tool.to_point([d.position.x, d.position.y, d.position.z]) - kept(p, keep, d.sigma))
+        .fold(f64::INFINITY, f64::min)
+}

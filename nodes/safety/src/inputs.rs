@@ -1,0 +1,80 @@
+//! What comes into the core and what comes out of it, bounded.
+
+use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
+use arrayvec::ArrayVec;
+use proctor_types::{
+    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand,
+    Verdict, Withdrawal,
+};
+
+/// Most events of one tick; what does not fit waits in its queue for the next.
+pub const MAX_EVENTS: usize = 64;
+
+/// One thing that happened since the last tick.
+#[derive(Debug)]
+pub enum Event {
+    /// CRTK `measured_js`.
+    Joints(ArmJoints),
+    /// CRTK `jaw/measured_js`.
+    Jaw(Jaw),
+    /// CRTK `operating_state`.
+    Status(ArmStatus),
+    /// A teleoperation goal.
+    Teleop(JointCommand),
+    /// A teleoperation goal for the jaw.
+    TeleopJaw(Jaw),
+    /// A scene, prepared.
+    Scene(Box<LiveScene>),
+    /// A proposal, prepared.
+    Plan(Box<Plan>),
+    /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0), or a proposal that could not be prepared.
+    Refused(crate::Finding),
+    /// Autonomy took a proposal back.
+    Withdrawal(Withdrawal),
+    /// An operator decided.
+    Decision(Decision),
+    /// An operator holds, or lets go.
+    Presence(Presence),
+    /// An operator asks.
+    Request(OperatorRequest),
+    /// The e-stop line of the cell is pressed (`true`) or released.
+    EStopLine(bool),
+}
+
+/// Events of one tick, in order of arrival.
+pub type Events = ArrayVec<Event, MAX_EVENTS>;
+
+/// Memory the core no longer needs, handed out so that the real-time thread frees nothing.
+#[derive(Debug)]
+pub enum Spent {
+    /// A scene.
+    Scene(Box<LiveScene>),
+    /// A plan.
+    Plan(Box<Plan>),
+}
+
+/// What one tick produced.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Set-points for the arms, cleared.
+    pub commands: ArrayVec<Cleared<SetPoint>, 3>,
+    /// What is asked of the arms' own state machines.
+    pub arm_requests: ArrayVec<StateCommand, 3>,
+    /// Judgements to be published.
+    pub verdicts: ArrayVec<Verdict, MAX_VERDICTS>,
+    /// The node's state, when it is due or changed.
+    pub state: Option<SafetyState>,
+    /// To be dropped by somebody with time.
+    pub spent: ArrayVec<Spent, { 2 * MAX_EVENTS }>,
+}
+
+impl Output {
+    pub(crate) fn clear(&mut self) {
+        self.commands.clear();
+        self.arm_requests.clear();
+        self.verdicts.clear();
+        self.state = None;
+        // Whoever steps drains `spent`; what is left is dropped here, which costs time but loses nothing.
+        self.spent.clear();
+    }
+}

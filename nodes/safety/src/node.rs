@@ -1,0 +1,254 @@
+//! The shell: bus in, [`SafetyCore::step`], bus out. [`SafetyNode`] runs the core inside `poll` (lockstep, tests, simple
+//! deployments); [`SafetyNode::real_time`] gives the core a thread of its own and leaves the bus to `poll`.
+//!
+//! CRTK: the node writes `servo_jp`, `jaw/servo_jp` and `state_command` of every arm and nobody else does. On Enable it sends
+//! `enable`, `resume` or `home` to arms that need it (at most every 0.5 s, for 15 s); on Disable, `disable`.
+
+use crate::{
+    ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
+    SafetyParams, SetPoint, realtime,
+};
+use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Wire, graph};
+use proctor_types::{
+    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
+    SafetyState, Scene, StateCommand, Stamp, Verdict, Withdrawal,
+};
+use std::time::Duration;
+
+/// Most messages of one kind taken per poll.
+const BATCH: usize = 16;
+/// Most proposals prepared per poll: each costs up to a few milliseconds.
+const PROPOSALS: usize = 1;
+
+/// What one arm sends and takes.
+struct ArmTopics {
+    joints: Subscriber<ArmJoints>,
+    jaw: Option<Subscriber<Jaw>>,
+    status: Subscriber<ArmStatus>,
+    teleop: Subscriber<JointCommand>,
+    teleop_jaw: Option<Subscriber<Jaw>>,
+    servo: Publisher<JointCommand>,
+    servo_jaw: Option<Publisher<Jaw>>,
+    state_command: Publisher<StateCommand>,
+}
+
+impl ArmTopics {
+    fn new(bus: &Bus, arm: ArmId) -> Result<Self, BusError> {
+        Ok(Self {
+            joints: bus.subscriber(&graph::measured_js(arm))?,
+            jaw: arm.has_jaw().then(|| bus.subscriber(&graph::jaw_measured_js(arm))).transpose()?,
+            status: bus.subscriber(&graph::operating_state(arm))?,
+            teleop: bus.subscriber(&graph::teleop_servo_jp(arm))?,
+            teleop_jaw: arm.has_jaw().then(|| bus.subscriber(&graph::teleop_jaw(arm))).transpose()?,
+            servo: bus.publisher(&graph::servo_jp(arm))?,
+            servo_jaw: arm.has_jaw().then(|| bus.publisher(&graph::jaw_servo_jp(arm))).transpose()?,
+            state_command: bus.publisher(&graph::state_command(arm))?,
+        })
+    }
+}
+
+/// Everything the node hears and says.
+pub(crate) struct Comms {
+    arms: PerArm<ArmTopics>,
+    scene: Subscriber<Scene>,
+    proposal: Subscriber<Proposal>,
+    withdrawal: Subscriber<Withdrawal>,
+    decision: Subscriber<Decision>,
+    presence: Subscriber<Presence>,
+    request: Subscriber<OperatorRequest>,
+    state: Publisher<SafetyState>,
+    verdict: Publisher<Verdict>,
+    planner: Planner,
+    failed: u64,
+}
+
+impl ArmPort for Comms {
+    fn send(&mut self, command: &Cleared<SetPoint>) {
+        let SetPoint { arm, stamp, position, jaw } = *command.get();
+        let topics = self.arms.get(arm);
+        let joints = topics.servo.publish(&JointCommand { arm, stamp, position });
+        let jaws = match (&topics.servo_jaw, jaw) {
+            (Some(publisher), Some(position)) => publisher.publish(&Jaw { arm, stamp, position }),
+            (None | Some(_), _) => Ok(()),
+        };
+        self.note(joints.and(jaws));
+    }
+}
+
+impl Comms {
+    fn new(bus: &Bus, params: &SafetyParams) -> Result<Self, SafetyError> {
+        let open = || -> Result<_, BusError> {
+            Ok((
+                PerArm::try_from_fn(|arm| ArmTopics::new(bus, arm))?,
+                bus.subscriber(&graph::scene())?,
+                bus.subscriber(&graph::proposal())?,
+                bus.subscriber(&graph::withdrawal())?,
+                bus.subscriber(&graph::decision())?,
+                bus.subscriber(&graph::presence())?,
+                bus.subscriber(&graph::request())?,
+                bus.publisher(&graph::safety_state())?,
+                bus.publisher(&graph::verdict())?,
+            ))
+        };
+        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict) =
+            open().map_err(|e| SafetyError::Bus(e.to_string()))?;
+        let planner = Planner::new(params)?;
+        Ok(Self { arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, planner, failed: 0 })
+    }
+
+    fn note(&mut self, sent: Result<(), BusError>) {
+        if let Err(error) = sent {
+            self.failed += 1;
+            // The first, then every thousandth: a dead network must not become a flood of text.
+            if self.failed % 1000 == 1 {
+                tracing::warn!(%error, failed = self.failed, "safety could not publish");
+            }
+        }
+    }
+
+    /// Takes what arrived, what stops first. `push` says whether there is room for more.
+    pub(crate) fn collect(&self, push: &mut dyn FnMut(Event) -> bool) {
+        let more = each(&self.request, None, BATCH, push, Event::Request)
+            && each(&self.presence, None, BATCH, push, Event::Presence)
+            && each(&self.withdrawal, None, BATCH, push, Event::Withdrawal)
+            && ArmId::ALL.into_iter().all(|arm| self.collect_arm(arm, push))
+            && newest(&self.scene, None, push, |s| Event::Scene(Box::new(LiveScene::new(&s))))
+            && each(&self.proposal, None, PROPOSALS, push, |p| match self.planner.prepare(&p) {
+                Ok(plan) => Event::Plan(Box::new(plan)),
+                Err(finding) => Event::Refused(finding),
+            });
+        // After the proposals, so that one approved at once is known.
+        let _ = more && each(&self.decision, None, BATCH, push, Event::Decision);
+    }
+
+    fn collect_arm(&self, arm: ArmId, push: &mut dyn FnMut(Event) -> bool) -> bool {
+        let t = self.arms.get(arm);
+        let from = Some(arm);
+        t.jaw.as_ref().is_none_or(|s| newest(s, from, push, Event::Jaw))
+            && newest(&t.joints, from, push, Event::Joints)
+            && newest(&t.status, from, push, Event::Status)
+            && newest(&t.teleop, from, push, Event::Teleop)
+            && t.teleop_jaw.as_ref().is_none_or(|s| newest(s, from, push, Event::TeleopJaw))
+    }
+
+    /// Publishes one tick's output.
+    pub(crate) fn publish(&mut self, out: &mut Output) {
+        for command in &out.commands {
+            self.send(command);
+        }
+        for request in &out.arm_requests {
+            let sent = self.arms.get(request.arm).state_command.publish(request);
+            self.note(sent);
+        }
+        for verdict in &out.verdicts {
+            let sent = self.verdict.publish(verdict);
+            self.note(sent);
+        }
+        if let Some(state) = &out.state {
+            let sent = self.state.publish(state);
+            self.note(sent);
+        }
+        out.spent.clear();
+    }
+}
+
+/// A message that is none: said as a verdict, and nothing else happens.
+fn malformed(arm: Option<ArmId>, error: &ConvertError) -> Event {
+    tracing::debug!(%error, ?arm, "safety refused a message");
+    Event::Refused(Finding { arm, constraint: Constraint::Malformed, value: 0.0, limit: 0.0, index: -1 })
+}
+
+/// Hands on up to `limit` messages in order. Returns whether there is room for more.
+fn each<T: Wire>(
+    from: &Subscriber<T>,
+    arm: Option<ArmId>,
+    limit: usize,
+    push: &mut dyn FnMut(Event) -> bool,
+    event: impl Fn(T) -> Event,
+) -> bool {
+    let mut room = true;
+    for _ in 0..limit {
+        let Some(message) = room.then(|| from.take()).flatten() else { break };
+        room = push(message.map_or_else(|e| malformed(arm, &e), &event));
+    }
+    room
+}
+
+/// Hands on the newest message, and that one was malformed if any was. Returns whether there is room for more.
+fn newest<T: Wire>(
+    from: &Subscriber<T>,
+    arm: Option<ArmId>,
+    push: &mut dyn FnMut(Event) -> bool,
+    event: impl Fn(T) -> Event,
+) -> bool {
+    let (mut last, mut refused) = (None, None);
+    for _ in 0..BATCH {
+        match from.take() {
+            Some(Ok(value)) => last = Some(value),
+            Some(Err(error)) => refused = Some(error),
+            None => break,
+        }
+    }
+    refused.is_none_or(|e| push(malformed(arm, &e))) && last.is_none_or(|value| push(event(value)))
+}
+
+enum Half {
+    /// The core runs inside `poll`.
+    Inline(Box<SafetyCore>, Events),
+    /// The core has a thread of its own.
+    Split(realtime::Link),
+}
+
+/// The safety node on a bus.
+pub struct SafetyNode {
+    comms: Comms,
+    half: Half,
+}
+
+impl SafetyNode {
+    /// A node that runs its core inside `poll`.
+    pub fn new(bus: &Bus, params: SafetyParams) -> Result<Self, SafetyError> {
+        let comms = Comms::new(bus, &params)?;
+        let core = Box::new(SafetyCore::new(params)?);
+        Ok(Self { comms, half: Half::Inline(core, Events::new()) })
+    }
+
+    /// A node whose core runs in its own thread, at real-time priority and with its memory locked where the system permits
+    /// it; `poll` only talks to the bus. The thread ends when `options.stop` is set; [`realtime::RealTime`] tells how it fares.
+    pub fn real_time(
+        bus: &Bus,
+        params: SafetyParams,
+        options: realtime::Options,
+    ) -> Result<(Self, realtime::RealTime), SafetyError> {
+        let comms = Comms::new(bus, &params)?;
+        let (link, thread) = realtime::start(SafetyCore::new(params)?, options)?;
+        Ok((Self { comms, half: Half::Split(link) }, thread))
+    }
+}
+
+impl Node for SafetyNode {
+    fn name(&self) -> &'static str {
+        "safety"
+    }
+
+    fn period(&self) -> Duration {
+        crate::PERIOD
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        match &mut self.half {
+            Half::Inline(core, events) => {
+                self.comms.collect(&mut |event| {
+                    // There was room, or `push` would have said so.
+                    let _ = events.try_push(event);
+                    !events.is_full()
+                });
+                self.comms.publish(core.step(now, events));
+            }
+            Half::Split(link) => {
+                self.comms.collect(&mut |event| link.push(event));
+                link.drain(&mut self.comms);
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Parameters of the node. Every protection has a key, every key must be there, and every range has an upper bound
+//! compiled in: no configuration turns a protection off, by omission or on purpose.
+
+use crate::{SafetyError, Zone, zones::MAX_ZONES, zones::ZoneFile};
+use proctor_types::Class;
+use serde::{Deserialize, Serialize};
+
+/// The configuration shipped in `launch/config/safety.toml`, embedded.
+pub const DEFAULT_PARAMS: &str = include_str!("../../../launch/config/safety.toml");
+/// The zones shipped in `launch/config/zones.toml`, embedded.
+pub const DEFAULT_ZONES: &str = include_str!("../../../launch/config/zones.toml");
+
+/// Parameters of [`crate::SafetyCore`]. SI units and radians throughout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SafetyParams {
+    /// Instrument on PSM1 and on PSM2, by its dVRK name (see `proctor_kinematics::Instrument::names`).
+    pub instruments: [String; 2],
+    /// Whether an operator with the scripted role may hold authority: `true` on the built-in simulator only.
+    pub allow_scripted_operator: bool,
+    /// How old an input may be.
+    pub watchdogs: Watchdogs,
+    /// How fast and how far arms may move.
+    pub motion: Motion,
+    /// How far arms keep from things.
+    pub clearance: Clearances,
+    /// What approvals are worth.
+    pub approval: Approval,
+    /// Per-class policy for tissue seen by fusion.
+    pub classes: Classes,
+    /// No-go zones (their own file), at most [`MAX_ZONES`].
+    #[serde(skip)]
+    pub zones: Vec<Zone>,
+}
+
+/// Ages beyond which an input counts as absent, s. Upper bounds are the node's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdogs {
+    /// Teleoperation command, [0.005, 0.1].
+    pub command: f64,
+    /// Measured joints and jaw of every arm, [0.005, 0.03].
+    pub kinematics: f64,
+    /// Scene (age of the picture it rests on); needed in SUPERVISED, [0.05, 0.5].
+    pub scene: f64,
+    /// Presence, [0.02, 0.1].
+    pub presence: f64,
+    /// Largest gap between two ticks; a longer one, or one backwards, is a clock jump, [0.005, 0.1].
+    pub tick_gap: f64,
+    /// Oldest request or decision that is acted upon (an e-stop of any age is), and how far ahead of the
+    /// clock a stamp may be (a tenth of it), [0.1, 2].
+    pub request: f64,
+}
+
+/// Limits on motion beyond those of the arms' URDF.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Motion {
+    /// Part of the arms' velocity and acceleration limits that may be used, [0.05, 1].
+    pub limit_fraction: f64,
+    /// Speed of tool tip and jaw end in TELEOP, m/s, [0.005, 0.25].
+    pub tip_speed_teleop: f64,
+    /// Speed of tool tip and jaw end in SUPERVISED, m/s, [0.005, 0.1].
+    pub tip_speed_supervised: f64,
+    /// Largest distance of a teleoperation goal from the current set-point: angles, rad, [0.01, 0.5].
+    pub jump_angular: f64,
+    /// The same for the insertion, m, [0.001, 0.05].
+    pub jump_linear: f64,
+    /// How far an approved motion's start may be from the current set-point: angles, rad, [0.0005, 0.05].
+    pub start_angular: f64,
+    /// The same for the insertion, m, [0.0001, 0.005].
+    pub start_linear: f64,
+    /// Largest difference of measured joint and set-point: angles, rad, [0.01, 0.3].
+    pub following_angular: f64,
+    /// The same for the insertion, m, [0.001, 0.03].
+    pub following_linear: f64,
+    /// Joint speed below which an arm counts as resting: angles, rad/s, [0.001, 0.1].
+    pub rest_angular: f64,
+    /// The same for the insertion, m/s, [0.0001, 0.01].
+    pub rest_linear: f64,
+}
+
+/// Distances kept, on top of the arms' shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clearances {
+    /// Between two arms (shaft, wrist, jaws, scope), m, [0.0005, 0.05].
+    pub tool_tool: f64,
+    /// Smallest depth of a PSM's wrist-pitch axis below its remote centre, m, [0.02, 0.2].
+    pub psm_depth: f64,
+    /// Smallest depth of the endoscope's tip below its remote centre, m, [0.02, 0.2].
+    pub ecm_depth: f64,
+    /// How many standard deviations of a surface point and of the hand-eye estimate are added to a margin, [1, 5].
+    pub sigmas: f64,
+    /// Most that uncertainty adds to a margin, m, [0.002, 0.03].
+    pub max_uncertainty: f64,
+    /// Standard deviation assumed for an arm's place without a hand-eye estimate, m, [0.0005, 0.02].
+    pub nominal_sigma: f64,
+    /// How fast a surface point's margin grows with the scene's age, m/s, [0.001, 0.1]; counted up to
+    /// `watchdogs.scene`.
+    pub growth: f64,
+    /// A hand-eye estimate farther than this from the nominal place is not believed, m, [0.001, 0.05].
+    pub hand_eye_translation: f64,
+    /// The same for its rotation, rad, [0.01, 0.3].
+    pub hand_eye_rotation: f64,
+}
+
+/// What an approval is worth, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// A paused motion whose presence stays away longer than this is cancelled, s, [0.2, 30].
+    pub resume_window: f64,
+    /// Longest life of a proposal that is believed, s, [1, 120].
+    pub longest_life: f64,
+}
+
+/// How near an arm may come to tissue of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Touch {
+    /// Contact is allowed.
+    Contact,
+    /// This distance, m, [0, 0.05], is kept, and uncertainty on top.
+    Keep(f64),
+}
+
+/// Policy for one class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassPolicy {
+    /// Instruments under TELEOP.
+    pub teleop: Touch,
+    /// Instruments under SUPERVISED.
+    pub supervised: Touch,
+    /// The arm that runs an approved *retract*.
+    pub retract: Touch,
+    /// The endoscope, always.
+    pub endoscope: Touch,
+}
+
+/// Policy per tissue class. Points of instruments and background are no obstacles here: arms know of each other by
+/// kinematics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// Abdominal wall.
+    pub abdominal_wall: ClassPolicy,
+    /// Liver.
+    pub liver: ClassPolicy,
+    /// Gallbladder.
+    pub gallbladder: ClassPolicy,
+    /// Cystic duct: contact is never allowed, at least 1 mm is kept.
+    pub cystic_duct: ClassPolicy,
+    /// Cystic artery: contact is never allowed, at least 1 mm is kept.
+    pub cystic_artery: ClassPolicy,
+    /// Fat.
+    pub fat: ClassPolicy,
+}
+
+impl Classes {
+    /// Policy of a class; `None` for what is no tissue.
+    pub fn of(&self, class: Class) -> Option<&ClassPolicy> {
+        match class {
+            Class::AbdominalWall => Some(&self.abdominal_wall),
+            Class::Liver => Some(&self.liver),
+            Class::Gallbladder => Some(&self.gallbladder),
+            Class::CysticDuct => Some(&self.cystic_duct),
+            Class::CysticArtery => Some(&self.cystic_artery),
+            Class::Fat => Some(&self.fat),
+            Class::Background | Class::InstrumentShaft | Class::InstrumentWrist | Class::InstrumentJaws => None,
+        }
+    }
+}
+
+impl Default for SafetyParams {
+    /// What `launch/config/safety.toml` and `zones.toml` say (a test compares).
+    fn default() -> Self {
+        use Touch::{Contact, Keep};
+        let free = ClassPolicy { teleop: Contact, supervised: Keep(0.0005), retract: Contact, endoscope: Keep(0.008) };
+        let vital = ClassPolicy {
+            teleop: Keep(0.002),
+            supervised: Keep(0.002),
+            retract: Keep(0.002),
+            endoscope: Keep(0.008),
+        };
+        Self {
+            instruments: ["LARGE_NEEDLE_DRIVER_400006".into(), "PROGRASP_FORCEPS_400093".into()],
+            allow_scripted_operator: false,
+            watchdogs: Watchdogs {
+                command: 0.1,
+                kinematics: 0.03,
+                scene: 0.4,
+                presence: 0.1,
+                tick_gap: 0.05,
+                request: 1.0,
+            },
+            motion: Motion {
+                limit_fraction: 1.0,
+                tip_speed_teleop: 0.1,
+                tip_speed_supervised: 0.04,
+                jump_angular: 0.15,
+                jump_linear: 0.015,
+                start_angular: 0.02,
+                start_linear: 0.002,
+                following_angular: 0.1,
+                following_linear: 0.01,
+                rest_angular: 0.02,
+                rest_linear: 0.002,
+            },
+            clearance: Clearances {
+                tool_tool: 0.002,
+                psm_depth: 0.045,
+                ecm_depth: 0.045,
+                sigmas: 2.0,
+                max_uncertainty: 0.01,
+                nominal_sigma: 0.003,
+                growth: 0.003,
+                hand_eye_translation: 0.02,
+                hand_eye_rotation: 0.2,
+            },
+            approval: Approval { resume_window: 5.0, longest_life: 60.0 },
+            classes: Classes {
+                abdominal_wall: ClassPolicy { supervised: Keep(0.002), retract: Keep(0.002), endoscope: Contact, ..free },
+                liver: ClassPolicy { retract: Keep(0.0), ..free },
+                gallbladder: free,
+                cystic_duct: vital,
+                cystic_artery: vital,
+                fat: free,
+            },
+            zones: toml::from_str::<ZoneFile>(DEFAULT_ZONES).map(|f| f.zones).unwrap_or_default(),
+        }
+    }
+}
+
+impl SafetyParams {
+    /// Reads both files. Missing and unknown keys are refused with line and column, values outside their range by name.
+    pub fn from_toml(params: &str, zones: &str) -> Result<Self, SafetyError> {
+        let file = |file| move |e| SafetyError::File { file, source: Box::new(e) };
+        let mut read: Self = toml::from_str(params).map_err(file("safety.toml"))?;
+        read.zones = toml::from_str::<ZoneFile>(zones).map_err(file("zones.toml"))?.zones;
+        read.validate()?;
+        Ok(read)
+    }
+
+    /// Refuses values outside the documented ranges, naming the first.
+    pub fn validate(&self) -> Result<(), SafetyError> {
+        let (w, m, c, a) = (&self.watchdogs, &self.motion, &self.clearance, &self.approval);
+        let table = [
+            ("watchdogs.command", w.command, 0.005, 0.1),
+            ("watchdogs.kinematics", w.kinematics, 0.005, 0.03),
+            ("watchdogs.scene", w.scene, 0.05, 0.5),
+            ("watchdogs.presence", w.presence, 0.02, 0.1),
+            ("watchdogs.tick_gap", w.tick_gap, 0.005, 0.1),
+            ("watchdogs.request", w.request, 0.1, 2.0),
+            ("motion.limit_fraction", m.limit_fraction, 0.05, 1.0),
+            ("motion.tip_speed_teleop", m.tip_speed_teleop, 0.005, 0.25),
+            ("motion.tip_speed_supervised", m.tip_speed_supervised, 0.005, 0.1),
+            ("motion.jump_angular", m.jump_angular, 0.01, 0.5),
+            ("motion.jump_linear", m.jump_linear, 0.001, 0.05),
+            ("motion.start_angular", m.start_angular, 0.0005, 0.05),
+            ("motion.start_linear", m.start_linear, 0.0001, 0.005),
+            ("motion.following_angular", m.following_angular, 0.01, 0.3),
+            ("motion.following_linear", m.following_linear, 0.001, 0.03),
+            ("motion.rest_angular", m.rest_angular, 0.001, 0.1),
+            ("motion.rest_linear", m.rest_linear, 0.0001, 0.01),
+            ("clearance.tool_tool", c.tool_tool, 0.0005, 0.05),
+            ("clearance.psm_depth", c.psm_depth, 0.02, 0.2),
+            ("clearance.ecm_depth", c.ecm_depth, 0.02, 0.2),
+            ("clearance.sigmas", c.sigmas, 1.0, 5.0),
+            ("clearance.max_uncertainty", c.max_uncertainty, 0.002, 0.03),
+            ("clearance.nominal_sigma", c.nominal_sigma, 0.0005, 0.02),
+            ("clearance.growth", c.growth, 0.001, 0.1),
+            ("clearance.hand_eye_translation", c.hand_eye_translation, 0.001, 0.05),
+            ("clearance.hand_eye_rotation", c.hand_eye_rotation, 0.01, 0.3),
+            ("approval.resume_window", a.resume_window, 0.2, 30.0),
+            ("approval.longest_life", a.longest_life, 1.0, 120.0),
+        ];
+        table.iter().try_for_each(|&(name, value, min, max)| in_range(name, value, min, max))?;
+        Class::ALL.into_iter().try_for_each(|class| self.validate_class(class))?;
+        if self.zones.len() > MAX_ZONES {
+            return Err(SafetyError::TooManyZones { got: self.zones.len(), max: MAX_ZONES });
+        }
+        self.zones.iter().enumerate().try_for_each(|(i, z)| z.validate(i))
+    }
+
+    fn validate_class(&self, class: Class) -> Result<(), SafetyError> {
+        let Some(p) = self.classes.of(class) else { return Ok(()) };
+        let vital = matches!(class, Class::CysticDuct | Class::CysticArtery);
+        let rows = [("teleop", p.teleop), ("supervised", p.supervised), ("retract", p.retract), ("endoscope", p.endoscope)];
+        rows.into_iter().try_for_each(|(who, touch)| match touch {
+            Touch::Keep(d) => {
+                let least = if vital { 0.001 } else { 0.0 };
+                in_range(&format!("classes.{}.{who}.keep", class.name()), d, least, 0.05)
+            }
+            Touch::Contact if vital => Err(SafetyError::Protected { class: class.name() }),
+            Touch::Contact => Ok(()),
+        })
+    }
+}
+
+/// Refuses NaN and values outside `[min, max]`, naming the key.
+pub(crate) fn in_range(name: &str, value: f64, min: f64, max: f64) -> Result<(), SafetyError> {
+    // Written so that NaN is refused too.
+    if value >= min && value <= max {
+        Ok(())
+    } else {
+        Err(SafetyError::Parameter { name: name.to_owned(), value, min, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_files_are_the_defaults_and_valid() {
+        let shipped = SafetyParams::from_toml(DEFAULT_PARAMS, DEFAULT_ZONES).unwrap();
+        assert_eq!(shipped, SafetyParams::default());
+        assert!(!shipped.zones.is_empty());
+    }
+
+    /// Each line of the shipped file that holds a key, removed in turn, must stop the node.
+    #[test]
+    fn no_protection_can_be_omitted() {
+        let lines: Vec<&str> = DEFAULT_PARAMS.lines().collect();
+        let mut tried = 0;
+        for (i, line) in lines.iter().enumerate() {
+            if line.trim_start().starts_with('#') || !line.contains('=') {
+                continue;
+            }
+            let without: Vec<&str> = lines.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, l)| *l).collect();
+            let e = SafetyParams::from_toml(&without.join("\n"), DEFAULT_ZONES).unwrap_err().to_string();
+            assert!(e.contains("missing field"), "{line}: {e}");
+            tried += 1;
+        }
+        assert!(tried >= 50, "{tried}");
+        assert!(SafetyParams::from_toml(DEFAULT_PARAMS, "").is_err(), "a zones file without the key");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_line() {
+        let text = DEFAULT_PARAMS.replace("presence = 0.1", "presence = 0.1\npresense = 0.1");
+        let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
+        assert!(e.contains("presense") && e.contains("line "), "{e}");
+    }
+
+    #[test]
+    fn bounds_cannot_be_configured_away() {
+        let rows: [(fn(&mut SafetyParams), &str); 8] = [
+            (|p| p.watchdogs.presence = 0.1001, "watchdogs.presence"),
+            (|p| p.watchdogs.command = 1.0, "watchdogs.command"),
+            (|p| p.watchdogs.kinematics = 0.031, "watchdogs.kinematics"),
+            (|p| p.watchdogs.scene = f64::NAN, "watchdogs.scene"),
+            (|p| p.motion.tip_speed_teleop = f64::INFINITY, "motion.tip_speed_teleop"),
+            (|p| p.classes.cystic_artery.teleop = Touch::Contact, "cystic_artery"),
+            (|p| p.classes.cystic_duct.retract = Touch::Keep(0.0), "cystic_duct"),
+            (|p| p.classes.liver.supervised = Touch::Keep(-0.001), "liver"),
+        ];
+        for (edit, name) in rows {
+            let mut p = SafetyParams::default();
+            edit(&mut p);
+            let e = p.validate().unwrap_err().to_string();
+            assert!(e.contains(name), "{name}: {e}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The machine as a table, and its invariants over every reachable state.
+#![allow(clippy::unwrap_used)]
+
+use proctor_safety::machine::{Ask, Causes, Effect, Facts, Machine, PROTECTIONS, Pending, Severity};
+use proctor_types::{Constraint, OperatorId, RequestKind, SafetyMode};
+use std::collections::{HashSet, VecDeque};
+
+const A: OperatorId = OperatorId(1);
+const B: OperatorId = OperatorId(2);
+
+fn rest() -> Facts {
+    Facts { at_rest: true, ..Facts::default() }
+}
+
+fn with(cause: Constraint, at_rest: bool) -> Facts {
+    let mut causes = Causes::default();
+    causes.add(cause);
+    Facts { causes, at_rest }
+}
+
+fn ask(kind: RequestKind) -> Option<Ask> {
+    Some(Ask { operator: A, kind })
+}
+
+fn machine(mode: SafetyMode) -> Machine {
+    let authority = (mode != SafetyMode::Disabled).then_some(A);
+    Machine { mode, authority, e_stop: mode == SafetyMode::Fault, ..Machine::default() }
+}
+
+#[test]
+fn boots_disabled_without_authority_or_autonomy() {
+    let m = Machine::default();
+    assert_eq!((m.mode, m.authority, m.autonomy_level(), m.may_move()), (SafetyMode::Disabled, None, 0, false));
+}
+
+#[test]
+fn requests_at_rest_without_causes_lead_where_the_table_says() {
+    use RequestKind as R;
+    use SafetyMode::{Disabled, Fault, Hold, Ready, Supervised, Teleop};
+    // Rows: mode; columns: enable, disable, teleop, supervise, ready, e-stop, reset; `None` is a refusal.
+    let table: [(SafetyMode, [Option<SafetyMode>; 7]); 6] = [
+        (Disabled, [Some(Ready), Some(Disabled), None, None, None, Some(Fault), None]),
+        (Ready, [Some(Ready), Some(Disabled), Some(Teleop), Some(Supervised), Some(Ready), Some(Fault), None]),
+        (Teleop, [None, Some(Disabled), Some(Teleop), None, Some(Ready), Some(Fault), None]),
+        (Supervised, [None, Some(Disabled), None, Some(Supervised), Some(Ready), Some(Fault), None]),
+        (Hold, [None, Some(Disabled), None, None, Some(Ready), Some(Fault), None]),
+        (Fault, [None, None, None, None, None, Some(Fault), Some(Disabled)]),
+    ];
+    for (mode, row) in table {
+        for (kind, expected) in R::ALL.into_iter().zip(row) {
+            let asked = machine(mode).update(&rest(), ask(kind));
+            // A stop that is pending ends in the next update, at rest.
+            let settled = asked.next.update(&rest(), None).next;
+            assert_eq!(settled.mode, expected.unwrap_or(mode), "{mode:?} {kind:?}");
+            assert_eq!(asked.refused.is_some(), expected.is_none(), "{mode:?} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn enabling_and_disabling_say_so_to_the_arms() {
+    let on = machine(SafetyMode::Disabled).update(&rest(), ask(RequestKind::Enable));
+    assert_eq!((on.effect, on.next.authority), (Effect::EnableArms, Some(A)));
+    let stopping = machine(SafetyMode::Teleop).update(&Facts::default(), ask(RequestKind::Disable));
+    assert_eq!((stopping.effect, stopping.next.mode), (Effect::None, SafetyMode::Teleop));
+    assert_eq!(stopping.next.pending, Some(Pending::Disable));
+    let off = stopping.next.update(&rest(), None);
+    assert_eq!((off.effect, off.next), (Effect::DisableArms, Machine::default()));
+}
+
+#[test]
+fn every_protection_stops_the_modes_it_guards_and_no_other() {
+    use Constraint as C;
+    for (cause, severity) in PROTECTIONS {
+        for mode in SafetyMode::ALL {
+            let guards = match mode {
+                SafetyMode::Disabled | SafetyMode::Ready | SafetyMode::Fault => cause == C::EStop,
+                SafetyMode::Teleop => cause != C::SceneStale,
+                SafetyMode::Supervised => cause != C::CommandStale,
+                SafetyMode::Hold => !matches!(cause, C::SceneStale | C::CommandStale),
+            };
+            let next = machine(mode).update(&with(cause, false), None).next;
+            let expected = match (guards, severity) {
+                (false, _) => mode,
+                (true, Severity::Fault) => SafetyMode::Fault,
+                (true, Severity::Hold) => SafetyMode::Hold,
+            };
+            assert_eq!(next.mode, expected, "{cause:?} in {mode:?}");
+            if guards && mode != expected {
+                assert_eq!(next.cause, Some(cause));
+            }
+        }
+    }
+}
+
+#[test]
+fn hold_clears_by_request_only_once_the_cause_is_gone_and_everything_rests() {
+    let held = machine(SafetyMode::Teleop).update(&with(Constraint::KinematicsStale, false), None).next;
+    assert_eq!(held.update(&rest(), None).next.mode, SafetyMode::Hold, "nothing clears by itself");
+    let refused = held.update(&with(Constraint::KinematicsStale, true), ask(RequestKind::Ready));
+    assert_eq!((refused.next.mode, refused.refused.unwrap().constraint), (SafetyMode::Hold, Constraint::KinematicsStale));
+    assert_eq!(held.update(&Facts::default(), ask(RequestKind::Ready)).next.mode, SafetyMode::Hold, "still moving");
+    let ready = held.update(&rest(), ask(RequestKind::Ready)).next;
+    assert_eq!((ready.mode, ready.cause), (SafetyMode::Ready, None));
+}
+
+#[test]
+fn entering_motion_is_refused_by_the_cause_that_would_stop_it() {
+    for (kind, cause) in [
+        (RequestKind::Teleop, Constraint::ArmNotReady),
+        (RequestKind::Supervise, Constraint::SceneStale),
+        (RequestKind::Supervise, Constraint::KinematicsStale),
+    ] {
+        let u = machine(SafetyMode::Ready).update(&with(cause, true), ask(kind));
+        assert_eq!((u.next.mode, u.refused.unwrap().constraint), (SafetyMode::Ready, cause));
+    }
+    let u = machine(SafetyMode::Ready).update(&with(Constraint::SceneStale, true), ask(RequestKind::Teleop));
+    assert_eq!(u.next.mode, SafetyMode::Teleop, "teleoperation needs no scene");
+}
+
+/// Every state that any sequence of facts and requests of two operators can reach.
+fn reachable() -> Vec<(Machine, Facts, Option<Ask>, Machine)> {
+    let mut facts = vec![Facts::default(), rest()];
+    for (cause, _) in PROTECTIONS {
+        facts.extend([with(cause, false), with(cause, true)]);
+    }
+    let kinds = RequestKind::ALL.into_iter();
+    let asks = kinds.flat_map(|kind| [A, B].map(|operator| Some(Ask { operator, kind })));
+    let asks: Vec<_> = std::iter::once(None).chain(asks).collect();
+    let (mut seen, mut queue) = (HashSet::new(), VecDeque::from([Machine::default()]));
+    let mut edges = Vec::new();
+    while let Some(m) = queue.pop_front() {
+        if !seen.insert(m) {
+            continue;
+        }
+        for f in &facts {
+            for a in &asks {
+                let next = m.update(f, *a).next;
+                edges.push((m, *f, *a, next));
+                queue.push_back(next);
+            }
+        }
+    }
+    assert!(seen.len() > 30, "{}", seen.len());
+    edges
+}
+
+#[test]
+fn invariants_hold_on_every_edge_of_the_state_graph() {
+    use SafetyMode::{Disabled, Fault, Ready, Supervised, Teleop};
+    for (m, f, a, next) in reachable() {
+        let edge = format!("{m:?} --{f:?} {a:?}--> {next:?}");
+        let kind = a.map(|a| a.kind);
+        if kind == Some(RequestKind::EStop) || f.causes.has(Constraint::EStop) {
+            assert!(next.mode == Fault && next.e_stop, "e-stop wins: {edge}");
+        }
+        if m.mode == Fault && next.mode != Fault {
+            assert!(kind == Some(RequestKind::Reset) && f.at_rest && next.mode == Disabled, "fault latches: {edge}");
+        }
+        if m.e_stop && !next.e_stop {
+            assert_eq!(kind, Some(RequestKind::Reset), "e-stop latches: {edge}");
+        }
+        if !m.may_move() && next.may_move() {
+            let by = a.map(|a| a.operator);
+            assert!(m.mode == Ready && by == m.authority && f.at_rest, "motion begins by its holder only: {edge}");
+            assert!(matches!(kind, Some(RequestKind::Teleop | RequestKind::Supervise)), "{edge}");
+        }
+        if m.authority != next.authority && next.authority.is_some() {
+            // A stop that leads to DISABLED ends before the request is heard.
+            let free = m.authority.is_none() || (m.pending == Some(Pending::Disable) && f.at_rest);
+            assert!(free && kind == Some(RequestKind::Enable), "authority is not taken: {edge}");
+        }
+        if next.mode == Disabled {
+            assert_eq!(next.authority, None, "{edge}");
+        }
+        if matches!(next.mode, Teleop | Supervised) {
+            assert!(next.authority.is_some() && !next.e_stop, "{edge}");
+        }
+        if next.mode != Supervised {
+            assert!(next.autonomy_level() < 2, "{edge}");
+        }
+    }
+}

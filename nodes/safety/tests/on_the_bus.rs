@@ -1,0 +1,166 @@
+//! The shell: messages in, messages out, malformed ones refused; and the real-time thread.
+#![allow(clippy::unwrap_used)]
+
+use proctor_bus::{Bus, Node, Publisher, graph};
+use proctor_kinematics as _;
+use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_types::{
+    ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest,
+    RequestKind, SafetyMode, SafetyState, Stamp, Verdict,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+fn at(ms: i64) -> Stamp {
+    Stamp::from_nanos("t", 1_000_000_000 + ms * 1_000_000).unwrap()
+}
+
+fn home(arm: ArmId) -> Joints {
+    Joints::for_arm(arm, if arm.has_jaw() { &[0.0, 0.0, 0.16, 0.0, 0.0, 0.0] } else { &[0.0, 0.0, 0.11, 0.0] }).unwrap()
+}
+
+struct World {
+    joints: Vec<Publisher<ArmJoints>>,
+    jaws: Vec<Publisher<Jaw>>,
+    status: Vec<Publisher<ArmStatus>>,
+    request: Publisher<OperatorRequest>,
+    teleop: Publisher<JointCommand>,
+    seq: u64,
+}
+
+impl World {
+    fn new(bus: &Bus) -> Self {
+        Self {
+            joints: ArmId::ALL.map(|a| bus.publisher(&graph::measured_js(a)).unwrap()).into(),
+            jaws: ArmId::PSMS.map(|a| bus.publisher(&graph::jaw_measured_js(a)).unwrap()).into(),
+            status: ArmId::ALL.map(|a| bus.publisher(&graph::operating_state(a)).unwrap()).into(),
+            request: bus.publisher(&graph::request()).unwrap(),
+            teleop: bus.publisher(&graph::teleop_servo_jp(ArmId::Psm1)).unwrap(),
+            seq: 0,
+        }
+    }
+
+    fn sense(&self, now: Stamp) {
+        for arm in ArmId::ALL {
+            let i = arm.index();
+            let velocity = Joints::zeros(arm.dof());
+            self.joints[i].publish(&ArmJoints { arm, stamp: now, position: home(arm), velocity }).unwrap();
+            let state = OperatingState::Enabled;
+            self.status[i].publish(&ArmStatus { arm, stamp: now, state, is_homed: true, is_busy: false }).unwrap();
+            if arm.has_jaw() {
+                self.jaws[i].publish(&Jaw { arm, stamp: now, position: 0.1 }).unwrap();
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Stamp, kind: RequestKind) {
+        self.seq += 1;
+        self.request.publish(&OperatorRequest { stamp: now, seq: self.seq, operator: OperatorId(1), kind }).unwrap();
+    }
+}
+
+#[test]
+fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
+    let bus = Bus::memory();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+    let mut world = World::new(&bus);
+    let servo = bus.subscriber::<JointCommand>(&graph::servo_jp(ArmId::Psm1)).unwrap();
+    let jaw = bus.subscriber::<Jaw>(&graph::jaw_servo_jp(ArmId::Psm1)).unwrap();
+    let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
+    for ms in 0..200 {
+        let now = at(ms);
+        world.sense(now);
+        match ms {
+            20 => world.ask(now, RequestKind::Enable),
+            30 => world.ask(now, RequestKind::Teleop),
+            40.. => {
+                let position = Joints::new(&[0.01, 0.0, 0.16, 0.0, 0.0, 0.0]).unwrap();
+                world.teleop.publish(&JointCommand { arm: ArmId::Psm1, stamp: now, position }).unwrap();
+            }
+            _ => {}
+        }
+        node.poll(now);
+        if ms < 30 {
+            assert!(servo.take().is_none(), "the gate is closed");
+        }
+    }
+    let state = states.newest().unwrap();
+    assert_eq!((state.mode, state.violations), (SafetyMode::Teleop, 0));
+    let last = servo.newest().unwrap();
+    assert!(last.position[0] > 0.0 && last.position[0] <= 0.01, "{last:?}");
+    assert_eq!(last.stamp, at(199));
+    assert!((jaw.newest().unwrap().position - 0.1).abs() < 1e-12);
+}
+
+#[test]
+fn the_same_messages_give_the_same_verdicts() {
+    let run = || {
+        let bus = Bus::memory();
+        let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+        let mut world = World::new(&bus);
+        let verdicts = bus.subscriber_of_depth::<Verdict>(&graph::verdict(), 1000).unwrap();
+        let mut text = String::new();
+        for ms in 0..300 {
+            let now = at(ms);
+            if ms < 150 {
+                world.sense(now);
+            }
+            for (when, kind) in [(20, RequestKind::Enable), (30, RequestKind::Teleop), (31, RequestKind::Reset)] {
+                if ms == when {
+                    world.ask(now, kind);
+                }
+            }
+            let far = Joints::new(&[1.0, 0.0, 0.16, 0.0, 0.0, 0.0]).unwrap();
+            world.teleop.publish(&JointCommand { arm: ArmId::Psm1, stamp: now, position: far }).unwrap();
+            node.poll(now);
+            while let Some(v) = verdicts.take() {
+                text += &format!("{:?}\n", v.unwrap());
+            }
+        }
+        text
+    };
+    let text = run();
+    for c in [Constraint::WrongMode, Constraint::Jump, Constraint::KinematicsStale] {
+        assert!(text.contains(&format!("{c:?}")), "{c:?} in {text}");
+    }
+    assert_eq!(text, run());
+}
+
+/// The thread steps by the clock it is given; the test owns that clock, and waits for events, not for time to pass.
+#[test]
+fn the_real_time_thread_steps_publishes_and_ends_when_told() {
+    let bus = Bus::memory();
+    let ns = Arc::new(AtomicI64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let clock = {
+        let ns = ns.clone();
+        // Every reading is a tick later than the last: a clock that runs as fast as the thread does.
+        Box::new(move || at(0).plus(Duration::from_nanos(ns.fetch_add(1_000_000, Ordering::SeqCst) as u64)))
+    };
+    let options = realtime::Options { clock, stop: stop.clone(), priority: None, lock_memory: false };
+    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options).unwrap();
+    let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
+    let mut world = World::new(&bus);
+    let now = || at(0).plus(Duration::from_nanos(ns.load(Ordering::SeqCst) as u64));
+    let mut mode = SafetyMode::Disabled;
+    world.ask(now(), RequestKind::Enable);
+    for _ in 0..1_000_000 {
+        node.poll(now());
+        if let Some(state) = states.newest() {
+            mode = state.mode;
+        }
+        if mode == SafetyMode::Ready {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(mode, SafetyMode::Ready);
+    assert!(thread.health.ticks.load(Ordering::SeqCst) > 0);
+    assert!(thread.join());
+}

@@ -1,0 +1,223 @@
+//! An independent judge of what was sent to the arms: finite differences, and distances by brute force with other arithmetic than
+//! filter and gate use. It knows limits and margins (data), and nothing of how they are kept.
+
+use super::chain;
+use nalgebra::{Isometry3, Point3, Vector3};
+use proctor_kinematics::{Cell, Chain};
+use proctor_safety::{PerArm, SafetyParams, SetPoint, Touch, ZoneShape};
+use proctor_types::{ArmId, Class, SurfacePoint};
+use std::collections::VecDeque;
+
+/// Distances may fall short by rounding only.
+const TOLERANCE: f64 = 1e-8;
+/// After the world changed, a stop may take so many ticks.
+const STOP: u64 = 600;
+
+/// A thick segment in the world.
+type Part = (Point3<f64>, Point3<f64>, f64);
+
+pub struct Judge {
+    params: SafetyParams,
+    chains: PerArm<Chain>,
+    pub bases: PerArm<Isometry3<f64>>,
+    pub tissue: Vec<SurfacePoint>,
+    history: PerArm<VecDeque<[f64; 7]>>,
+    last_tick: PerArm<u64>,
+    /// When something in the world last changed without the arms.
+    pub world_changed: u64,
+    pub found: Vec<String>,
+    pub judged: u64,
+}
+
+fn full(s: &SetPoint) -> [f64; 7] {
+    let mut q = [0.0; 7];
+    q[..s.arm.dof()].copy_from_slice(&s.position);
+    q[6] = s.jaw.unwrap_or(0.0);
+    q
+}
+
+/// Smallest value of a convex function on [0, 1] by golden sections.
+fn least(f: impl Fn(f64) -> f64) -> f64 {
+    let g = 0.618_033_988_749_894_9;
+    let (mut a, mut b) = (0.0, 1.0);
+    let (mut x, mut y) = (b - g * (b - a), a + g * (b - a));
+    let (mut fx, mut fy) = (f(x), f(y));
+    for _ in 0..60 {
+        if fx < fy {
+            (b, y, fy) = (y, x, fx);
+            x = b - g * (b - a);
+            fx = f(x);
+        } else {
+            (a, x, fx) = (x, y, fy);
+            y = a + g * (b - a);
+            fy = f(y);
+        }
+    }
+    f(0.0).min(f(1.0)).min(fx).min(fy)
+}
+
+fn to_point(a: &Point3<f64>, b: &Point3<f64>, p: &Point3<f64>) -> f64 {
+    // |p - line| by the cross product, unless the foot lies outside.
+    let (ab, ap, bp) = (b - a, p - a, p - b);
+    if ab.norm() < 1e-12 || ap.dot(&ab) <= 0.0 {
+        ap.norm()
+    } else if bp.dot(&ab) >= 0.0 {
+        bp.norm()
+    } else {
+        ab.cross(&ap).norm() / ab.norm()
+    }
+}
+
+fn to_segment(a: &Point3<f64>, b: &Point3<f64>, c: &Point3<f64>, d: &Point3<f64>) -> f64 {
+    least(|s| to_point(c, d, &(a + (b - a) * s)))
+}
+
+impl Judge {
+    pub fn new(params: &SafetyParams, tissue: Vec<SurfacePoint>) -> Self {
+        let cell = Cell::standard().unwrap();
+        Self {
+            params: params.clone(),
+            chains: PerArm::from_fn(|arm| chain(params, arm)),
+            bases: PerArm::from_fn(|arm| *cell.world_from_base(arm).iso()),
+            tissue,
+            history: PerArm::default(),
+            last_tick: PerArm::default(),
+            world_changed: 0,
+            found: Vec::new(),
+            judged: 0,
+        }
+    }
+
+    fn parts(&self, arm: ArmId, q: &[f64; 7]) -> (Vec<Part>, [Point3<f64>; 2], f64) {
+        let chain = self.chains.get(arm);
+        let links = chain.links(&q[..arm.dof()]).unwrap();
+        let base = self.bases.get(arm);
+        let at = |i: &Isometry3<f64>| base * Point3::from(i.translation.vector);
+        let pivot = base * Point3::origin();
+        let end = base * links.jaw_end;
+        let capsules = chain.capsules(&q[..arm.dof()]).unwrap();
+        let radius = |i: usize| capsules[i].radius;
+        let parts = match chain.instrument() {
+            None => vec![(pivot, at(&links.tip), radius(0))],
+            Some(i) => vec![
+                (pivot, at(&links.shaft), radius(0)),
+                (at(&links.shaft), at(&links.jaw), radius(1)),
+                (at(&links.jaw), end, radius(2) + i.jaw_length * (q[6] / 2.0).abs().sin()),
+            ],
+        };
+        let shaft = links.shaft.translation.vector;
+        let depth = shaft.dot(&(links.shaft.rotation * Vector3::z()));
+        (parts, [at(&links.tip), end], depth)
+    }
+
+    fn keep(&self, arm: ArmId, class: Class, supervised: bool) -> Option<f64> {
+        let policy = self.params.classes.of(class)?;
+        let touch = match (arm, supervised) {
+            (ArmId::Ecm, _) => policy.endoscope,
+            (_, true) => policy.retract,
+            (_, false) => policy.teleop,
+        };
+        match touch {
+            Touch::Contact => None,
+            Touch::Keep(d) => Some(d),
+        }
+    }
+
+    /// Distance less margin to everything that must be kept clear, by name. Doubt is left out: it only adds.
+    fn clearances(&self, arm: ArmId, q: &[f64; 7], supervised: bool) -> Vec<(String, f64)> {
+        let (parts, _, depth) = self.parts(arm, q);
+        let c = &self.params.clearance;
+        let mut all = vec![("depth".to_owned(), depth - if arm.has_jaw() { c.psm_depth } else { c.ecm_depth })];
+        for z in self.params.zones.iter().filter(|z| z.arms.is_empty() || z.arms.contains(&arm)) {
+            let d = parts.iter().map(|(a, b, r)| match z.region {
+                ZoneShape::HalfSpace { point, normal } => {
+                    let (p, n) = (Point3::from(point), Vector3::from(normal).normalize());
+                    (a - p).dot(&n).min((b - p).dot(&n)) - r
+                }
+                ZoneShape::Sphere { center, radius } => to_point(a, b, &center.into()) - r - radius,
+                ZoneShape::Capsule { a: u, b: v, radius } => to_segment(a, b, &u.into(), &v.into()) - r - radius,
+            });
+            all.push((format!("zone {}", z.name), d.fold(f64::INFINITY, f64::min) - z.margin));
+        }
+        for class in Class::ALL {
+            let Some(keep) = self.keep(arm, class, supervised) else { continue };
+            let mine = self.tissue.iter().filter(|p| p.class == class);
+            let d = mine.flat_map(|p| parts.iter().map(move |(a, b, r)| to_point(a, b, &p.position) - r));
+            all.push((format!("tissue {}", class.name()), d.fold(f64::INFINITY, f64::min) - keep));
+        }
+        for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
+            let Some(theirs) = self.history.get(other).front() else { continue };
+            let theirs = self.parts(other, theirs).0;
+            let d = parts.iter().flat_map(|(a, b, r)| theirs.iter().map(move |(u, v, s)| to_segment(a, b, u, v) - r - s));
+            all.push((format!("arm {other}"), d.fold(f64::INFINITY, f64::min) - c.tool_tool));
+        }
+        all
+    }
+
+    /// Judges one set-point for an arm that was at `from`. `geometry`: also by distances (dear: about a millisecond).
+    pub fn judge(&mut self, tick: u64, s: &SetPoint, from: &[f64; 7], supervised: bool, geometry: bool) {
+        self.judged += 1;
+        let arm = s.arm;
+        let q = full(s);
+        let mut found = Vec::new();
+        // A pause in the commands: the arm stood still.
+        if *self.last_tick.get(arm) + 1 != tick {
+            self.history.get_mut(arm).clear();
+        }
+        *self.last_tick.get_mut(arm) = tick;
+        let limits = *self.chains.get(arm).limits();
+        let rows = arm.dof() + usize::from(arm.has_jaw());
+        let (mut braking, mut still) = (true, true);
+        let history = self.history.get(arm);
+        for j in 0..rows {
+            let k = if j < arm.dof() { j } else { 6 };
+            let jaw = limits.jaw;
+            let (lower, upper, v_max, a_max) = if k < 6 {
+                (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j])
+            } else {
+                (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration)
+            };
+            if !(q[k] >= lower - 1e-12 && q[k] <= upper + 1e-12) {
+                found.push(format!("joint {j} at {} outside [{lower}, {upper}]", q[k]));
+            }
+            let q1 = history.front().map_or(q[k], |h| h[k]);
+            let q2 = history.get(1).map_or(q1, |h| h[k]);
+            let (v, v1) = ((q[k] - q1) / 1e-3, (q1 - q2) / 1e-3);
+            if v.abs() > v_max * (1.0 + 1e-9) {
+                found.push(format!("joint {j} at speed {v}, limit {v_max}"));
+            }
+            // The first commands after a pause: what came before is not known here, only that the arm stood still.
+            let started = history.len() >= 2;
+            if started && (v - v1).abs() / 1e-3 > a_max * (1.0 + 1e-6) {
+                found.push(format!("joint {j} accelerates by {}, limit {a_max}", (v - v1) / 1e-3));
+            }
+            if history.is_empty() && k < 6 && (q[k] - from[k]).abs() > if k == 2 { 0.003 } else { 0.03 } {
+                found.push(format!("joint {j} starts at {}, the arm is at {}", q[k], from[k]));
+            }
+            braking &= v.abs() <= v1.abs() + 1e-10;
+            still &= v == 0.0;
+        }
+        if let (Some(q1), true) = (history.front().copied(), geometry && !still) {
+            let (_, tips, _) = self.parts(arm, &q);
+            let (_, before, _) = self.parts(arm, &q1);
+            let speed = tips.iter().zip(&before).map(|(a, b)| (a - b).norm() / 1e-3).fold(0.0, f64::max);
+            let m = &self.params.motion;
+            let limit = if supervised { m.tip_speed_supervised } else { m.tip_speed_teleop };
+            if speed > limit {
+                found.push(format!("tip at {speed} m/s, limit {limit}"));
+            }
+            let then = self.clearances(arm, &q1, supervised);
+            for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
+                let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
+                let stopping = braking && tick.saturating_sub(self.world_changed) < STOP;
+                if breaks && !stopping {
+                    found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
+                }
+            }
+        }
+        let history = self.history.get_mut(arm);
+        history.push_front(q);
+        history.truncate(2);
+        self.found.extend(found.into_iter().map(|f| format!("tick {tick} {arm}: {f}")));
+    }
+}

@@ -1,0 +1,494 @@
+//! What happens when, for every cause: each test is a timeline.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use proctor_safety::{Event, SafetyParams};
+use proctor_types::{
+    ArmId, Constraint, JointCommand, OperatingState, OperatorId, OperatorRequest, Outcome, QualityVerdict, RequestKind,
+    SafetyMode, Stamp, StateRequest,
+};
+use std::time::Duration;
+use support::{Cellar, HOME_PSM, running, sway};
+
+fn teleop() -> Cellar {
+    Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop)
+}
+
+/// Teleoperation that moves PSM1 in yaw at about 0.3 rad/s; returns after 300 ms.
+fn moving_teleop() -> Cellar {
+    let mut c = teleop();
+    drive(&mut c, 300);
+    assert!(c.speed(ArmId::Psm1) > 0.2, "{}", c.speed(ArmId::Psm1));
+    c
+}
+
+fn drive(c: &mut Cellar, ticks: usize) {
+    for _ in 0..ticks {
+        let mut q = *c.at.get(ArmId::Psm1);
+        q[0] += 0.02;
+        c.teleop(ArmId::Psm1, &q);
+        c.tick();
+    }
+}
+
+#[test]
+fn boots_disabled_at_level_zero_with_the_gate_closed() {
+    let mut c = Cellar::new(SafetyParams::default());
+    for _ in 0..200 {
+        let q = HOME_PSM.map(|x| x + 0.01);
+        c.teleop(ArmId::Psm1, &q);
+        assert!(c.tick().is_empty());
+    }
+    let state = c.state.unwrap();
+    assert_eq!((state.mode, state.autonomy_level, state.executed), (SafetyMode::Disabled, 0, 0));
+    assert_eq!(c.said(Constraint::WrongMode).unwrap().outcome, Outcome::Refused);
+}
+
+#[test]
+fn enable_powers_and_homes_the_arms_and_then_stops_asking() {
+    let mut c = Cellar::new(SafetyParams::default());
+    c.status.psm1 = OperatingState::Disabled;
+    c.homed.psm1 = false;
+    c.status.ecm = OperatingState::Paused;
+    c.run(20);
+    c.ask(RequestKind::Enable);
+    c.run(1200);
+    let expected =
+        [(ArmId::Psm1, StateRequest::Enable), (ArmId::Ecm, StateRequest::Resume), (ArmId::Psm1, StateRequest::Home)];
+    assert_eq!(c.asked, expected);
+    assert_eq!(c.mode(), SafetyMode::Ready);
+    assert!(c.sent.is_empty(), "READY sends nothing");
+}
+
+#[test]
+fn teleoperation_reaches_its_goal_exactly_and_only_in_teleop() {
+    let mut c = teleop();
+    let mut goal = HOME_PSM;
+    (goal[0], goal[2], goal[4]) = (0.05, 0.165, 0.1);
+    for _ in 0..1000 {
+        c.teleop(ArmId::Psm1, &goal);
+        c.tick();
+    }
+    for j in 0..6 {
+        assert!((c.at.psm1[j] - goal[j]).abs() < 1e-9, "joint {j}: {} {}", c.at.psm1[j], goal[j]);
+    }
+    c.ask(RequestKind::Ready);
+    c.until(500, |c| c.mode() == SafetyMode::Ready).unwrap();
+    goal[0] = 0.06;
+    let sent = c.sent.len();
+    for _ in 0..100 {
+        c.teleop(ArmId::Psm1, &goal);
+        c.tick();
+    }
+    assert_eq!(c.sent.len(), sent);
+}
+
+/// Ticks from the last one before the cause until the set-point first decelerates, and until it rests.
+fn reaction(c: &mut Cellar) -> (usize, usize) {
+    let mut last = c.speed(ArmId::Psm1);
+    let (mut braking, mut ticks) = (0, 0);
+    while ticks < 2000 {
+        c.tick();
+        ticks += 1;
+        let speed = c.speed(ArmId::Psm1);
+        if braking == 0 && speed < last * 0.999 {
+            braking = ticks;
+        }
+        if speed == 0.0 {
+            return (braking, ticks);
+        }
+        last = speed;
+    }
+    panic!("never came to rest");
+}
+
+#[test]
+fn an_e_stop_brakes_in_the_tick_it_arrives_latches_and_leaves_only_by_reset_at_rest() {
+    for mut c in [moving_teleop(), running().0] {
+        c.ask(RequestKind::EStop);
+        let (braking, _) = reaction(&mut c);
+        assert_eq!(braking, 1);
+        assert_eq!((c.mode(), c.core.machine().e_stop), (SafetyMode::Fault, true));
+        for kind in [RequestKind::Enable, RequestKind::Ready, RequestKind::Teleop, RequestKind::Disable] {
+            c.ask(kind);
+            c.run(3);
+            assert_eq!(c.mode(), SafetyMode::Fault, "{kind:?}");
+        }
+        c.hold = None;
+        c.ask(RequestKind::Reset);
+        c.run(2);
+        assert_eq!((c.mode(), c.core.machine().e_stop), (SafetyMode::Disabled, false));
+        assert_eq!(c.core.machine().authority, None);
+    }
+}
+
+#[test]
+fn reset_while_moving_is_refused() {
+    let mut c = moving_teleop();
+    c.ask(RequestKind::EStop);
+    c.run(2);
+    assert!(c.speed(ArmId::Psm1) > 0.0);
+    c.ask(RequestKind::Reset);
+    c.run(1);
+    assert_eq!(c.mode(), SafetyMode::Fault);
+}
+
+#[test]
+fn anybody_stops_with_any_sequence_number_and_any_stamp_and_nobody_else_gets_in_the_way() {
+    let mut c = moving_teleop();
+    let junk = (0..40).map(|i| {
+        Event::Request(OperatorRequest {
+            stamp: Stamp::FIRST,
+            seq: 0,
+            operator: OperatorId(i),
+            kind: RequestKind::Teleop,
+        })
+    });
+    c.queue.extend(junk);
+    let kind = RequestKind::EStop;
+    c.queue.push(Event::Request(OperatorRequest { stamp: Stamp::FIRST, seq: 0, operator: OperatorId(0), kind }));
+    c.tick();
+    assert_eq!(c.mode(), SafetyMode::Fault);
+}
+
+#[test]
+fn the_e_stop_line_stops_and_blocks_the_reset_while_pressed() {
+    let mut c = moving_teleop();
+    c.queue.push(Event::EStopLine(true));
+    assert_eq!(reaction(&mut c).0, 1);
+    c.ask(RequestKind::Reset);
+    c.run(3);
+    assert_eq!(c.mode(), SafetyMode::Fault);
+    c.queue.push(Event::EStopLine(false));
+    c.run(1);
+    c.ask(RequestKind::Reset);
+    c.run(2);
+    assert_eq!(c.mode(), SafetyMode::Disabled);
+}
+
+#[test]
+fn a_silent_teleoperator_is_braked_101_ms_after_the_last_command_and_held() {
+    let mut c = teleop();
+    let mut goal = HOME_PSM;
+    goal[0] = 0.14;
+    c.teleop(ArmId::Psm1, &goal);
+    // The command is stamped at the tick before it is taken; at a tenth of the speed the goal is far away.
+    let held = c.until(400, |c| c.mode() == SafetyMode::Hold).unwrap() + 1;
+    assert_eq!(held, 101);
+    assert_eq!(c.core.machine().cause, Some(Constraint::CommandStale));
+    let speed = c.speed(ArmId::Psm1);
+    c.run(1);
+    assert!(c.speed(ArmId::Psm1) < speed);
+    let v = c.said(Constraint::CommandStale).unwrap();
+    assert!(v.value > 0.1 && v.limit == 0.1 && v.arm == Some(ArmId::Psm1));
+}
+
+#[test]
+fn silent_kinematics_hold_every_arm_31_ms_after_the_last_measurement() {
+    for arm in ArmId::ALL {
+        let mut c = moving_teleop();
+        *c.faults.silent.get_mut(arm) = true;
+        let mut ticks = 0;
+        while c.mode() == SafetyMode::Teleop {
+            drive(&mut c, 1);
+            ticks += 1;
+        }
+        assert_eq!((ticks, c.mode()), (31, SafetyMode::Hold), "{arm}");
+        assert_eq!(c.core.machine().cause, Some(Constraint::KinematicsStale));
+        c.ask(RequestKind::Ready);
+        c.run(300);
+        assert_eq!(c.mode(), SafetyMode::Hold, "the cause persists");
+        *c.faults.silent.get_mut(arm) = false;
+        c.run(2);
+        assert_eq!(c.mode(), SafetyMode::Hold, "nothing clears by itself");
+        c.ask(RequestKind::Ready);
+        c.run(2);
+        assert_eq!(c.mode(), SafetyMode::Ready);
+    }
+}
+
+#[test]
+fn a_stale_scene_holds_a_supervised_motion_and_leaves_teleoperation_alone() {
+    let (mut c, _) = running();
+    c.faults.blind = true;
+    let held = c.until(600, |c| c.mode() == SafetyMode::Hold).unwrap();
+    // Scenes come every 33 ms; the limit is 400 ms.
+    assert!((367..=401).contains(&held), "{held}");
+    assert_eq!(c.core.machine().cause, Some(Constraint::SceneStale));
+    let mut c = moving_teleop();
+    c.faults.blind = true;
+    c.tissue.clear();
+    drive(&mut c, 200);
+    let mut q = c.at.psm1;
+    for _ in 0..600 {
+        q[4] += 0.0002;
+        c.teleop(ArmId::Psm1, &q);
+        c.tick();
+    }
+    assert_eq!(c.mode(), SafetyMode::Teleop);
+}
+
+#[test]
+fn a_picture_that_shows_nothing_is_no_scene() {
+    let (mut c, _) = running();
+    c.quality = QualityVerdict::Unusable;
+    let held = c.until(600, |c| c.mode() == SafetyMode::Hold).unwrap();
+    assert!((367..=401).contains(&held), "{held}");
+}
+
+#[test]
+fn an_arm_that_is_not_ready_holds_all() {
+    let mut c = moving_teleop();
+    c.status.ecm = OperatingState::Fault;
+    let mut ticks = 0;
+    while c.mode() == SafetyMode::Teleop && ticks < 50 {
+        drive(&mut c, 1);
+        ticks += 1;
+    }
+    assert!(ticks <= 10, "operating states come every 10 ms");
+    assert_eq!((c.mode(), c.core.machine().cause), (SafetyMode::Hold, Some(Constraint::ArmNotReady)));
+}
+
+#[test]
+fn an_arm_that_does_not_follow_is_a_fault() {
+    let mut c = moving_teleop();
+    c.faults.stuck.psm1 = true;
+    let stuck = c.at.psm1[0];
+    let mut q = c.at.psm1;
+    for _ in 0..1000 {
+        q[0] += 0.0003;
+        c.teleop(ArmId::Psm1, &q);
+        c.tick();
+        if c.mode() != SafetyMode::Teleop {
+            break;
+        }
+    }
+    assert_eq!((c.mode(), c.core.machine().cause), (SafetyMode::Fault, Some(Constraint::FollowingError)));
+    let v = *c.said(Constraint::FollowingError).unwrap();
+    assert!(v.index == 0 && v.value > v.limit && v.limit >= 0.1, "{v:?}");
+    // The set-point ran at most the limit, what a lag of 0.1 s explains, and a stop away.
+    let last = c.sent.iter().rev().find(|(_, s)| s.arm == ArmId::Psm1).unwrap().1.position[0];
+    assert!((last - stuck).abs() < 0.1 + 0.1 * 0.7 + 0.02, "{}", last - stuck);
+}
+
+#[test]
+fn a_jumping_clock_holds_in_the_same_tick_whichever_way_it_jumps() {
+    for jump in ["gap", "back", "still"] {
+        let mut c = moving_teleop();
+        match jump {
+            "gap" => drop(c.tick_after(Duration::from_millis(51))),
+            "back" => {
+                c.now = c.now.minus(Duration::from_secs(3600));
+                c.tick();
+            }
+            _ => drop(c.tick_after(Duration::ZERO)),
+        }
+        assert_eq!((c.mode(), c.core.machine().cause), (SafetyMode::Hold, Some(Constraint::ClockJump)), "{jump}");
+    }
+    let mut c = moving_teleop();
+    c.teleop(ArmId::Psm1, &c.at.psm1.map(|x| x + 0.001));
+    c.tick_after(Duration::from_millis(29));
+    assert_eq!(c.mode(), SafetyMode::Teleop, "a late tick is no jump");
+}
+
+#[test]
+fn ticks_that_come_too_early_do_not_add_speed() {
+    let mut c = moving_teleop();
+    let start = c.at.psm1[0];
+    for _ in 0..100 {
+        let mut q = c.at.psm1;
+        q[0] += 0.02;
+        c.teleop(ArmId::Psm1, &q);
+        c.tick_after(Duration::from_micros(250));
+    }
+    // 25 ms of time at no more than 1.2 rad/s.
+    assert!(c.at.psm1[0] - start <= 0.025 * 1.2, "{}", c.at.psm1[0] - start);
+}
+
+#[test]
+fn an_approved_and_held_motion_runs_to_its_end_on_time() {
+    let (mut c, p) = running();
+    let left = c.until(4000, |c| c.executed() == 1).unwrap();
+    assert!(left < 2000, "{left}");
+    let end = p.trajectory.at(9.0).0;
+    (0..6).for_each(|j| assert_eq!(c.at.psm1[j], end[j]));
+    assert_eq!(c.state.unwrap().violations, 0);
+    c.run(500);
+    assert_eq!(c.executed(), 1, "it runs once");
+}
+
+#[test]
+fn without_presence_an_approved_motion_does_not_start() {
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Supervised);
+    let p = sway(&mut c);
+    c.offer(&p);
+    c.run(2);
+    c.approve(&p);
+    c.run(1000);
+    assert_eq!(c.at.psm1, HOME_PSM);
+    assert_eq!(c.state.unwrap().active, p.digest(), "approved all the same");
+}
+
+#[test]
+fn presence_for_another_digest_moves_nothing() {
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Supervised);
+    let (p, other) = (sway(&mut c), sway(&mut c));
+    c.offer(&p);
+    c.offer(&other);
+    c.run(2);
+    c.approve(&p);
+    c.hold = Some(other.digest());
+    c.run(1000);
+    assert_eq!(c.at.psm1, HOME_PSM);
+}
+
+#[test]
+fn a_released_hold_brakes_at_once_and_holding_again_goes_on() {
+    let (mut c, p) = running();
+    let release = c.presence(false, p.digest());
+    c.queue.push(Event::Presence(release));
+    c.hold = None;
+    let (braking, rest) = reaction(&mut c);
+    assert_eq!(braking, 1);
+    assert!(rest < 120, "{rest}");
+    assert_eq!(c.mode(), SafetyMode::Supervised);
+    let paused = c.at.psm1;
+    c.run(1000);
+    assert_eq!(c.at.psm1, paused);
+    c.hold = Some(p.digest());
+    assert!(c.until(4000, |c| c.executed() == 1).is_some());
+}
+
+#[test]
+fn a_lost_presence_brakes_101_ms_after_its_last_stamp() {
+    let (mut c, _) = running();
+    // Run up to a tick in which a presence is sent, then lose the line.
+    while !(c.ticks - 1).is_multiple_of(20) {
+        c.tick();
+    }
+    c.faults.absent = true;
+    assert_eq!(reaction_of_presence(&mut c), 101);
+    assert_eq!(c.said(Constraint::PresenceLost).unwrap().limit, 0.1);
+}
+
+/// Ticks until the state says that the approved motion is paused by lost presence.
+fn reaction_of_presence(c: &mut Cellar) -> usize {
+    c.until(300, |c| c.said(Constraint::PresenceLost).is_some()).unwrap() + 1
+}
+
+#[test]
+fn a_pause_longer_than_the_window_cancels_the_motion() {
+    let (mut c, p) = running();
+    c.hold = None;
+    c.run(5500);
+    assert_eq!(c.state.unwrap().active, proctor_types::Digest::default());
+    let paused = c.at.psm1;
+    c.hold = Some(p.digest());
+    c.run(1000);
+    assert_eq!((c.at.psm1, c.executed()), (paused, 0));
+    c.approve(&p);
+    c.run(1000);
+    assert_eq!(c.at.psm1, paused, "a cancelled motion cannot be approved again");
+}
+
+#[test]
+fn a_withdrawal_stops_the_running_motion_for_good() {
+    let (mut c, p) = running();
+    c.withdraw(&p);
+    let (braking, _) = reaction(&mut c);
+    assert_eq!(braking, 1);
+    let rest = c.at.psm1;
+    c.run(500);
+    assert_eq!((c.at.psm1, c.executed()), (rest, 0));
+    assert!(c.said(Constraint::Withdrawn).is_some());
+}
+
+#[test]
+fn leaving_supervised_drops_approvals_and_a_new_session_needs_new_ones() {
+    let (mut c, p) = running();
+    c.ask(RequestKind::Ready);
+    c.until(300, |c| c.mode() == SafetyMode::Ready).unwrap();
+    c.ask(RequestKind::Supervise);
+    c.run(500);
+    assert_eq!(c.mode(), SafetyMode::Supervised);
+    let rest = c.at.psm1;
+    c.run(500);
+    assert_eq!(c.at.psm1, rest);
+    assert_eq!(c.state.unwrap().active, proctor_types::Digest::default());
+    assert!(c.hold == Some(p.digest()));
+}
+
+#[test]
+fn only_the_holder_of_authority_is_heard_and_a_restart_gives_none() {
+    let mut c = teleop();
+    let other = OperatorId(8);
+    for kind in [RequestKind::Ready, RequestKind::Supervise, RequestKind::Enable] {
+        let r = c.request(other, kind);
+        c.queue.push(Event::Request(r));
+        c.run(2);
+        assert_eq!(c.mode(), SafetyMode::Teleop);
+    }
+    assert_eq!(c.said(Constraint::WrongOperator).unwrap().value, 8.0);
+    // Whoever comes back under a new identity can stop the node, and start anew from DISABLED.
+    let r = c.request(other, RequestKind::Disable);
+    c.queue.push(Event::Request(r));
+    c.run(5);
+    assert_eq!((c.mode(), c.core.machine().authority), (SafetyMode::Disabled, None));
+}
+
+#[test]
+fn a_scripted_operator_is_refused_unless_configured() {
+    let script = OperatorId::new(3, proctor_types::Role::Scripted);
+    for (allowed, mode) in [(false, SafetyMode::Disabled), (true, SafetyMode::Ready)] {
+        let mut c = Cellar::new(SafetyParams { allow_scripted_operator: allowed, ..SafetyParams::default() });
+        c.run(20);
+        let r = c.request(script, RequestKind::Enable);
+        c.queue.push(Event::Request(r));
+        c.run(2);
+        assert_eq!(c.mode(), mode);
+    }
+}
+
+#[test]
+fn stale_replayed_future_and_far_commands_are_refused_by_name() {
+    let mut c = teleop();
+    let command = |stamp, yaw: f64| {
+        let mut q = HOME_PSM;
+        q[0] = yaw;
+        JointCommand { arm: ArmId::Psm1, stamp, position: support::joints(ArmId::Psm1, &q) }
+    };
+    let now = c.now;
+    let rows = [
+        (now.minus(Duration::from_millis(150)), 0.01, Constraint::CommandStale),
+        (now.plus(Duration::from_millis(50)), 0.01, Constraint::ClockJump),
+        (now, 1.0, Constraint::Jump),
+        (now, 0.01, Constraint::Sequence),
+    ];
+    for (stamp, yaw, constraint) in rows {
+        c.verdicts.clear();
+        let event = Event::Teleop(command(stamp, yaw));
+        c.queue.push(event);
+        c.run(1);
+        assert_eq!(c.said(constraint).map(|v| v.outcome), Some(Outcome::Refused), "{constraint:?}: {:?}", c.verdicts);
+        assert_eq!(c.at.psm1, HOME_PSM);
+    }
+    assert_eq!(c.state.unwrap().mode, SafetyMode::Teleop);
+}
+
+#[test]
+fn the_state_is_published_at_50_hz_and_on_every_change() {
+    let mut c = teleop();
+    c.state = None;
+    let mut published = 0;
+    for _ in 0..1000 {
+        c.state = None;
+        c.tick();
+        published += usize::from(c.state.is_some());
+    }
+    assert_eq!(published, 50);
+    c.ask(RequestKind::EStop);
+    c.state = None;
+    c.tick();
+    assert_eq!(c.state.unwrap().mode, SafetyMode::Fault);
+}
