@@ -1,0 +1,215 @@
+//! The node: a thin shell that moves values between the bus, the clients' queue and [`Station`].
+
+use crate::{
+    ConsoleError, ConsoleParams,
+    desk::{Event, Happening, Output},
+    protocol::ClientMessage,
+    shared::{Arrival, Shared},
+    station::Station,
+};
+use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Wire, graph};
+use proctor_types::{
+    ArmId, ArmJoints, ArmStatus, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal, RequestKind,
+    SafetyState, Scene, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// Most messages of one topic taken in one poll.
+const BATCH: usize = 64;
+/// How often presence is passed on and the e-stop is looked at.
+const PERIOD: Duration = Duration::from_millis(5);
+
+/// The console node. Serve its [`Shared`] with [`crate::Server::start`] or [`crate::serve`].
+pub struct ConsoleNode {
+    station: Option<Station>,
+    params: ConsoleParams,
+    shared: Arc<Shared>,
+    clients: mpsc::Receiver<Arrival>,
+    pictures: u64,
+    input: Input,
+    output: Publishers,
+    pending: Vec<Output>,
+}
+
+struct Input {
+    picture: Subscriber<CameraImage>,
+    segmentation: Subscriber<Segmentation>,
+    scene: Subscriber<Scene>,
+    proposal: Subscriber<Proposal>,
+    withdrawal: Subscriber<Withdrawal>,
+    safety: Subscriber<SafetyState>,
+    verdict: Subscriber<Verdict>,
+    arms: [(Subscriber<ArmJoints>, Subscriber<ArmStatus>); 3],
+}
+
+struct Publishers {
+    decision: Publisher<Decision>,
+    presence: Publisher<Presence>,
+    request: Publisher<OperatorRequest>,
+    skill: Publisher<SkillRequest>,
+}
+
+impl ConsoleNode {
+    /// Subscribes and publishes on `bus`. Nobody can log in until [`Shared::add_token`] was called.
+    pub fn new(bus: &Bus, params: ConsoleParams) -> Result<Self, ConsoleError> {
+        params.validate()?;
+        // Refuses unknown instruments now rather than at the first poll.
+        Station::new(Stamp::FIRST, &params)?;
+        let arm = |a: ArmId| -> Result<_, BusError> {
+            Ok((bus.subscriber_of_depth(&graph::measured_js(a), 1)?, bus.subscriber(&graph::operating_state(a))?))
+        };
+        let [psm1, psm2, ecm] = ArmId::ALL;
+        let (shared, clients) = Shared::new(params.clone());
+        Ok(Self {
+            station: None,
+            params,
+            shared,
+            clients,
+            pictures: 0,
+            input: Input {
+                picture: bus.subscriber_of_depth(&graph::image_left(), 1)?,
+                segmentation: bus.subscriber_of_depth(&graph::segmentation(), 1)?,
+                scene: bus.subscriber_of_depth(&graph::scene(), 1)?,
+                proposal: bus.subscriber(&graph::proposal())?,
+                withdrawal: bus.subscriber(&graph::withdrawal())?,
+                safety: bus.subscriber_of_depth(&graph::safety_state(), BATCH)?,
+                verdict: bus.subscriber_of_depth(&graph::verdict(), BATCH)?,
+                arms: [arm(psm1)?, arm(psm2)?, arm(ecm)?],
+            },
+            output: Publishers {
+                decision: bus.publisher(&graph::decision())?,
+                presence: bus.publisher(&graph::presence())?,
+                request: bus.publisher(&graph::request())?,
+                skill: bus.publisher(&graph::skill_request())?,
+            },
+            pending: Vec::new(),
+        })
+    }
+
+    /// What the server needs.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+}
+
+impl Node for ConsoleNode {
+    fn name(&self) -> &'static str {
+        "console"
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        if self.station.is_none() {
+            // Cannot fail: the same parameters were accepted in `new`.
+            self.station = Station::new(now, &self.params).ok();
+        }
+        let Some(station) = &mut self.station else { return };
+        let out = &mut self.pending;
+
+        // Whoever wants to stop comes first.
+        if let Some(operator) = self.shared.take_e_stop() {
+            station.client(now, e_stop(now, operator), out);
+        }
+        self.output.publish(out);
+
+        self.input.drain(now, station, &mut self.pictures);
+        let instant = Instant::now();
+        for _ in 0..crate::shared::MAX_EVENTS {
+            let Ok(arrival) = self.clients.try_recv() else { break };
+            station.client(now, arrival.event(now, instant), out);
+        }
+        station.tick(now, out);
+        self.output.publish(out);
+
+        if self.shared.clients() == 0 {
+            return;
+        }
+        if let Some(view) = station.view(now) {
+            self.shared.view.send_replace(view.into());
+        }
+        let (picture, labels) = station.video(now);
+        if let Some(picture) = picture {
+            self.shared.picture.send_replace(picture.into());
+        }
+        if let Some(labels) = labels {
+            self.shared.labels.send_replace(labels.into());
+        }
+    }
+}
+
+impl Input {
+    fn drain(&mut self, now: Stamp, station: &mut Station, pictures: &mut u64) {
+        if let Some(p) = self.picture.newest() {
+            *pictures += 1;
+            station.picture(now, *pictures, p.stamp, p.image);
+        }
+        if let Some(s) = self.segmentation.newest() {
+            station.segmentation(now, s);
+        }
+        let latest = &mut station.latest;
+        if let Some(scene) = self.scene.newest() {
+            latest.scene(now, scene);
+        }
+        for (arm, (joints, status)) in ArmId::ALL.into_iter().zip(&mut self.arms) {
+            if let Some(joints) = joints.newest() {
+                latest.arm(now, joints);
+            }
+            if let Some(status) = status.newest() {
+                latest.status[arm.index()] = Some(status);
+            }
+        }
+        // Proposals before what ends them; the safety state last, since it speaks about all of these.
+        each(&self.proposal, |p| latest.cards.offer(now, p));
+        each(&self.withdrawal, |w| latest.cards.withdraw(now, w.digest));
+        each(&self.verdict, |v| latest.verdict(now, &v));
+        each(&self.safety, |s| latest.safety(now, s));
+    }
+}
+
+impl Publishers {
+    /// Publishes and empties `out`. What the bus refuses is said: the operator's word must not vanish silently.
+    fn publish(&self, out: &mut Vec<Output>) {
+        for output in out.drain(..) {
+            let done = match output {
+                Output::Decision(d) => self.decision.publish(&d),
+                Output::Presence(p) => self.presence.publish(&p),
+                Output::Request(r) => self.request.publish(&r),
+                Output::Skill(s) => self.skill.publish(&s),
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, ?output, "not published");
+            }
+        }
+    }
+}
+
+impl Arrival {
+    /// The event, stamped with when it was read, which is before `now` by however long it waited.
+    fn event(self, now: Stamp, instant: Instant) -> Event {
+        let at = now.minus(instant.saturating_duration_since(self.at));
+        Event { at, conn: self.conn, operator: self.session.operator, role: self.session.role, what: self.what }
+    }
+}
+
+fn e_stop(now: Stamp, operator: OperatorId) -> Event {
+    let what = Happening::Said(ClientMessage::Request { what: RequestKind::EStop });
+    // The e-stop is taken from everybody: neither connection nor role matter.
+    Event { at: now, conn: 0, operator, role: operator.role(), what }
+}
+
+fn each<T: Wire>(subscriber: &Subscriber<T>, mut then: impl FnMut(T)) {
+    for _ in 0..BATCH {
+        match subscriber.take() {
+            Some(Ok(value)) => then(value),
+            Some(Err(error)) => tracing::warn!(%error, "message refused"),
+            None => return,
+        }
+    }
+}

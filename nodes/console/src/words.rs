@@ -1,0 +1,230 @@
+//! Verdicts, causes and classes in plain words, for people who look from two metres away.
+
+use crate::card::Ending;
+use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, Skill, Verdict};
+
+/// One line for a verdict; `None` for one that says that all is well.
+pub fn verdict(v: &Verdict) -> Option<String> {
+    let verb = match v.outcome {
+        Outcome::Passed => return None,
+        Outcome::Limited => "slowed",
+        Outcome::Refused => "refused",
+        Outcome::Held => "held",
+    };
+    let who = v.arm.map_or(String::new(), |a| format!("{a} "));
+    Some(format!("{who}{verb}{}", because(v)))
+}
+
+fn because(v: &Verdict) -> String {
+    let class = || usize::try_from(v.index).ok().and_then(|i| Class::ALL.get(i)).map_or("tissue", |c| class_name(*c));
+    match v.constraint {
+        Constraint::None => String::new(),
+        Constraint::LiveSurface => format!(" {} from {} (keeps {})", mm(v.value), class(), mm(v.limit)),
+        Constraint::NoGoZone => {
+            format!(" {} from no-go zone {} (keeps {})", mm(v.value), v.index.max(0) + 1, mm(v.limit))
+        }
+        Constraint::ToolToolDistance => format!(" {} from the other instrument (keeps {})", mm(v.value), mm(v.limit)),
+        Constraint::RemoteCentre => format!(": {} inside the port (at least {})", mm(v.value), mm(v.limit)),
+        Constraint::TipSpeed => format!(": tip speed {}/s (at most {}/s)", mm(v.value), mm(v.limit)),
+        Constraint::JointPosition => format!(": {} at its end stop, {}", joint(v.index), joint_values(v, "")),
+        Constraint::JointVelocity => format!(": {} at its speed limit, {}", joint(v.index), joint_values(v, "/s")),
+        Constraint::JointAcceleration => {
+            format!(": {} at its acceleration limit, {}", joint(v.index), joint_values(v, "/s\u{b2}"))
+        }
+        Constraint::Jump => format!(": {} asked to jump, {}", joint(v.index), joint_values(v, "")),
+        Constraint::StartMismatch => {
+            format!(": {} is not where the motion starts, {}", joint(v.index), joint_values(v, ""))
+        }
+        Constraint::FollowingError => format!(": {} does not follow, {}", joint(v.index), joint_values(v, "")),
+        Constraint::CommandStale
+        | Constraint::KinematicsStale
+        | Constraint::SceneStale
+        | Constraint::PresenceLost
+        | Constraint::ClockJump => {
+            format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3)
+        }
+        Constraint::Malformed
+        | Constraint::Sequence
+        | Constraint::NotApproved
+        | Constraint::Expired
+        | Constraint::DigestMismatch
+        | Constraint::OutdatedPlan
+        | Constraint::Withdrawn
+        | Constraint::WrongMode
+        | Constraint::WrongOperator
+        | Constraint::EStop
+        | Constraint::ArmNotReady
+        | Constraint::Gate => format!(": {}", cause(v.constraint)),
+    }
+}
+
+/// A cause on its own, as it stands after "Stopped: ".
+pub fn cause(c: Constraint) -> &'static str {
+    match c {
+        Constraint::None => "",
+        Constraint::JointPosition => "a joint is at its end stop",
+        Constraint::JointVelocity => "a joint is at its speed limit",
+        Constraint::JointAcceleration => "a joint is at its acceleration limit",
+        Constraint::TipSpeed => "the tip is at its speed limit",
+        Constraint::RemoteCentre => "too near the port",
+        Constraint::NoGoZone => "too near a no-go zone",
+        Constraint::LiveSurface => "too near tissue",
+        Constraint::ToolToolDistance => "instruments too near each other",
+        Constraint::Jump => "a command jumped",
+        Constraint::Malformed => "a command was malformed",
+        Constraint::Sequence => "a message was repeated or out of order",
+        Constraint::CommandStale => "commands are late",
+        Constraint::KinematicsStale => "an arm is silent",
+        Constraint::SceneStale => "no fresh picture of the scene",
+        Constraint::PresenceLost => "hold released",
+        Constraint::NotApproved => "not approved",
+        Constraint::Expired => "the suggestion has expired",
+        Constraint::DigestMismatch => "what was approved is not this motion",
+        Constraint::OutdatedPlan => "the scene has changed since planning",
+        Constraint::StartMismatch => "the arm is not where the motion starts",
+        Constraint::Withdrawn => "withdrawn or rejected",
+        Constraint::WrongMode => "not possible in this mode",
+        Constraint::WrongOperator => "another operator has authority",
+        Constraint::EStop => "emergency stop",
+        Constraint::ArmNotReady => "an arm is not ready",
+        Constraint::FollowingError => "an arm does not follow",
+        Constraint::ClockJump => "the clock jumped",
+        Constraint::Gate => "the last check refused a command",
+    }
+}
+
+/// What a mode means for the person at the console.
+pub fn mode(m: SafetyMode) -> &'static str {
+    match m {
+        SafetyMode::Disabled => "Arms off",
+        SafetyMode::Ready => "Arms hold still",
+        SafetyMode::Teleop => "You drive the instruments",
+        SafetyMode::Supervised => "Suggestions run while you hold",
+        SafetyMode::Hold => "Stopped",
+        SafetyMode::Fault => "Stopped and locked",
+    }
+}
+
+/// Title of a suggestion.
+pub fn skill(s: Skill) -> &'static str {
+    match s {
+        Skill::CentreCamera => "Centre the camera",
+        Skill::Retract => "Retract the gallbladder",
+    }
+}
+
+/// What became of a suggestion.
+pub fn ending(e: Ending) -> &'static str {
+    match e {
+        Ending::Executed => "done",
+        Ending::Rejected => "rejected",
+        Ending::Withdrawn => "withdrawn: the scene changed",
+        Ending::Expired => "expired",
+        Ending::Stopped => "stopped on the way",
+    }
+}
+
+/// Name of a class in a sentence.
+pub const fn class_name(c: Class) -> &'static str {
+    match c {
+        Class::Background => "background",
+        Class::AbdominalWall => "abdominal wall",
+        Class::Liver => "liver",
+        Class::Gallbladder => "gallbladder",
+        Class::CysticDuct => "cystic duct",
+        Class::CysticArtery => "cystic artery",
+        Class::Fat => "fat",
+        Class::InstrumentShaft => "instrument shaft",
+        Class::InstrumentWrist => "instrument wrist",
+        Class::InstrumentJaws => "instrument jaws",
+    }
+}
+
+/// How well kinematics and picture agree.
+pub fn alignment(a: Alignment) -> &'static str {
+    match a {
+        Alignment::Unknown => "not seen yet",
+        Alignment::KinematicOnly => "by kinematics only",
+        Alignment::Converging => "aligning",
+        Alignment::Aligned => "aligned",
+        Alignment::Inconsistent => "picture and kinematics disagree",
+    }
+}
+
+fn mm(metres: f64) -> String {
+    format!("{:.1} mm", metres * 1e3)
+}
+
+fn joint(index: i32) -> &'static str {
+    match index {
+        0 => "yaw",
+        1 => "pitch",
+        2 => "insertion",
+        3 => "roll",
+        4 => "wrist pitch",
+        5 => "wrist yaw",
+        6 => "jaw",
+        _ => "a joint",
+    }
+}
+
+fn joint_values(v: &Verdict, per: &str) -> String {
+    if v.index == 2 {
+        format!("{:.1} mm{per} (limit {:.1} mm{per})", v.value * 1e3, v.limit * 1e3)
+    } else {
+        format!("{:.1}\u{b0}{per} (limit {:.1}\u{b0}{per})", v.value.to_degrees(), v.limit.to_degrees())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::at;
+    use proctor_types::ArmId;
+
+    fn line(outcome: Outcome, constraint: Constraint, value: f64, limit: f64, index: i32) -> Option<String> {
+        verdict(&Verdict { stamp: at(0), tick: 1, arm: Some(ArmId::Psm1), outcome, constraint, value, limit, index })
+    }
+
+    #[test]
+    fn verdicts_read_as_sentences_with_the_numbers_in_everyday_units() {
+        let rows = [
+            (
+                line(Outcome::Held, Constraint::LiveSurface, 0.0018, 0.004, i32::from(Class::CysticArtery.id())),
+                "PSM1 held 1.8 mm from cystic artery (keeps 4.0 mm)",
+            ),
+            (
+                line(Outcome::Limited, Constraint::TipSpeed, 0.05, 0.05, -1),
+                "PSM1 slowed: tip speed 50.0 mm/s (at most 50.0 mm/s)",
+            ),
+            (
+                line(Outcome::Held, Constraint::PresenceLost, 0.104, 0.1, -1),
+                "PSM1 held: hold released (104 ms, limit 100 ms)",
+            ),
+            (
+                line(Outcome::Refused, Constraint::StartMismatch, 0.002, 0.001, 2),
+                "PSM1 refused: insertion is not where the motion starts, 2.0 mm (limit 1.0 mm)",
+            ),
+            (
+                line(Outcome::Limited, Constraint::JointVelocity, std::f64::consts::PI, 1.0, 4),
+                "PSM1 slowed: wrist pitch at its speed limit, 180.0\u{b0}/s (limit 57.3\u{b0}/s)",
+            ),
+        ];
+        for (got, expected) in rows {
+            assert_eq!(got.as_deref(), Some(expected));
+        }
+        assert_eq!(line(Outcome::Passed, Constraint::None, 0.0, 0.0, -1), None);
+    }
+
+    #[test]
+    fn every_constraint_and_any_index_has_words() {
+        for &c in Constraint::ALL {
+            for index in [i32::MIN, -1, 0, 2, 9, 10, i32::MAX - 1] {
+                let words = line(Outcome::Refused, c, 1.0, 2.0, index).unwrap();
+                assert!(words.starts_with("PSM1 refused"), "{words}");
+                assert!(!words.contains('_'), "{words}");
+            }
+            assert_eq!(cause(c).is_empty(), c == Constraint::None);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+// The picture and what is drawn over it. Nothing here decides anything.
+const WIDTH = 640, HEIGHT = 480;
+// Anatomy that is always outlined; the rest only in the mode "all".
+const KEY = new Set(["gallbladder", "cystic duct", "cystic artery", "liver"]);
+const FILLED = new Set(["gallbladder", "cystic duct", "cystic artery"]);
+const SKY = "86,180,233", AMBER = "240,169,27";
+export const LABEL_MODES = ["key", "all", "off"];
+
+export class Picture {
+  constructor(picture, overlay) {
+    this.context = picture.getContext("2d", { alpha: false });
+    this.overlay = overlay;
+    this.labels = { canvas: document.createElement("canvas"), names: [], at: 0 };
+    this.labelMode = "key";
+    this.ghostOn = true;
+    this.shown = null; // {seq, at}
+    this.decoding = false;
+    this.waiting = null;
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+  }
+
+  // A binary message of the server; see src/picture.rs.
+  take(buffer, classes) {
+    const kind = new DataView(buffer).getUint8(0);
+    if (kind === 1) this.takePicture(buffer);
+    if (kind === 2) this.takeLabels(buffer, classes);
+  }
+
+  // One picture is decoded at a time, and only the newest waits.
+  takePicture(buffer) {
+    if (this.decoding) { this.waiting = buffer; return; }
+    this.decoding = true;
+    const seq = Number(new DataView(buffer).getBigUint64(1, true));
+    createImageBitmap(new Blob([new Uint8Array(buffer, 17)], { type: "image/jpeg" }))
+      .then((bitmap) => {
+        this.context.drawImage(bitmap, 0, 0, WIDTH, HEIGHT);
+        bitmap.close();
+        this.shown = { seq, at: performance.now() };
+      }, () => {})
+      .finally(() => {
+        this.decoding = false;
+        const next = this.waiting;
+        this.waiting = null;
+        if (next) this.takePicture(next);
+      });
+  }
+
+  takeLabels(buffer, classes) {
+    const view = new DataView(buffer), width = view.getUint16(17, true), height = view.getUint16(19, true);
+    const runs = new Uint8Array(buffer, 21), pixels = new Uint8Array(width * height);
+    for (let i = 0, at = 0; i + 1 < runs.length; i += 2) {
+      pixels.fill(runs[i], at, at + runs[i + 1] + 1);
+      at += runs[i + 1] + 1;
+    }
+    this.pixels = { pixels, width, height, classes, at: performance.now() };
+    this.paintLabels();
+  }
+
+  cycleLabels() {
+    this.labelMode = LABEL_MODES[(LABEL_MODES.indexOf(this.labelMode) + 1) % LABEL_MODES.length];
+    if (this.pixels) this.paintLabels();
+  }
+
+  // Fill and edge of each class, once per label image.
+  paintLabels() {
+    const { pixels, width, height, classes, at } = this.pixels, all = this.labelMode === "all";
+    const canvas = this.labels.canvas;
+    canvas.width = width; canvas.height = height;
+    const context = canvas.getContext("2d"), image = context.createImageData(width, height), out = image.data;
+    const style = classes.map((c) => ({
+      fill: all ? (c.tissue ? 60 : 0) : FILLED.has(c.name) ? 46 : 0,
+      edge: all ? (c.name === "background" ? 0 : 220) : KEY.has(c.name) ? (FILLED.has(c.name) ? 235 : 130) : 0,
+    }));
+    const sums = classes.map(() => [0, 0, 0]);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const i = y * width + x, c = pixels[i];
+        if (c >= classes.length) continue;
+        const sum = sums[c]; sum[0] += x; sum[1] += y; sum[2]++;
+        const inside = x > 0 && y > 0 && x < width - 1 && y < height - 1;
+        const edge = inside && (pixels[i - 1] !== c || pixels[i + 1] !== c || pixels[i - width] !== c || pixels[i + width] !== c);
+        const alpha = edge ? style[c].edge : style[c].fill;
+        if (alpha === 0) continue;
+        const [r, g, b] = classes[c].colour, o = 4 * i;
+        out[o] = r; out[o + 1] = g; out[o + 2] = b; out[o + 3] = alpha;
+      }
+    }
+    context.putImageData(image, 0, 0);
+    this.labels.at = at;
+    this.labels.names = [];
+    classes.forEach((c, k) => {
+      const [sx, sy, n] = sums[k];
+      if (n < 60 || !c.tissue || !(all || KEY.has(c.name))) return;
+      const [x, y] = nearest(pixels, width, height, k, sx / n, sy / n);
+      this.labels.names.push({ name: c.name, colour: `rgb(${c.colour})`, x: (x + .5) * WIDTH / width, y: (y + .5) * HEIGHT / height });
+    });
+  }
+
+  // Redraws the overlay for a view. Bodies are stroked and then hollowed out, which leaves the outline of their union and lets
+  // what is nearer the end of the motion cover what is before it; labels go underneath at last.
+  draw(view, now) {
+    const canvas = this.overlay, scale = canvas.clientWidth * devicePixelRatio / WIDTH;
+    const width = Math.round(WIDTH * scale), height = Math.round(HEIGHT * scale);
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    const g = canvas.getContext("2d");
+    g.setTransform(scale, 0, 0, scale, 0, 0);
+    g.clearRect(0, 0, WIDTH, HEIGHT);
+    if (!view || view.picture.stale) return;
+    g.lineJoin = "round";
+    for (const outline of view.outlines) this.drawInstrument(g, outline, view);
+    const ghost = this.ghostOn && view.card ? view.ghost : null;
+    if (ghost) this.drawGhost(g, ghost, view.card, now);
+    const labelled = this.labelMode !== "off" && now - this.labels.at < 600;
+    if (labelled) {
+      g.globalCompositeOperation = "destination-over";
+      g.imageSmoothingEnabled = true;
+      g.imageSmoothingQuality = "high";
+      g.drawImage(this.labels.canvas, 0, 0, WIDTH, HEIGHT);
+      g.globalCompositeOperation = "source-over";
+    }
+    if (ghost) this.drawWay(g, ghost.way);
+    if (ghost?.arm === "ECM") this.drawFrameName(g, ghost);
+    if (labelled) this.drawNames(g);
+  }
+
+  drawInstrument(g, outline, view) {
+    const arm = view.arms.find((a) => a.arm === outline.arm), good = arm && (arm.words === "aligned" || arm.words === "on");
+    g.setLineDash(good ? [] : [6, 5]);
+    body(g, outline.lines, 1.5, good ? "rgba(255,255,255,.62)" : `rgba(${AMBER},.95)`, null);
+    g.setLineDash([]);
+  }
+
+  drawGhost(g, ghost, card, now) {
+    const moving = card.phase === "moving", beat = this.calm.matches || moving ? null : (now / 2600) % 1.25;
+    const last = ghost.poses.length - 1, frame = ghost.arm === "ECM";
+    ghost.poses.forEach((pose, k) => {
+      const near = beat === null ? 0 : Math.max(0, 1 - Math.abs(pose.at - beat) * 5);
+      const strength = (k === last ? 1 : .22 + .25 * pose.at + .45 * near) * (moving ? .6 : 1);
+      const fill = frame ? null : `rgba(${SKY},${((k === last ? .26 : .06 + .2 * near) * (moving ? .6 : 1)).toFixed(3)})`;
+      if (frame) {
+        for (const line of pose.lines) { trace(g, line); g.lineWidth = k === last ? 3 : 1.2; g.strokeStyle = `rgba(${SKY},${strength})`; g.stroke(); }
+      } else {
+        body(g, pose.lines, k === last ? 2.6 : 1.2, `rgba(${SKY},${strength.toFixed(3)})`, fill);
+      }
+    });
+  }
+
+  drawFrameName(g, ghost) {
+    const [u, v] = ghost.poses.at(-1)?.lines[0] ?? [0, 0];
+    tag(g, "new view", Math.min(Math.max(u, 8), WIDTH - 110) + 8, Math.min(Math.max(v, 8), HEIGHT - 30) + 20, `rgb(${SKY})`);
+  }
+
+  drawWay(g, way) {
+    if (way.length < 4) return;
+    const [u1, v1] = way.slice(-2);
+    let k = way.length - 4;
+    while (k > 0 && Math.hypot(u1 - way[k], v1 - way[k + 1]) < 8) k -= 2;
+    const angle = Math.atan2(v1 - way[k + 1], u1 - way[k]), length = Math.hypot(u1 - way[0], v1 - way[1]);
+    if (length < 3) return;
+    g.setLineDash([1, 6]); g.lineCap = "round"; g.lineWidth = 3.2; g.strokeStyle = "#fff";
+    trace(g, way, false); g.stroke();
+    g.setLineDash([]); g.lineCap = "butt";
+    g.beginPath();
+    g.moveTo(u1 + 5 * Math.cos(angle), v1 + 5 * Math.sin(angle));
+    for (const turn of [2.5, -2.5]) g.lineTo(u1 + 10 * Math.cos(angle + turn), v1 + 10 * Math.sin(angle + turn));
+    g.closePath(); g.fillStyle = "#fff"; g.strokeStyle = "#000a"; g.lineWidth = 1; g.stroke(); g.fill();
+  }
+
+  drawNames(g) {
+    let below = -Infinity;
+    for (const { name, colour, x, y } of this.labels.names.toSorted((a, b) => a.y - b.y)) {
+      below = Math.max(y, below + 21);
+      tag(g, name, x, below, colour, true);
+    }
+  }
+}
+
+// The outline of the union of closed polylines, hollow or filled.
+function body(g, lines, width, stroke, fill) {
+  const path = new Path2D();
+  for (const line of lines) {
+    for (let i = 0; i + 1 < line.length; i += 2) i === 0 ? path.moveTo(line[0], line[1]) : path.lineTo(line[i], line[i + 1]);
+    path.closePath();
+  }
+  g.lineWidth = 2 * width; g.strokeStyle = stroke; g.stroke(path);
+  g.globalCompositeOperation = "destination-out"; g.fillStyle = "#000"; g.fill(path);
+  g.globalCompositeOperation = "source-over";
+  if (fill) { g.fillStyle = fill; g.fill(path); }
+}
+
+function tag(g, text, x, y, colour, centred = false) {
+  g.font = "600 13px system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif";
+  const width = g.measureText(text).width, left = Math.min(Math.max(centred ? x - width / 2 : x, 8), WIDTH - width - 8);
+  g.fillStyle = "rgba(0,0,0,.62)";
+  g.beginPath(); g.roundRect(left - 6, y - 12, width + 12, 18, 5); g.fill();
+  g.fillStyle = colour; g.fillRect(left - 6, y - 12, 3, 18);
+  g.fillStyle = "#fff"; g.fillText(text, left + 1, y + 2);
+}
+
+function trace(g, line, close = true) {
+  g.beginPath();
+  for (let i = 0; i + 1 < line.length; i += 2) i === 0 ? g.moveTo(line[0], line[1]) : g.lineTo(line[i], line[i + 1]);
+  if (close) g.closePath();
+}
+
+// The pixel of class `k` nearest to a point, on a coarse grid: names lie on what they name.
+function nearest(pixels, width, height, k, x, y) {
+  let best = [x, y], least = Infinity;
+  for (let v = 2; v < height; v += 3) for (let u = 2; u < width; u += 3) {
+    if (pixels[v * width + u] !== k) continue;
+    const d = (u - x) ** 2 + (v - y) ** 2;
+    if (d < least) { least = d; best = [u, v]; }
+  }
+  return best;
+}
