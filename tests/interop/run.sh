@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The independent judge: rosbags decodes what Proctor wrote, and is itself shown damaged copies that it must refuse.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"${CARGO:-cargo}" run --release --quiet -p proctor-recorder --example interop -- "$folder"
+.venv/bin/python tests/interop/judge.py "$folder"
+.venv/bin/python tests/interop/test_judge.py "$folder"
