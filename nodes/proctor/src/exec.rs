@@ -1,0 +1,195 @@
+//! Executors: the only places where a node's `now` comes from.
+//!
+//! [`Lockstep`] is deterministic: one thread, a simulated clock, nodes polled in a fixed order whenever their period has passed.
+//! [`Threads`] is live: a thread per node on the wall clock. A node that panics takes only itself down; the others' watchdogs
+//! notice its silence, which is the behaviour a robot needs.
+
+use proctor_bus::Node;
+use proctor_types::Stamp;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Simulated time step of [`Lockstep`]: the plant's and the safety loop's period.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Deterministic executor with a simulated clock.
+pub struct Lockstep {
+    now: Stamp,
+    nodes: Vec<Slot>,
+}
+
+struct Slot {
+    node: Box<dyn Node>,
+    due: Stamp,
+}
+
+impl Lockstep {
+    /// Starts the simulated clock at `start`; no node yet.
+    pub fn new(start: Stamp) -> Self {
+        Self { now: start, nodes: Vec::new() }
+    }
+
+    /// Adds a node; nodes are polled in the order in which they were added.
+    pub fn add(&mut self, node: Box<dyn Node>) {
+        self.nodes.push(Slot { node, due: self.now });
+    }
+
+    /// Removes a node, as if its process were killed. Returns whether it was there.
+    pub fn kill(&mut self, name: &str) -> bool {
+        let before = self.nodes.len();
+        self.nodes.retain(|s| s.node.name() != name);
+        self.nodes.len() < before
+    }
+
+    /// Simulated time.
+    pub fn now(&self) -> Stamp {
+        self.now
+    }
+
+    /// One tick: advances the clock by [`TICK`], then polls every node that is due.
+    pub fn tick(&mut self) {
+        self.now = self.now.plus(TICK);
+        for slot in &mut self.nodes {
+            if slot.due <= self.now {
+                slot.node.poll(self.now);
+                slot.due = slot.due.plus(slot.node.period());
+            }
+        }
+    }
+
+    /// Runs for a simulated duration.
+    pub fn run_for(&mut self, duration: Duration) {
+        for _ in 0..duration.as_millis() {
+            self.tick();
+        }
+    }
+
+    /// Runs until `done` holds after a tick, at most for `limit`. Returns whether it held.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        for _ in 0..limit.as_millis() {
+            self.tick();
+            if done() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Wall-clock time as a stamp (nanoseconds since 1970).
+pub fn wall_clock() -> Stamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::from_nanos(1));
+    Stamp::FIRST.plus(since)
+}
+
+/// A wall clock that cannot step: starts at the system's time and advances with the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SteadyClock {
+    start: Stamp,
+    since: Instant,
+}
+
+impl SteadyClock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { start: wall_clock(), since: Instant::now() }
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Stamp {
+        self.start.plus(self.since.elapsed())
+    }
+}
+
+/// Live executor: a thread per node.
+pub struct Threads {
+    stop: Arc<AtomicBool>,
+    threads: Vec<(String, JoinHandle<()>)>,
+    clock: SteadyClock,
+}
+
+impl Threads {
+    /// An executor without nodes.
+    pub fn new(clock: SteadyClock) -> Self {
+        Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new(), clock }
+    }
+
+    /// The flag that ends every thread, for threads that live outside this executor.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
+    }
+
+    /// Starts `node` in its own thread. A late poll is not caught up: the next one is due a period after now.
+    pub fn spawn(&mut self, mut node: Box<dyn Node>) -> std::io::Result<()> {
+        let (stop, clock) = (self.stop.clone(), self.clock);
+        let name = node.name().to_owned();
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let period = node.period();
+            let mut due = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                if catch_unwind(AssertUnwindSafe(|| node.poll(clock.now()))).is_err() {
+                    tracing::error!(node = node.name(), "node died: its thread panicked; the others go on without it");
+                    return;
+                }
+                due += period;
+                match due.checked_duration_since(Instant::now()) {
+                    Some(rest) => std::thread::sleep(rest),
+                    None => due = Instant::now(),
+                }
+            }
+        })?;
+        self.threads.push((name, thread));
+        Ok(())
+    }
+
+    /// Stops every thread and waits for it.
+    pub fn join(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for (name, thread) in self.threads {
+            if thread.join().is_err() {
+                tracing::error!(node = name, "thread ended by a panic");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Log(&'static str, u64, Arc<Mutex<Vec<(&'static str, i64)>>>);
+
+    impl Node for Log {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn period(&self) -> Duration {
+            Duration::from_millis(self.1)
+        }
+        fn poll(&mut self, now: Stamp) {
+            self.2.lock().unwrap().push((self.0, now.nanos() / 1_000_000));
+        }
+    }
+
+    #[test]
+    fn lockstep_polls_in_order_at_each_nodes_period_until_it_is_killed() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut exec = Lockstep::new(Stamp::FIRST);
+        exec.add(Box::new(Log("a", 2, log.clone())));
+        exec.add(Box::new(Log("b", 1, log.clone())));
+        exec.run_for(Duration::from_millis(3));
+        assert_eq!(*log.lock().unwrap(), [("a", 1), ("b", 1), ("b", 2), ("a", 3), ("b", 3)]);
+        assert!(exec.kill("b") && !exec.kill("b"));
+        log.lock().unwrap().clear();
+        exec.run_for(Duration::from_millis(2));
+        assert_eq!(*log.lock().unwrap(), [("a", 5)]);
+    }
+}

@@ -1,0 +1,15 @@
+//! The one executable that can run every node, the demo and the tools; as a library, the pieces that tests share with it.
+//!
+//! - [`exec`]: the two executors that drive node shells: a thread per node with the wall clock, or lockstep with a simulated clock.
+//! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
+//! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
+//! - [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
+
+pub mod demo;
+pub mod doctor;
+pub mod exec;
+pub mod faults;
+pub mod monitor;
+pub mod monitor_node;
+pub mod run;
+pub mod stack;

@@ -1,0 +1,97 @@
+//! `proctor`: every node, the demo and the tools in one executable. Research software, not a medical device.
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use proctor::{demo, doctor, run};
+use proctor_kinematics::{Chain, Instrument, fk_csv};
+use proctor_perception::cli::{EvalArgs, SegmentArgs};
+use std::{path::Path, process::ExitCode};
+
+/// Supervised autonomy for surgical robots. Research software, not a medical device.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole loop on the built-in simulator.
+    Demo(demo::DemoArgs),
+    /// Single nodes on ROS 2 (rmw_zenoh on the wire).
+    Run(run::RunArgs),
+    /// Overlays and label pictures for pictures, folders or videos.
+    Segment(SegmentArgs),
+    /// Measure a model.
+    #[command(subcommand)]
+    Eval(Eval),
+    /// Forward kinematics of a table of joints: CSV with header on standard input, poses on standard output.
+    Fk(FkArgs),
+    /// Every topic: type, writer, readers, rate, quality of service.
+    Graph,
+    /// What is present and missing on this machine.
+    Doctor,
+}
+
+#[derive(Subcommand)]
+enum Eval {
+    /// IoU and Dice on labelled pictures.
+    Segmentation(EvalArgs),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Arm {
+    Psm,
+    Ecm,
+}
+
+#[derive(clap::Args)]
+struct FkArgs {
+    /// Which kind of arm.
+    #[arg(long)]
+    arm: Arm,
+    /// Instrument of a PSM.
+    #[arg(long, default_value = "LARGE_NEEDLE_DRIVER_400006")]
+    instrument: String,
+}
+
+fn fk(args: &FkArgs) -> anyhow::Result<()> {
+    let chain = match args.arm {
+        Arm::Psm => Chain::psm(&Instrument::named(&args.instrument)?)?,
+        Arm::Ecm => Chain::ecm()?,
+    };
+    let rows = fk_csv(&chain, std::io::stdin().lock(), std::io::stdout().lock()).context("standard input")?;
+    tracing::debug!(rows, "done");
+    Ok(())
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Segment(args) => Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?),
+        Command::Eval(Eval::Segmentation(args)) => {
+            Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
+        }
+        Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
+        Command::Graph => run::print_graph(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Doctor => {
+            let complete = doctor::report(&doctor::examine(Path::new(".")), &mut std::io::stdout().lock())?;
+            Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "warn,proctor=info".parse().unwrap_or_default());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("proctor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

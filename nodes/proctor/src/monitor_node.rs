@@ -1,0 +1,97 @@
+//! The monitor as a node: listens to every topic it judges, writes none.
+
+use crate::monitor::Monitor;
+use proctor_bus::{Bus, BusError, Node, Subscriber, graph};
+use proctor_kinematics::{Chain, Instrument, KinematicsError};
+use proctor_types::{ArmId, Decision, JointCommand, Presence, Proposal, SafetyState, Scene, Stamp};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Commands kept while this node was away: a second of them.
+const COMMANDS: usize = 1024;
+
+/// Feeds a shared [`Monitor`] from the bus.
+pub struct MonitorNode {
+    monitor: Arc<Mutex<Monitor>>,
+    commands: Vec<Subscriber<JointCommand>>,
+    scene: Subscriber<Scene>,
+    state: Subscriber<SafetyState>,
+    proposal: Subscriber<Proposal>,
+    decision: Subscriber<Decision>,
+    presence: Subscriber<Presence>,
+}
+
+/// Why the monitor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// The bus refused a subscription.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// An instrument cannot be modelled.
+    #[error(transparent)]
+    Kinematics(#[from] KinematicsError),
+}
+
+impl MonitorNode {
+    /// Subscribes on `bus`; judges arms that carry these instruments on PSM1 and PSM2.
+    pub fn new(bus: &Bus, instruments: &[String; 2]) -> Result<Self, MonitorError> {
+        let [psm1, psm2] = instruments;
+        let limits = |name: &str| Ok::<_, KinematicsError>(*Chain::psm(&Instrument::named(name)?)?.limits());
+        let monitor = Monitor::new([limits(psm1)?, limits(psm2)?, *Chain::ecm()?.limits()]);
+        let commands = ArmId::ALL.iter().map(|&arm| bus.subscriber_of_depth(&graph::servo_jp(arm), COMMANDS));
+        Ok(Self {
+            monitor: Arc::new(Mutex::new(monitor)),
+            commands: commands.collect::<Result<_, _>>()?,
+            scene: bus.subscriber_of_depth(&graph::scene(), 64)?,
+            state: bus.subscriber_of_depth(&graph::safety_state(), 64)?,
+            proposal: bus.subscriber_of_depth(&graph::proposal(), 64)?,
+            decision: bus.subscriber_of_depth(&graph::decision(), 64)?,
+            presence: bus.subscriber_of_depth(&graph::presence(), 64)?,
+        })
+    }
+
+    /// The monitor this node feeds.
+    pub fn monitor(&self) -> Arc<Mutex<Monitor>> {
+        self.monitor.clone()
+    }
+}
+
+impl Node for MonitorNode {
+    fn name(&self) -> &'static str {
+        "monitor"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(state) = self.state.take() {
+            let _: Result<(), _> = state.map(|s| monitor.on_state(s));
+        }
+        while let Some(presence) = self.presence.take() {
+            let _: Result<(), _> = presence.map(|p| monitor.on_presence(p));
+        }
+        while let Some(proposal) = self.proposal.take() {
+            let _: Result<(), _> = proposal.map(|p| monitor.on_proposal(&p));
+        }
+        while let Some(decision) = self.decision.take() {
+            let _: Result<(), _> = decision.map(|d| monitor.on_decision(&d));
+        }
+        while let Some(scene) = self.scene.take() {
+            let _: Result<(), _> = scene.map(|s| monitor.on_scene(s.stamp));
+        }
+        monitor.on_tick(now);
+        for commands in &self.commands {
+            while let Some(command) = commands.take() {
+                match command {
+                    Ok(c) => monitor.on_command(now, c),
+                    Err(e) => monitor.on_malformed(now, &e.to_string()),
+                }
+            }
+        }
+    }
+}

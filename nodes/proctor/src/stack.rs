@@ -1,0 +1,138 @@
+//! Which nodes make a whole loop on the built-in simulator, with which parameters.
+
+use crate::monitor_node::{MonitorError, MonitorNode};
+use proctor_autonomy::{AutonomyNode, AutonomyParams};
+use proctor_bus::{Bus, Node};
+use proctor_console::{ConsoleNode, ConsoleParams};
+use proctor_fusion::{FusionNode, FusionParams};
+use proctor_perception::{PerceptionNode, PerceptionParams};
+use proctor_safety::{SafetyNode, SafetyParams};
+use proctor_sim::{
+    HandEyeError, SimConfig, Simulator,
+    node::{CameraNode, CameraParams, PlantNode, PlantParams, SharedSimulator},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+/// Parameters of every node of the loop.
+#[derive(Debug, Clone)]
+pub struct StackConfig {
+    /// The simulator.
+    pub sim: SimConfig,
+    /// Perception.
+    pub perception: PerceptionParams,
+    /// Fusion.
+    pub fusion: FusionParams,
+    /// Autonomy.
+    pub autonomy: AutonomyParams,
+    /// Safety.
+    pub safety: SafetyParams,
+    /// Console.
+    pub console: ConsoleParams,
+}
+
+/// Instruments of the demo: a needle driver on PSM1, a grasper on PSM2.
+pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "PROGRASP_FORCEPS_400093"];
+
+impl StackConfig {
+    /// The demo's cell: the shipped model from `root`, a hand-eye error of 5 mm and 3 degrees, arms that start DISABLED.
+    pub fn simulated(root: &Path, seed: u64) -> anyhow::Result<Self> {
+        let instruments = INSTRUMENTS.map(str::to_owned);
+        let sim = SimConfig {
+            seed,
+            instruments: instruments.clone(),
+            hand_eye_error: HandEyeError { translation: 0.005, rotation: 3.0_f64.to_radians() },
+            ..SimConfig::default()
+        };
+        let perception = PerceptionParams {
+            model: root.join("models/cholec-sim"),
+            onnxruntime: onnxruntime(root)?,
+            ..PerceptionParams::default()
+        };
+        let safety = SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
+        Ok(Self {
+            sim,
+            perception,
+            fusion: FusionParams { instruments: instruments.clone(), ..FusionParams::default() },
+            autonomy: AutonomyParams { instruments: instruments.clone(), ..AutonomyParams::default() },
+            safety,
+            console: ConsoleParams { instruments, allow_scripted: true, ..ConsoleParams::default() },
+        })
+    }
+}
+
+/// ONNX Runtime's shared library: `ORT_DYLIB_PATH`, or the one `make setup` installed below `root`.
+pub fn onnxruntime(root: &Path) -> anyhow::Result<PathBuf> {
+    std::env::var_os("ORT_DYLIB_PATH")
+        .map(PathBuf::from)
+        .or_else(|| proctor_perception::find_onnxruntime(root))
+        .ok_or_else(|| anyhow::anyhow!("ONNX Runtime not found: set ORT_DYLIB_PATH or run `make setup`"))
+}
+
+/// The folder that holds `models/`: the working directory or one above it, else one above the executable.
+pub fn find_root() -> anyhow::Result<PathBuf> {
+    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
+    let above = starts.iter().flatten().flat_map(|p| p.ancestors());
+    let root = above.filter(|d| d.join("models").is_dir()).map(Path::to_path_buf).next();
+    root.ok_or_else(|| anyhow::anyhow!("no folder models/ here or above: run from the repository"))
+}
+
+/// Every node of the loop, not yet running, in the order in which lockstep polls them.
+pub struct Stack {
+    /// The simulator behind [`Stack::plant`] and [`Stack::camera`].
+    pub simulator: SharedSimulator,
+    /// The arms.
+    pub plant: PlantNode,
+    /// The endoscope.
+    pub camera: CameraNode,
+    /// Segments.
+    pub perception: PerceptionNode,
+    /// Fuses.
+    pub fusion: FusionNode,
+    /// Suggests.
+    pub autonomy: AutonomyNode,
+    /// Shows and asks.
+    pub console: ConsoleNode,
+    /// Gates.
+    pub safety: SafetyNode,
+    /// Judges.
+    pub monitor: MonitorNode,
+}
+
+impl Stack {
+    /// Builds every node on `bus`; the safety core runs inside its node's `poll`, as lockstep needs it.
+    pub fn new(bus: &Bus, config: &StackConfig) -> anyhow::Result<Self> {
+        let safety = SafetyNode::new(bus, config.safety.clone())?;
+        Self::with_safety(bus, config, safety)
+    }
+
+    /// Builds every other node around a safety node.
+    pub fn with_safety(bus: &Bus, config: &StackConfig, safety: SafetyNode) -> anyhow::Result<Self> {
+        let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
+        Ok(Self {
+            plant: PlantNode::new(bus, simulator.clone(), PlantParams::default())?,
+            camera: CameraNode::new(bus, simulator.clone(), CameraParams::default())?,
+            perception: PerceptionNode::new(bus, config.perception.clone())?,
+            fusion: FusionNode::new(bus, config.fusion.clone())?,
+            autonomy: AutonomyNode::new(bus, config.autonomy.clone())?,
+            console: ConsoleNode::new(bus, config.console.clone())?,
+            safety,
+            monitor: MonitorNode::new(bus, &config.sim.instruments)?,
+            simulator,
+        })
+    }
+}
+
+/// One node of the loop by name, for `proctor run`.
+pub fn node(name: &str, bus: &Bus, config: &StackConfig) -> anyhow::Result<Box<dyn Node>> {
+    Ok(match name {
+        "perception" => Box::new(PerceptionNode::new(bus, config.perception.clone())?),
+        "fusion" => Box::new(FusionNode::new(bus, config.fusion.clone())?),
+        "autonomy" => Box::new(AutonomyNode::new(bus, config.autonomy.clone())?),
+        "safety" => Box::new(SafetyNode::new(bus, config.safety.clone())?),
+        "monitor" => Box::new(MonitorNode::new(bus, &config.sim.instruments).map_err(|e: MonitorError| e)?),
+        other => anyhow::bail!("unknown node {other:?}; known: sim, perception, fusion, autonomy, safety, console, recorder, monitor"),
+    })
+}

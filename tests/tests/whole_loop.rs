@@ -1,0 +1,182 @@
+//! The whole loop with the real model: what a surgeon does, and what goes wrong around it.
+
+use proctor_sim::{Faults, faults::ArmFaults};
+use proctor_tests::World;
+use proctor_types::{ArmId, Constraint, DecisionKind, RequestKind, SafetyMode, Skill};
+
+/// Longest a stop may take, milliseconds: watchdog and deceleration.
+const STOP_MS: u64 = 500;
+
+fn world() -> World {
+    World::new(1).unwrap()
+}
+
+/// A world in which a motion is running, and the verdicts seen until then.
+fn moving() -> (World, proctor_types::Proposal, usize) {
+    let mut w = world();
+    let proposal = w.to_proposal(None);
+    w.start_motion(&proposal);
+    let seen = w.verdicts.len();
+    (w, proposal, seen)
+}
+
+fn assert_arms_rest(w: &mut World, why: &str) {
+    let before = w.set_points();
+    w.run_ms(300);
+    let after = w.set_points();
+    let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(moved < 1e-4, "{why}: a joint still moved by {moved}");
+}
+
+#[test]
+fn an_approved_and_held_motion_runs_to_its_end_and_an_unapproved_one_never_starts() {
+    let mut w = world();
+    let proposal = w.to_proposal(None);
+    let start = w.set_points();
+    // Presence alone is no approval.
+    w.hold_until(&proposal, 500, |_| false);
+    let moved = start.iter().flatten().zip(w.set_points().iter().flatten()).any(|(a, b)| (a - b).abs() > 1e-4);
+    assert!(!moved, "moved without approval");
+    let proposal = w.live_proposal(None).unwrap_or(proposal);
+    w.start_motion(&proposal);
+    let limit = 5 * (proposal.trajectory.duration() * 1e3) as u64 + 5000;
+    assert!(w.hold_until(&proposal, limit, |w| w.executed() == 1), "never executed: {}", w.explain());
+    let arm = proposal.trajectory.arm();
+    let end = proposal.trajectory.at(f64::MAX).0;
+    let reached = &w.set_points()[arm.index()];
+    let error = end.iter().zip(reached).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(error < 0.01, "{arm} ended {error} from the approved end");
+    w.assert_no_violation();
+}
+
+#[test]
+fn a_rejected_proposal_cannot_run() {
+    let mut w = world();
+    let proposal = w.to_proposal(None);
+    w.decide(&proposal, DecisionKind::Reject);
+    w.run_ms(50);
+    let seen = w.verdicts.len();
+    w.decide(&proposal, DecisionKind::Approve);
+    w.hold_until(&proposal, 500, |w| w.state().moving);
+    assert!(!w.state().moving && w.executed() == 0);
+    assert!(w.named_since(seen, Constraint::Withdrawn) || w.named_since(seen, Constraint::NotApproved), "{}", w.explain());
+    w.assert_no_violation();
+}
+
+#[test]
+fn an_expired_proposal_cannot_run() {
+    let mut w = world();
+    let proposal = w.to_proposal(None);
+    let life = proposal.expires.seconds_since(w.exec.now());
+    w.run_ms((life * 1e3) as u64 + 10);
+    let seen = w.verdicts.len();
+    w.decide(&proposal, DecisionKind::Approve);
+    w.hold_until(&proposal, 300, |_| false);
+    assert!(!w.state().moving && w.executed() == 0);
+    assert!(w.named_since(seen, Constraint::Expired) || w.named_since(seen, Constraint::Withdrawn), "{}", w.explain());
+    w.assert_no_violation();
+}
+
+#[test]
+fn lost_presence_stops_the_arm_and_a_new_hold_resumes_it() {
+    let (mut w, proposal, seen) = moving();
+    w.run_ms(STOP_MS);
+    assert!(!w.state().moving, "{}", w.explain());
+    assert!(w.named_since(seen, Constraint::PresenceLost), "{}", w.explain());
+    assert_arms_rest(&mut w, "presence lost");
+    assert!(w.hold_until(&proposal, 2000, |w| w.state().moving), "never resumed: {}", w.explain());
+    w.assert_no_violation();
+}
+
+#[test]
+fn the_e_stop_stops_and_latches_until_a_reset() {
+    let (mut w, proposal, seen) = moving();
+    w.request(RequestKind::EStop);
+    w.hold_until(&proposal, STOP_MS, |_| false);
+    assert_eq!(w.mode(), SafetyMode::Fault);
+    assert!(w.state().e_stop && w.named_since(seen, Constraint::EStop), "{}", w.explain());
+    assert_arms_rest(&mut w, "e-stop");
+    for kind in [RequestKind::Enable, RequestKind::Ready, RequestKind::Supervise] {
+        w.request(kind);
+        w.run_ms(50);
+        assert_eq!(w.mode(), SafetyMode::Fault, "{kind:?} left FAULT");
+    }
+    w.request(RequestKind::Reset);
+    assert!(w.until(1000, |w| w.mode() == SafetyMode::Disabled), "{}", w.explain());
+    w.assert_no_violation();
+}
+
+#[test]
+fn a_stale_camera_stops_the_motion() {
+    let (mut w, proposal, seen) = moving();
+    w.inject(Faults { dropped: 1.0, ..Faults::default() });
+    w.hold_until(&proposal, 1000, |w| !w.state().moving && w.mode() != SafetyMode::Supervised);
+    w.hold_until(&proposal, STOP_MS, |_| false);
+    assert!(!w.state().moving, "{}", w.explain());
+    assert!(w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn), "{}", w.explain());
+    assert_arms_rest(&mut w, "camera stale");
+    w.assert_no_violation();
+}
+
+#[test]
+fn a_frozen_camera_withdraws_the_motion() {
+    let (mut w, proposal, _) = moving();
+    w.inject(Faults { frozen: true, ..Faults::default() });
+    w.hold_until(&proposal, 1500, |_| false);
+    assert!(!w.state().moving, "{}", w.explain());
+    assert_arms_rest(&mut w, "camera frozen");
+    w.assert_no_violation();
+}
+
+#[test]
+fn nan_joints_stop_every_arm() {
+    let (mut w, proposal, seen) = moving();
+    let mut faults = Faults::default();
+    faults.arms[ArmId::Psm1.index()] = ArmFaults { nan: true, ..ArmFaults::default() };
+    w.inject(faults);
+    w.hold_until(&proposal, STOP_MS, |_| false);
+    assert!(matches!(w.mode(), SafetyMode::Hold | SafetyMode::Fault), "{}", w.explain());
+    assert!(w.named_since(seen, Constraint::KinematicsStale) || w.named_since(seen, Constraint::Malformed), "{}", w.explain());
+    assert_arms_rest(&mut w, "NaN joints");
+    w.assert_no_violation();
+}
+
+#[test]
+fn killing_any_node_before_safety_stops_the_motion() {
+    for victim in ["perception", "fusion"] {
+        let (mut w, proposal, seen) = moving();
+        assert!(w.exec.kill(victim));
+        w.hold_until(&proposal, 1500, |_| false);
+        assert!(!w.state().moving, "{victim}: {}", w.explain());
+        assert!(w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn), "{victim}: {}", w.explain());
+        assert_arms_rest(&mut w, victim);
+        w.assert_no_violation();
+    }
+}
+
+#[test]
+fn the_same_seed_gives_byte_identical_verdicts() {
+    let run = || {
+        let mut w = world();
+        let proposal = w.to_proposal(None);
+        w.decide(&proposal, DecisionKind::Approve);
+        w.hold_until(&proposal, 2000, |_| false);
+        w.run_ms(300);
+        w.request(RequestKind::EStop);
+        w.run_ms(300);
+        serde_json::to_string(&w.verdicts).unwrap()
+    };
+    let (a, b) = (run(), run());
+    assert!(a.len() > 100, "almost no verdicts: {a}");
+    assert!(a == b, "verdicts differ between two runs of the same seed");
+}
+
+#[test]
+fn retract_grasps_the_gallbladder_and_lifts_it() {
+    let mut w = world();
+    let proposal = w.to_proposal(Some(Skill::Retract));
+    w.decide(&proposal, DecisionKind::Approve);
+    let limit = 5 * (proposal.trajectory.duration() * 1e3) as u64 + 5000;
+    assert!(w.hold_until(&proposal, limit, |w| w.executed() >= 1), "never executed: {}", w.explain());
+    w.assert_no_violation();
+}
