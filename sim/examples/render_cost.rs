@@ -48,7 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         instrument(&cell, ArmId::Psm2, "PROGRASP_FORCEPS_400093", [-0.1, 0.05, 0.16, -0.6, 0.3, 0.4])?,
     ];
     let look = Appearance::nominal();
-    for (what, want) in [("rectified pair, labels, instances, depth", Want::Rectified), ("the same and a raw pair", Want::RectifiedAndRaw)] {
+    for (what, want) in [
+        ("rectified pair, labels, instances, depth", Want::Rectified),
+        ("the same and a raw pair", Want::RectifiedAndRaw),
+    ] {
         for threads in [1, 2] {
             let mut renderer = Renderer::new(cell.rig(), threads)?;
             let mut view = View {

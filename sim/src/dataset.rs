@@ -24,7 +24,11 @@ pub struct DatasetConfig {
 
 impl Default for DatasetConfig {
     fn default() -> Self {
-        Self { scene: SceneConfig { variation: 1.0, ..SceneConfig::default() }, pictures_per_scene: 3, nominal_share: 0.12 }
+        Self {
+            scene: SceneConfig { variation: 1.0, ..SceneConfig::default() },
+            pictures_per_scene: 3,
+            nominal_share: 0.12,
+        }
     }
 }
 
@@ -146,11 +150,8 @@ impl Sampler {
             rng.random_range(-std::f64::consts::PI..std::f64::consts::PI)
         };
         let out = rng.random_range(0.06..0.15);
-        let entry = Point3::from(Vector3::new(
-            libm::cos(side) * out,
-            libm::sin(side) * out,
-            rng.random_range(-0.06..0.035),
-        ));
+        let entry =
+            Point3::from(Vector3::new(libm::cos(side) * out, libm::sin(side) * out, rng.random_range(-0.06..0.035)));
         let rcm = camera.transform(&entry);
         let base = frame(rcm - target, rng.random_range(-3.1..3.1), rcm);
         let depth = (rcm - target).norm();
@@ -202,9 +203,12 @@ fn deform(rng: &mut ChaCha8Rng, mut tissue: Tissue) -> (Tissue, Option<Point3<f6
         fundus.point
     } else {
         let anywhere = Point3::new(rng.random_range(-0.03..0.045), rng.random_range(-0.05..0.02), 0.0);
-        tissue.nearest_of(Class::Gallbladder, &anywhere, &(anywhere + Vector3::z() * 0.05)).map_or(fundus.point, |n| n.point)
+        tissue
+            .nearest_of(Class::Gallbladder, &anywhere, &(anywhere + Vector3::z() * 0.05))
+            .map_or(fundus.point, |n| n.point)
     };
-    let pull = Vector3::new(rng.random_range(-0.02..0.02), rng.random_range(-0.015..0.022), rng.random_range(0.0..0.028));
+    let pull =
+        Vector3::new(rng.random_range(-0.02..0.02), rng.random_range(-0.015..0.022), rng.random_range(0.0..0.028));
     let grip = |s: f64| Gripper { arm: ArmId::Psm1, tip: start + pull * s, closed: true };
     for i in 0..=24 {
         tissue.step(0.02, &[grip(f64::from(i) / 24.0)]);
@@ -216,7 +220,8 @@ fn deform(rng: &mut ChaCha8Rng, mut tissue: Tissue) -> (Tissue, Option<Point3<f6
 /// A camera that looks at the organs from 50 to 140 mm away.
 fn camera(rng: &mut ChaCha8Rng, tissue: &Tissue, pulled: Option<Point3<f64>>) -> Pose<World, Camera> {
     let fundus = tissue.fundus().point;
-    let mut look = Point3::new(rng.random_range(-0.032..0.038), rng.random_range(-0.036..0.026), rng.random_range(-0.012..0.008));
+    let mut look =
+        Point3::new(rng.random_range(-0.032..0.038), rng.random_range(-0.036..0.026), rng.random_range(-0.012..0.008));
     if rng.random_bool(0.2) {
         look = nalgebra::center(&look, &pulled.unwrap_or(fundus));
     }
@@ -239,7 +244,11 @@ fn camera(rng: &mut ChaCha8Rng, tissue: &Tissue, pulled: Option<Point3<f64>>) ->
 }
 
 /// A sample shrunk by a whole factor: colours by area, labels by majority (ties to the smaller class).
-pub fn shrink(left: &Image<[u8; 3]>, labels: &Image<u8>, factor: usize) -> Result<(Image<[u8; 3]>, Image<u8>), InvalidValue> {
+pub fn shrink(
+    left: &Image<[u8; 3]>,
+    labels: &Image<u8>,
+    factor: usize,
+) -> Result<(Image<[u8; 3]>, Image<u8>), InvalidValue> {
     let (w, h) = (left.width() / factor.max(1), left.height() / factor.max(1));
     let n = (factor * factor) as u32;
     let mut colours = Vec::with_capacity(w * h);

@@ -199,7 +199,8 @@ impl ArmPorts {
                 publisher.publish(jaw)?;
             }
         }
-        let same = self.last_status.is_some_and(|last| ArmStatus { stamp: report.status.stamp, ..last } == report.status);
+        let same =
+            self.last_status.is_some_and(|last| ArmStatus { stamp: report.status.stamp, ..last } == report.status);
         if due.state || !same {
             self.last_status = Some(report.status);
             self.operating_state.publish(&report.status)?;

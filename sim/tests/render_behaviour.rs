@@ -94,7 +94,8 @@ fn smoke_takes_contrast_and_blood_takes_green() {
     let smoky = field.render(1, Want::LeftOnly);
     // Inside the circle only, or the black border dominates.
     let inner = |i: &Image<[u8; 3]>| {
-        let p: Vec<[u8; 3]> = (120..360).flat_map(|y| (200..440).map(move |x| (x, y))).map(|(x, y)| *i.get(x, y).unwrap()).collect();
+        let p: Vec<[u8; 3]> =
+            (120..360).flat_map(|y| (200..440).map(move |x| (x, y))).map(|(x, y)| *i.get(x, y).unwrap()).collect();
         Image::new(240, 240, p).unwrap()
     };
     let (before, after) = (deviation(&inner(&clear.left)), deviation(&inner(&smoky.left)));
@@ -131,7 +132,12 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
     assert!(last.left == alone.left && last.labels == alone.labels, "a sample depends on its predecessors");
     assert_ne!(last.left, sampler.sample(22).unwrap().left);
     for class in Class::ALL {
-        assert!(area[usize::from(class.id())] > 1000, "{}: {} pixels in 24 samples", class.name(), area[usize::from(class.id())]);
+        assert!(
+            area[usize::from(class.id())] > 1000,
+            "{}: {} pixels in 24 samples",
+            class.name(),
+            area[usize::from(class.id())]
+        );
     }
 }
 

@@ -72,7 +72,11 @@ fn a_grasped_fundus_follows_the_gripper_and_springs_back_on_release() {
         hold(&mut t, rest.point, pull, 0.8);
         assert_eq!(t.held(ArmId::Psm1), Some(Class::Gallbladder), "seed {seed}");
         let now = t.fundus().point;
-        assert!(moved(&now, &(rest.point + pull)) < 0.0015, "seed {seed}: fundus {now} should be at {}", rest.point + pull);
+        assert!(
+            moved(&now, &(rest.point + pull)) < 0.0015,
+            "seed {seed}: fundus {now} should be at {}",
+            rest.point + pull
+        );
         // The neck is held by duct and bed.
         let neck = t.nearest_of(Class::CysticDuct, &now, &now).unwrap();
         assert!(neck.distance > 0.02, "seed {seed}");

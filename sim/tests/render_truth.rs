@@ -174,12 +174,21 @@ fn every_organ_shows_in_the_nominal_view_of_most_patients() {
         let fundus = field.tissue.fundus();
         let q = field.world_from_camera.inverse().transform(&fundus.point);
         let p = field.rig.left.project(&q).unwrap();
-        assert_eq!(r.labels.get(p.x.round() as usize, p.y.round() as usize), Some(&Class::Gallbladder.id()), "seed {seed}");
+        assert_eq!(
+            r.labels.get(p.x.round() as usize, p.y.round() as usize),
+            Some(&Class::Gallbladder.id()),
+            "seed {seed}"
+        );
         let depth = f64::from(*r.depth.get(p.x.round() as usize, p.y.round() as usize).unwrap());
         assert!((depth - q.z).abs() < 0.001, "seed {seed}: fundus at {} m, pixel shows {depth} m", q.z);
     }
     for class in Class::ALL.into_iter().filter(|c| c.is_tissue()) {
-        assert!(seen[usize::from(class.id())] >= 6, "{} shows for {} of 8 seeds", class.name(), seen[usize::from(class.id())]);
+        assert!(
+            seen[usize::from(class.id())] >= 6,
+            "{} shows for {} of 8 seeds",
+            class.name(),
+            seen[usize::from(class.id())]
+        );
     }
 }
 

@@ -61,8 +61,7 @@ impl Operator {
 
     /// Says whether the hold for a proposal is pressed.
     pub fn hold(&mut self, now: Stamp, proposal: &Proposal, held: bool) {
-        let presence =
-            Presence { stamp: now, seq: self.next(), operator: self.id, held, digest: proposal.digest() };
+        let presence = Presence { stamp: now, seq: self.next(), operator: self.id, held, digest: proposal.digest() };
         self.presences.publish(&presence).unwrap_or_default();
     }
 }

@@ -59,7 +59,11 @@ fn a_rejected_proposal_cannot_run() {
     w.decide(&proposal, DecisionKind::Approve);
     w.hold_until(&proposal, 500, |w| w.state().moving);
     assert!(!w.state().moving && w.executed() == 0);
-    assert!(w.named_since(seen, Constraint::Withdrawn) || w.named_since(seen, Constraint::NotApproved), "{}", w.explain());
+    assert!(
+        w.named_since(seen, Constraint::Withdrawn) || w.named_since(seen, Constraint::NotApproved),
+        "{}",
+        w.explain()
+    );
     w.assert_no_violation();
 }
 
@@ -113,7 +117,11 @@ fn a_stale_camera_stops_the_motion() {
     w.hold_until(&proposal, 1000, |w| !w.state().moving && w.mode() != SafetyMode::Supervised);
     w.hold_until(&proposal, STOP_MS, |_| false);
     assert!(!w.state().moving, "{}", w.explain());
-    assert!(w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn), "{}", w.explain());
+    assert!(
+        w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn),
+        "{}",
+        w.explain()
+    );
     assert_arms_rest(&mut w, "camera stale");
     w.assert_no_violation();
 }
@@ -136,7 +144,11 @@ fn nan_joints_stop_every_arm() {
     w.inject(faults);
     w.hold_until(&proposal, STOP_MS, |_| false);
     assert!(matches!(w.mode(), SafetyMode::Hold | SafetyMode::Fault), "{}", w.explain());
-    assert!(w.named_since(seen, Constraint::KinematicsStale) || w.named_since(seen, Constraint::Malformed), "{}", w.explain());
+    assert!(
+        w.named_since(seen, Constraint::KinematicsStale) || w.named_since(seen, Constraint::Malformed),
+        "{}",
+        w.explain()
+    );
     assert_arms_rest(&mut w, "NaN joints");
     w.assert_no_violation();
 }
@@ -148,7 +160,11 @@ fn killing_any_node_before_safety_stops_the_motion() {
         assert!(w.exec.kill(victim));
         w.hold_until(&proposal, 1500, |_| false);
         assert!(!w.state().moving, "{victim}: {}", w.explain());
-        assert!(w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn), "{victim}: {}", w.explain());
+        assert!(
+            w.named_since(seen, Constraint::SceneStale) || w.named_since(seen, Constraint::Withdrawn),
+            "{victim}: {}",
+            w.explain()
+        );
         assert_arms_rest(&mut w, victim);
         w.assert_no_violation();
     }

@@ -503,7 +503,9 @@ mod tests {
 
     #[test]
     fn an_arm_moves_when_a_joint_does() {
-        for (joint, speed, moving) in [(0, 0.011, true), (0, -0.011, true), (0, 0.009, false), (2, 0.0011, true), (2, 0.0009, false)] {
+        for (joint, speed, moving) in
+            [(0, 0.011, true), (0, -0.011, true), (0, 0.009, false), (2, 0.0011, true), (2, 0.0009, false)]
+        {
             let mut l = healthy();
             let mut velocity = [0.0; 6];
             velocity[joint] = speed;

@@ -72,7 +72,9 @@ async fn a_long_form_is_not_read() {
 #[tokio::test]
 async fn nonsense_ends_the_connection_and_reaches_nobody() {
     let c = console();
-    for text in ["", "{}", "null", r#"{"t":"presence","held":true}"#, r#"{"t":"request","what":"fly"}"#, "\u{0}", "[[[[["] {
+    for text in
+        ["", "{}", "null", r#"{"t":"presence","held":true}"#, r#"{"t":"request","what":"fly"}"#, "\u{0}", "[[[[["]
+    {
         let mut client = c.client(Role::Surgeon).await;
         client.raw(text).await;
         assert_eq!(client.until_closed().await, Some(CloseCode::Policy), "{text:?}");

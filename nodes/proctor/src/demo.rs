@@ -170,7 +170,12 @@ fn wait(
             let s = monitor.lock().unwrap_or_else(PoisonError::into_inner).summary();
             eprint!(
                 "\r{:>4}/{} s  {} pictures  {} proposed  {} executed  {} violations ",
-                start.elapsed().as_secs(), length.as_secs(), s.frames, s.proposals, s.executed, s.violations
+                start.elapsed().as_secs(),
+                length.as_secs(),
+                s.frames,
+                s.proposals,
+                s.executed,
+                s.violations
             );
         }
         eprintln!();

@@ -64,7 +64,8 @@ fn real_time() -> Option<String> {
     let priority = soft("Max realtime priority")?;
     let locked = soft("Max locked memory")?;
     let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap_or(false);
-    (root || priority != "0").then(|| format!("SCHED_FIFO permitted (priority limit {priority}, lockable memory {locked})"))
+    (root || priority != "0")
+        .then(|| format!("SCHED_FIFO permitted (priority limit {priority}, lockable memory {locked})"))
 }
 
 /// Looks at this machine. `root` is the folder that holds `.venv` and `models`.
@@ -72,11 +73,20 @@ pub fn examine(root: &Path) -> Vec<Finding> {
     let onnx = proctor_perception::find_onnxruntime(root).map(|p| p.display().to_string());
     let models = std::fs::read_dir(root.join("models"))
         .ok()
-        .map(|d| d.flatten().filter(|e| e.path().join("model.toml").is_file()).map(|e| e.file_name().to_string_lossy().into_owned()))
+        .map(|d| {
+            d.flatten()
+                .filter(|e| e.path().join("model.toml").is_file())
+                .map(|e| e.file_name().to_string_lossy().into_owned())
+        })
         .map(|names| names.collect::<Vec<_>>().join(", "))
         .filter(|names| !names.is_empty());
     vec![
-        finding("processor", avx2(), Level::Missing, "no AVX2: edit .cargo/config.toml to a lower target-cpu and rebuild"),
+        finding(
+            "processor",
+            avx2(),
+            Level::Missing,
+            "no AVX2: edit .cargo/config.toml to a lower target-cpu and rebuild",
+        ),
         finding("OpenCV", opencv_version(), Level::Missing, "the linked OpenCV did not answer"),
         finding("ONNX Runtime", onnx, Level::Missing, "perception cannot run: `make setup` installs it into .venv"),
         finding("models", models, Level::Missing, "no models/*/model.toml: perception has nothing to run"),

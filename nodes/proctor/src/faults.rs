@@ -5,8 +5,16 @@ use proctor_types::ArmId;
 
 /// Every fault that can be typed.
 pub const NAMES: &[&str] = &[
-    "camera_frozen", "camera_dropped", "blackout", "smoke", "blood", "joints_nan", "joints_delayed", "arm_silent",
-    "arm_fault", "clock_jump",
+    "camera_frozen",
+    "camera_dropped",
+    "blackout",
+    "smoke",
+    "blood",
+    "joints_nan",
+    "joints_delayed",
+    "arm_silent",
+    "arm_fault",
+    "clock_jump",
 ];
 
 /// Applies a line such as `fault smoke on` or `fault joints_nan on PSM1` to `faults`; arms default to PSM1.

@@ -70,9 +70,12 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Segment(args) => Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?),
+        Command::Segment(args) => {
+            Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
+        }
         Command::Eval(Eval::Segmentation(args)) => {
-            Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
+            Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock())
+                .map(|()| ExitCode::SUCCESS)?)
         }
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
         Command::Graph => run::print_graph(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),

@@ -5,9 +5,7 @@
 //! a mode or without a presence that allows motion (after [`BRAKE`], the time a stop may take).
 
 use proctor_kinematics::JointLimits;
-use proctor_types::{
-    ArmId, Decision, DecisionKind, JointCommand, Presence, Proposal, SafetyMode, SafetyState, Stamp,
-};
+use proctor_types::{ArmId, Decision, DecisionKind, JointCommand, Presence, Proposal, SafetyMode, SafetyState, Stamp};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Time a stop may take after its cause: motion later than this is a violation.

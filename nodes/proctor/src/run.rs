@@ -50,13 +50,23 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 
 /// Prints every topic as a table.
 pub fn print_graph(out: &mut impl Write) -> anyhow::Result<()> {
-    writeln!(out, "{:<32} {:<34} {:>6} {:>5} {:<9} {:<7} {:<10} readers", "topic", "type", "Hz", "depth", "reliable", "latched", "writer")?;
+    writeln!(
+        out,
+        "{:<32} {:<34} {:>6} {:>5} {:<9} {:<7} {:<10} readers",
+        "topic", "type", "Hz", "depth", "reliable", "latched", "writer"
+    )?;
     for t in graph::all() {
         let (q, rate) = (t.qos, if t.rate_hz > 0.0 { t.rate_hz.to_string() } else { "event".to_owned() });
         writeln!(
             out,
             "{:<32} {:<34} {rate:>6} {:>5} {:<9} {:<7} {:<10} {}",
-            t.name, t.type_name, q.depth, q.reliable, q.latched, t.writer, t.readers.join(", ")
+            t.name,
+            t.type_name,
+            q.depth,
+            q.reliable,
+            q.latched,
+            t.writer,
+            t.readers.join(", ")
         )?;
     }
     Ok(())

@@ -51,7 +51,8 @@ impl StackConfig {
             onnxruntime: onnxruntime(root)?,
             ..PerceptionParams::default()
         };
-        let safety = SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
+        let safety =
+            SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
         Ok(Self {
             sim,
             perception,
@@ -133,6 +134,8 @@ pub fn node(name: &str, bus: &Bus, config: &StackConfig) -> anyhow::Result<Box<d
         "autonomy" => Box::new(AutonomyNode::new(bus, config.autonomy.clone())?),
         "safety" => Box::new(SafetyNode::new(bus, config.safety.clone())?),
         "monitor" => Box::new(MonitorNode::new(bus, &config.sim.instruments).map_err(|e: MonitorError| e)?),
-        other => anyhow::bail!("unknown node {other:?}; known: sim, perception, fusion, autonomy, safety, console, recorder, monitor"),
+        other => anyhow::bail!(
+            "unknown node {other:?}; known: sim, perception, fusion, autonomy, safety, console, recorder, monitor"
+        ),
     })
 }

@@ -84,7 +84,11 @@ fn bench(criterion: &mut Criterion) {
     let at = |p: f64| times[((times.len() as f64 * p) as usize).min(times.len() - 1)] as f64 / 1000.0;
     println!(
         "safety_step over {} ticks: median {:.1} us, p99 {:.1} us, p99.9 {:.1} us, max {:.1} us",
-        times.len(), at(0.5), at(0.99), at(0.999), at(1.0)
+        times.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
     );
     let mut c = cell();
     criterion.bench_function("safety_step", |b| {

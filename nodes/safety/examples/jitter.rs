@@ -16,8 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds: u64 = std::env::args().nth(1).map_or(Ok(10), |s| s.parse())?;
     let (bus, start, stop) = (Bus::memory(), Instant::now(), Arc::new(AtomicBool::new(false)));
     let now = move || Stamp::FIRST.plus(start.elapsed());
-    let options =
-        realtime::Options { clock: Box::new(now), stop: stop.clone(), priority: Some(80), lock_memory: true };
+    let options = realtime::Options { clock: Box::new(now), stop: stop.clone(), priority: Some(80), lock_memory: true };
     let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options)?;
     let health = thread.health.clone();
     while start.elapsed() < Duration::from_secs(seconds) {

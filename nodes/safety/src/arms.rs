@@ -267,9 +267,7 @@ fn newer(arm: ArmId, last: Option<Stamp>, stamp: Stamp, now: Stamp) -> Result<()
         return Err(Finding::of(arm, Constraint::ClockJump, ahead, AHEAD));
     }
     match last {
-        Some(last) if stamp <= last => {
-            Err(Finding::of(arm, Constraint::Sequence, stamp.seconds_since(last), 0.0))
-        }
+        Some(last) if stamp <= last => Err(Finding::of(arm, Constraint::Sequence, stamp.seconds_since(last), 0.0)),
         _ => Ok(()),
     }
 }

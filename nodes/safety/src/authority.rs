@@ -219,7 +219,9 @@ impl Authority {
                 let old = slot.replace(Slot { plan, standing: Standing::Offered });
                 (old.map(|s| s.plan), Ok(()))
             }
-            None => (Some(plan), Err(Finding::of(arm, Constraint::Sequence, MAX_PROPOSALS as f64, MAX_PROPOSALS as f64))),
+            None => {
+                (Some(plan), Err(Finding::of(arm, Constraint::Sequence, MAX_PROPOSALS as f64, MAX_PROPOSALS as f64)))
+            }
         }
     }
 

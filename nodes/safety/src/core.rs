@@ -150,7 +150,11 @@ impl SafetyCore {
         // E-stop first, whatever else is in the queue and whoever sent it, however old or repeated.
         let estop = events.iter().any(|e| matches!(e, Event::Request(r) if r.kind == RequestKind::EStop));
         if estop {
-            self.update(&Facts::default(), Some(Ask { operator: proctor_types::OperatorId(0), kind: RequestKind::EStop }), now);
+            self.update(
+                &Facts::default(),
+                Some(Ask { operator: proctor_types::OperatorId(0), kind: RequestKind::EStop }),
+                now,
+            );
         }
         for event in events.drain(..) {
             self.take(event, now);
@@ -287,10 +291,8 @@ impl SafetyCore {
         if r.kind == RequestKind::EStop {
             return;
         }
-        let admitted = self
-            .admission
-            .check(r.operator, r.stamp, now)
-            .and_then(|()| self.requests.accept(r.operator, r.seq, now));
+        let admitted =
+            self.admission.check(r.operator, r.stamp, now).and_then(|()| self.requests.accept(r.operator, r.seq, now));
         if let Err(finding) = admitted {
             return self.log.refuse(finding);
         }
@@ -320,7 +322,16 @@ impl SafetyCore {
                 }
                 let Some(plan) = self.authority.plan(&approved) else { return };
                 let (arm, skill) = (plan.arm, plan.skill);
-                self.run = Some(Run { approved, arm, skill, started: false, player: None, held: now, ending: None, moving: false });
+                self.run = Some(Run {
+                    approved,
+                    arm,
+                    skill,
+                    started: false,
+                    player: None,
+                    held: now,
+                    ending: None,
+                    moving: false,
+                });
             }
         }
     }
@@ -377,9 +388,8 @@ impl SafetyCore {
             facts.causes.add(Constraint::SceneStale);
             self.log.say(Outcome::Held, Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(2));
         }
-        facts.at_rest = ArmId::ALL
-            .into_iter()
-            .all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.rest));
+        facts.at_rest =
+            ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.rest));
         facts
     }
 
@@ -573,7 +583,8 @@ impl SafetyCore {
         };
         if run.player.is_none() {
             let may_start = held && {
-                let start = self.trusted(arm).and_then(|()| authority::startable(plan, Some(state.q), &self.tolerances.start));
+                let start =
+                    self.trusted(arm).and_then(|()| authority::startable(plan, Some(state.q), &self.tolerances.start));
                 if let Err(finding) = start {
                     self.log.say(Outcome::Held, finding);
                 }
@@ -677,7 +688,13 @@ impl SafetyCore {
         self.log.say(Outcome::Refused, Finding::of(arm, Constraint::Gate, finding.value, finding.limit).at(index));
     }
 
-    fn pass(&mut self, arm: ArmId, state: &MotionState, rules: &Rules, now: Stamp) -> Result<Cleared<SetPoint>, Finding> {
+    fn pass(
+        &mut self,
+        arm: ArmId,
+        state: &MotionState,
+        rules: &Rules,
+        now: Stamp,
+    ) -> Result<Cleared<SetPoint>, Finding> {
         self.gate.clear(&Question { arm, stamp: now, q: &state.q, rules, scene: self.filter.scene() })
     }
 

@@ -383,7 +383,8 @@ impl Filter {
         if travel <= MAX_TRAVEL {
             for halvings in 0..=MAX_HALVINGS {
                 let parts = 1u32 << halvings;
-                let part = |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
+                let part =
+                    |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
                 let half = travel / f64::from(2 * parts);
                 let half_depth = (entry(&from.q, 2) - entry(&end, 2)).abs() / f64::from(2 * parts);
                 let clear = (0..parts).all(|k| {

@@ -268,10 +268,7 @@ impl Tool {
             Lengths::Psm { .. } => (3, arm.jaw_length * (opening.abs() / 2.0).min(1.57).sin()),
             Lengths::Ecm => (1, 0.0),
         };
-        Self {
-            parts: [(c.pivot, c.wrist, shaft), (c.wrist, c.tip, wrist), (c.tip, c.jaw_end, jaws + open)],
-            count,
-        }
+        Self { parts: [(c.pivot, c.wrist, shaft), (c.wrist, c.tip, wrist), (c.tip, c.jaw_end, jaws + open)], count }
     }
 
     fn each(&self) -> impl Iterator<Item = &(V, V, f64)> {
@@ -332,7 +329,10 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
         for dot in dots {
             let at = [dot.position.x, dot.position.y, dot.position.z];
             let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
-            if d < limit - SLACK && d < then.to_point(at) && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then) {
+            if d < limit - SLACK
+                && d < then.to_point(at)
+                && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then)
+            {
                 return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
             }
         }

@@ -3,8 +3,8 @@
 use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
 use arrayvec::ArrayVec;
 use proctor_types::{
-    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand,
-    Verdict, Withdrawal,
+    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand, Verdict,
+    Withdrawal,
 };
 
 /// Most events of one tick; what does not fit waits in its queue for the next.

@@ -11,7 +11,7 @@ use crate::{
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Wire, graph};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
-    SafetyState, Scene, StateCommand, Stamp, Verdict, Withdrawal,
+    SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal,
 };
 use std::time::Duration;
 

@@ -178,12 +178,8 @@ impl Default for SafetyParams {
     fn default() -> Self {
         use Touch::{Contact, Keep};
         let free = ClassPolicy { teleop: Contact, supervised: Keep(0.0005), retract: Contact, endoscope: Keep(0.008) };
-        let vital = ClassPolicy {
-            teleop: Keep(0.002),
-            supervised: Keep(0.002),
-            retract: Keep(0.002),
-            endoscope: Keep(0.008),
-        };
+        let vital =
+            ClassPolicy { teleop: Keep(0.002), supervised: Keep(0.002), retract: Keep(0.002), endoscope: Keep(0.008) };
         Self {
             instruments: ["LARGE_NEEDLE_DRIVER_400006".into(), "PROGRASP_FORCEPS_400093".into()],
             allow_scripted_operator: false,
@@ -221,7 +217,12 @@ impl Default for SafetyParams {
             },
             approval: Approval { resume_window: 5.0, longest_life: 60.0 },
             classes: Classes {
-                abdominal_wall: ClassPolicy { supervised: Keep(0.002), retract: Keep(0.002), endoscope: Contact, ..free },
+                abdominal_wall: ClassPolicy {
+                    supervised: Keep(0.002),
+                    retract: Keep(0.002),
+                    endoscope: Contact,
+                    ..free
+                },
                 liver: ClassPolicy { retract: Keep(0.0), ..free },
                 gallbladder: free,
                 cystic_duct: vital,
@@ -287,7 +288,8 @@ impl SafetyParams {
     fn validate_class(&self, class: Class) -> Result<(), SafetyError> {
         let Some(p) = self.classes.of(class) else { return Ok(()) };
         let vital = matches!(class, Class::CysticDuct | Class::CysticArtery);
-        let rows = [("teleop", p.teleop), ("supervised", p.supervised), ("retract", p.retract), ("endoscope", p.endoscope)];
+        let rows =
+            [("teleop", p.teleop), ("supervised", p.supervised), ("retract", p.retract), ("endoscope", p.endoscope)];
         rows.into_iter().try_for_each(|(who, touch)| match touch {
             Touch::Keep(d) => {
                 let least = if vital { 0.001 } else { 0.0 };

@@ -77,7 +77,11 @@ impl Player {
         let full = LIMIT_USE * DT / worst_ratio(&a.u, acceleration).max(1e-300);
         let hard = self.step_at(plan, from, (self.rate - full).max(0.0))?;
         let change = map2(&hard.v, &from.v, |a, b| a - b);
-        if worst_ratio(&change, acceleration) <= DT * (0.5 + 0.5 * LIMIT_USE) { Some(hard) } else { self.slower(plan, from) }
+        if worst_ratio(&change, acceleration) <= DT * (0.5 + 0.5 * LIMIT_USE) {
+            Some(hard)
+        } else {
+            self.slower(plan, from)
+        }
     }
 
     /// A tick between two of the same player, `part` of the way from `low` to `high`.
@@ -173,10 +177,8 @@ mod tests {
     };
 
     fn plan(points: &[(f64, [f64; 6], f64)]) -> Plan {
-        let points = points
-            .iter()
-            .map(|&(t, q, jaw)| TrajectoryPoint { t, position: Joints::new(&q).unwrap(), jaw })
-            .collect();
+        let points =
+            points.iter().map(|&(t, q, jaw)| TrajectoryPoint { t, position: Joints::new(&q).unwrap(), jaw }).collect();
         let proposal = Proposal {
             id: ProposalId(1),
             stamp: Stamp::FIRST,
@@ -309,7 +311,8 @@ mod tests {
                     if i > 0 {
                         t += MIN + 0.2 * (w(i, 9) + 1.0) * (w(i, 8) + 1.0);
                     }
-                    let q = [0.1 * w(i, 0), 0.1 * w(i, 1), 0.16 + 0.02 * w(i, 2), w(i, 3), 0.8 * w(i, 4), 0.8 * w(i, 5)];
+                    let q =
+                        [0.1 * w(i, 0), 0.1 * w(i, 1), 0.16 + 0.02 * w(i, 2), w(i, 3), 0.8 * w(i, 4), 0.8 * w(i, 5)];
                     (t, q, 0.4 + 0.3 * w(i, 6))
                 })
                 .collect();

@@ -122,10 +122,8 @@ pub fn point_segment(p: V, a: V, b: V) -> f64 {
 /// Distance between two segments: the smallest of the four end-to-segment distances and, where the common perpendicular meets
 /// both inside, its length.
 pub fn segment_segment(a: V, b: V, c: V, d: V) -> f64 {
-    let ends = point_segment(a, c, d)
-        .min(point_segment(b, c, d))
-        .min(point_segment(c, a, b))
-        .min(point_segment(d, a, b));
+    let ends =
+        point_segment(a, c, d).min(point_segment(b, c, d)).min(point_segment(c, a, b)).min(point_segment(d, a, b));
     let (u, v, w) = (sub(b, a), sub(d, c), sub(a, c));
     let (uu, uv, vv, uw, vw) = (dot(u, u), dot(u, v), dot(v, v), dot(u, w), dot(v, w));
     let det = uu * vv - uv * uv;
@@ -158,7 +156,8 @@ mod tests {
             let lengths = crate::gate::lengths(&body);
             for i in 0..500 {
                 let w = |j: f64| 2.0 * ((f64::from(i) + 1.0) * 0.569_840_290_998 * (j + 1.0)).fract() - 1.0;
-                let q = [1.4 * w(0.1), 0.9 * w(1.3), 0.12 + 0.1 * w(2.7), 3.0 * w(3.1), 1.3 * w(4.9), 1.3 * w(5.3), 0.2];
+                let q =
+                    [1.4 * w(0.1), 0.9 * w(1.3), 0.12 + 0.1 * w(2.7), 3.0 * w(3.1), 1.3 * w(4.9), 1.3 * w(5.3), 0.2];
                 let (mine, theirs) = (corners(axes(body.world_from_base()), lengths, &q), body.shape(&q).unwrap());
                 let near = |a: V, b: nalgebra::Point3<f64>| norm(sub(a, [b.x, b.y, b.z])) < 1e-12;
                 assert!(near(mine.pivot, theirs.capsules[0].a) && near(mine.wrist, theirs.capsules[0].b), "{arm} {i}");

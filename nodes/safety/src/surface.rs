@@ -257,13 +257,19 @@ impl LiveScene {
             // A left-applied error (t, w) moves the point p by t + w x p = [I, -[p]x] (t, w).
             let cross = tip.cross_matrix();
             let c = &hand_eye.covariance;
-            let (tt, tw, ww): (Matrix3<f64>, Matrix3<f64>, Matrix3<f64>) =
-                (c.fixed_view::<3, 3>(0, 0).into(), c.fixed_view::<3, 3>(0, 3).into(), c.fixed_view::<3, 3>(3, 3).into());
+            let (tt, tw, ww): (Matrix3<f64>, Matrix3<f64>, Matrix3<f64>) = (
+                c.fixed_view::<3, 3>(0, 0).into(),
+                c.fixed_view::<3, 3>(0, 3).into(),
+                c.fixed_view::<3, 3>(3, 3).into(),
+            );
             let at_tip = tt - tw * cross.transpose() - cross * tw.transpose() + cross * ww * cross.transpose();
             let at_tip = (at_tip + at_tip.transpose()) * 0.5;
             let variance = at_tip.symmetric_eigenvalues().max();
-            (base.is_finite() && variance.is_finite() && variance >= 0.0)
-                .then_some(Placement { world_from_base: *base.iso(), variance, version: hand_eye.version })
+            (base.is_finite() && variance.is_finite() && variance >= 0.0).then_some(Placement {
+                world_from_base: *base.iso(),
+                variance,
+                version: hand_eye.version,
+            })
         };
         Self {
             stamp: scene.stamp,
@@ -320,7 +326,10 @@ mod tests {
         assert_eq!(surface.len(), points.iter().filter(|p| p.class.is_tissue()).count());
         for i in 0..200 {
             let at = |k: f64, lift: f64| Point3::new(0.07 * w(i, k), 0.06 * w(i, k * 1.7), 0.03 * w(i, k * 2.3) + lift);
-            let capsules = [Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 }, Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 }];
+            let capsules = [
+                Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 },
+                Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 },
+            ];
             let found = surface.clearances(&capsules, &policy);
             for class in Class::ALL {
                 let mut expected = FAR;

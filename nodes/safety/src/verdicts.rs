@@ -69,7 +69,14 @@ pub struct VerdictLog {
 
 impl Default for VerdictLog {
     fn default() -> Self {
-        Self { out: ArrayVec::new(), slots: [[None; CAUSES]; SUBJECTS], now: Stamp::FIRST, tick: 0, refused: 0, dropped: 0 }
+        Self {
+            out: ArrayVec::new(),
+            slots: [[None; CAUSES]; SUBJECTS],
+            now: Stamp::FIRST,
+            tick: 0,
+            refused: 0,
+            dropped: 0,
+        }
     }
 }
 
@@ -104,7 +111,10 @@ impl VerdictLog {
         let Some(slot) = self.slots.get_mut(subject).and_then(|s| s.get_mut(f.constraint as usize)) else { return };
         let now = self.now;
         let repeats = slot.is_some_and(|s| {
-            s.outcome == outcome && s.index == f.index && s.renewed.age(now) <= ENDED && s.said.age(now) < REPEAT
+            s.outcome == outcome
+                && s.index == f.index
+                && s.renewed.age(now) <= ENDED
+                && s.said.age(now) < REPEAT
                 && s.said <= now
         });
         match slot {

@@ -116,7 +116,9 @@ impl Keepout {
             ZoneShape::HalfSpace { point, normal } => {
                 Volume::Plane { point: point.into(), normal: Vector3::from(normal).normalize() }
             }
-            ZoneShape::Sphere { center, radius } => Volume::Round(Capsule { a: center.into(), b: center.into(), radius }),
+            ZoneShape::Sphere { center, radius } => {
+                Volume::Round(Capsule { a: center.into(), b: center.into(), radius })
+            }
             ZoneShape::Capsule { a, b, radius } => Volume::Round(Capsule { a: a.into(), b: b.into(), radius }),
         };
         Self { volume, margin: zone.margin, arms: ArmId::ALL.map(|a| zone.holds_for(a)) }
@@ -135,9 +137,7 @@ impl Keepout {
     /// Distance from a capsule's surface to the zone's, m, negative inside.
     pub fn distance(&self, c: &Capsule) -> f64 {
         match &self.volume {
-            Volume::Plane { point, normal } => {
-                normal.dot(&(c.a - point)).min(normal.dot(&(c.b - point))) - c.radius
-            }
+            Volume::Plane { point, normal } => normal.dot(&(c.a - point)).min(normal.dot(&(c.b - point))) - c.radius,
             Volume::Round(round) if round.a == round.b => c.distance_to_point(&round.a) - round.radius,
             Volume::Round(round) => c.distance_to(round),
         }

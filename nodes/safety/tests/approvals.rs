@@ -5,7 +5,8 @@ mod support;
 
 use proctor_safety::{Event, SafetyParams};
 use proctor_types::{
-    Alignment, ArmId, Constraint, DecisionKind, Digest, OperatorId, Outcome, Proposal, QualityVerdict, SafetyMode, Skill,
+    Alignment, ArmId, Constraint, DecisionKind, Digest, OperatorId, Outcome, Proposal, QualityVerdict, SafetyMode,
+    Skill,
 };
 use std::time::Duration;
 use support::{Cellar, HOME_PSM, sway};

@@ -8,7 +8,7 @@ mod support;
 use nalgebra::Point3;
 use proctor_safety::{Event, SafetyParams, Zone, ZoneShape};
 use proctor_types::{
-    ArmId, Class, DecisionKind, Digest, OperatorId, OperatingState, Proposal, RequestKind, SafetyMode, Skill, Stamp,
+    ArmId, Class, DecisionKind, Digest, OperatingState, OperatorId, Proposal, RequestKind, SafetyMode, Skill, Stamp,
     SurfacePoint, Verdict,
 };
 use rand::{Rng, SeedableRng};
@@ -83,7 +83,8 @@ impl Attack {
             {
                 let mut replay = *last;
                 let offset = Duration::from_millis(self.rng.random_range(0..300));
-                replay.stamp = if self.rng.random_bool(0.5) { replay.stamp.minus(offset) } else { replay.stamp.plus(offset) };
+                replay.stamp =
+                    if self.rng.random_bool(0.5) { replay.stamp.minus(offset) } else { replay.stamp.plus(offset) };
                 c.queue.push(Event::Teleop(replay));
             }
         }
@@ -289,7 +290,13 @@ fn attack(seed: u64, steps: u64, dear: u64) -> Report {
             mode_before = c.mode();
         }
         c.sent.clear();
-        assert!(judge.found.is_empty(), "seed {seed} step {step}: {:?}\nmode {:?}\n{:?}", judge.found, c.mode(), c.verdicts.iter().rev().take(5).collect::<Vec<_>>());
+        assert!(
+            judge.found.is_empty(),
+            "seed {seed} step {step}: {:?}\nmode {:?}\n{:?}",
+            judge.found,
+            c.mode(),
+            c.verdicts.iter().rev().take(5).collect::<Vec<_>>()
+        );
         if c.verdicts.len() > 5_000_000 {
             c.verdicts.clear();
         }

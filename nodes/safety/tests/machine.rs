@@ -98,7 +98,10 @@ fn hold_clears_by_request_only_once_the_cause_is_gone_and_everything_rests() {
     let held = machine(SafetyMode::Teleop).update(&with(Constraint::KinematicsStale, false), None).next;
     assert_eq!(held.update(&rest(), None).next.mode, SafetyMode::Hold, "nothing clears by itself");
     let refused = held.update(&with(Constraint::KinematicsStale, true), ask(RequestKind::Ready));
-    assert_eq!((refused.next.mode, refused.refused.unwrap().constraint), (SafetyMode::Hold, Constraint::KinematicsStale));
+    assert_eq!(
+        (refused.next.mode, refused.refused.unwrap().constraint),
+        (SafetyMode::Hold, Constraint::KinematicsStale)
+    );
     assert_eq!(held.update(&Facts::default(), ask(RequestKind::Ready)).next.mode, SafetyMode::Hold, "still moving");
     let ready = held.update(&rest(), ask(RequestKind::Ready)).next;
     assert_eq!((ready.mode, ready.cause), (SafetyMode::Ready, None));

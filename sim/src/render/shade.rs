@@ -1,7 +1,11 @@
 //! From surface samples to colour, eight pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
 //! approximate reciprocals), so a picture has the same bits on every x86-64 and for every thread count.
 
-#![allow(clippy::needless_range_loop, clippy::inline_always, reason = "lanes and channels of several arrays at once, in the hot loop")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::inline_always,
+    reason = "lanes and channels of several arrays at once, in the hot loop"
+)]
 
 use super::{
     appearance::{Appearance, Surface},
@@ -346,7 +350,8 @@ impl<'a> Shader<'a> {
         let inter = s(self.look.ambient) * (s(0.35) + s(0.65) * open);
         let mut out = [zero; 3];
         for c in 0..3 {
-            out[c] = (albedo[c] * (body + inter) + gloss + mirrored * s(SURROUNDINGS[c])) * s(self.look.light_colour[c]);
+            out[c] =
+                (albedo[c] * (body + inter) + gloss + mirrored * s(SURROUNDINGS[c])) * s(self.look.light_colour[c]);
         }
         out
     }

@@ -72,7 +72,13 @@ fn vessels(count: u32, width: f32, length: f32, seed: u32) -> Vec<f32> {
     let mut open: Vec<([f32; 2], f32, f32, f32, u32)> = (0..count)
         .map(|i| {
             let side = SIDE as f32;
-            ([random(i, 0) * side, random(i, 1) * side], random(i, 2) * 6.3, width * (0.6 + 0.6 * random(i, 3)), length, i + 1)
+            (
+                [random(i, 0) * side, random(i, 1) * side],
+                random(i, 2) * 6.3,
+                width * (0.6 + 0.6 * random(i, 3)),
+                length,
+                i + 1,
+            )
         })
         .collect();
     let mut number = count + 1;

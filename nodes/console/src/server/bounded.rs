@@ -59,7 +59,6 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
     }
 }
 
-
 pub struct Counted {
     stream: TcpStream,
     _permit: Option<OwnedSemaphorePermit>,

@@ -77,7 +77,8 @@ impl Console {
     pub async fn login(&self, token: &str) -> (u16, Option<String>) {
         let body = format!("token={token}");
         let head = format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", body.len());
-        let answer = self.http(&format!("POST /login HTTP/1.1\r\n{head}Origin: http://{}\r\n", self.address), &body).await;
+        let answer =
+            self.http(&format!("POST /login HTTP/1.1\r\n{head}Origin: http://{}\r\n", self.address), &body).await;
         let cookie = answer
             .lines()
             .find_map(|l| l.to_ascii_lowercase().strip_prefix("set-cookie: ").map(str::to_owned))

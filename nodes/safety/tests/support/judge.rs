@@ -148,7 +148,8 @@ impl Judge {
         for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
             let Some(theirs) = self.history.get(other).front() else { continue };
             let theirs = self.parts(other, theirs).0;
-            let d = parts.iter().flat_map(|(a, b, r)| theirs.iter().map(move |(u, v, s)| to_segment(a, b, u, v) - r - s));
+            let d =
+                parts.iter().flat_map(|(a, b, r)| theirs.iter().map(move |(u, v, s)| to_segment(a, b, u, v) - r - s));
             all.push((format!("arm {other}"), d.fold(f64::INFINITY, f64::min) - c.tool_tool));
         }
         all
