@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hiroz::{Builder, context::ZContextBuilder, qos::QosProfile};
 use hiroz_msgs::ros::sensor_msgs;
 use proctor_bus::{Bus, HirozConfig, Subscriber, Topic, Wire, graph};
-use proctor_types::*;
+use proctor_types::{ArmId, ArmJoints, CameraImage, CameraSide, Image, Joints, Stamp};
 use std::{
     hint::black_box,
     net::TcpListener,

@@ -106,7 +106,7 @@ impl Bus {
     /// A reader that holds at most `depth` messages.
     pub fn subscriber_of_depth<T: Wire>(&self, topic: &Topic, depth: usize) -> Result<Subscriber<T>, BusError> {
         check_type(topic, &ros_name::<T::Msg>())?;
-        let source = self.source(topic, depth, || registry::Entry::of::<T::Msg>())?;
+        let source = self.source(topic, depth, registry::Entry::of::<T::Msg>)?;
         Ok(Subscriber { source, origin: Origin { arm: topic.arm }, refused: AtomicU64::new(0), value: PhantomData })
     }
 

@@ -50,7 +50,7 @@ fn message(header: Header, size: (usize, usize), encoding: &str, channels: usize
 }
 
 /// Rows of a picture without row padding; checks size, step and length.
-fn rows<'a>(m: &'a sensor_msgs::Image, channels: usize) -> Result<Cow<'a, [u8]>, ConvertError> {
+fn rows(m: &sensor_msgs::Image, channels: usize) -> Result<Cow<'_, [u8]>, ConvertError> {
     for (what, side) in [("width", m.width), ("height", m.height)] {
         range(what, f64::from(side), 1.0, f64::from(MAX_SIDE))?;
     }

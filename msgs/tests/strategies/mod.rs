@@ -3,7 +3,14 @@
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
-use proctor_types::*;
+use proctor_types::{
+    Alignment, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraModel, CameraSide, Class,
+    Clearance, Constraint, Decision, DecisionKind, Digest, Evidence, Frame, HandEye, Image, ImageQuality,
+    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
+    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Segmentation,
+    Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint,
+    Verdict, Withdrawal,
+};
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
 /// Any finite number, subnormal and huge ones included.

@@ -113,10 +113,10 @@ fn all<T: Wire>(subscriber: &Subscriber<T>) -> Vec<T> {
 fn log(note: &Note) {
     match note {
         Note::Declined { skill, asked: true, reason } => {
-            tracing::info!(skill = skill.name(), %reason, "request declined")
+            tracing::info!(skill = skill.name(), %reason, "request declined");
         }
         Note::Declined { skill, asked: false, reason } => {
-            tracing::debug!(skill = skill.name(), %reason, "not proposed")
+            tracing::debug!(skill = skill.name(), %reason, "not proposed");
         }
         Note::Proposed(id, skill) => tracing::info!(id = id.0, skill = skill.name(), "proposed"),
         Note::Withdrawn(id, reason) => tracing::info!(id = id.0, %reason, "withdrawn"),

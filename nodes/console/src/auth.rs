@@ -11,7 +11,7 @@ pub const MAX_SESSIONS: usize = 16;
 /// Most unused tokens at a time. Adding one more forgets the oldest.
 pub const MAX_TOKENS: usize = 16;
 /// A session ends this long after its login.
-pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub const SESSION_LIFETIME: Duration = Duration::from_hours(12);
 /// Wrong tokens a peer may send at once before it is refused.
 pub const FAILURES_ALLOWED: f64 = 5.0;
 /// Seconds until one wrong token is forgiven.
@@ -340,7 +340,7 @@ mod tests {
         a.logout(&fresh(1).secret.to_cookie());
         assert_eq!(a.session(T0, &fresh(1).secret.to_cookie()), None);
         let cookie = fresh(2).secret.to_cookie();
-        assert!(a.session(T0 + SESSION_LIFETIME - Duration::from_secs(1), &cookie).is_some());
+        assert!(a.session((T0 + SESSION_LIFETIME).checked_sub(Duration::from_secs(1)).unwrap(), &cookie).is_some());
         assert!(a.session(T0 + SESSION_LIFETIME, &cookie).is_none());
         for bad in ["", "00", &cookie.to_uppercase().replace('0', "z"), &format!("{cookie}0")] {
             assert_eq!(a.session(T0, bad), None, "{bad:?}");

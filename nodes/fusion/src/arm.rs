@@ -183,25 +183,22 @@ impl Arm {
         params: &FusionParams,
     ) -> Sight {
         let tip_sigma = self.tip_sigma(posture);
-        match (agreement.residual_px, update) {
-            (Some(residual_px), update) => {
-                let rejected = update.map_or(0.0, |u| {
-                    let all = u.used + u.rejected;
-                    if all < MIN_FEATURES { 0.0 } else { u.rejected as f64 / all as f64 }
-                });
-                let (metres, radians) = self.filter.correction();
-                let implausible = metres > params.max_correction_m || radians > params.max_correction_rad;
-                Sight::Seen { residual_px, rejected, tip_sigma, implausible }
-            }
-            (None, _) => {
-                // The less sure we are where it is, the more of it must be expected in view to be missed.
-                let doubt = (2.0 * tip_sigma * rig.left.fx / depth / 4.0) as usize;
-                let expected = agreement.should_be_seen() && agreement.expected > 10 + doubt;
-                match (expected, 2 * agreement.covered > agreement.expected) {
-                    (true, false) => Sight::Missing,
-                    (true, true) => Sight::Blind,
-                    (false, _) => Sight::OutOfView,
-                }
+        if let (Some(residual_px), update) = (agreement.residual_px, update) {
+            let rejected = update.map_or(0.0, |u| {
+                let all = u.used + u.rejected;
+                if all < MIN_FEATURES { 0.0 } else { u.rejected as f64 / all as f64 }
+            });
+            let (metres, radians) = self.filter.correction();
+            let implausible = metres > params.max_correction_m || radians > params.max_correction_rad;
+            Sight::Seen { residual_px, rejected, tip_sigma, implausible }
+        } else {
+            // The less sure we are where it is, the more of it must be expected in view to be missed.
+            let doubt = (2.0 * tip_sigma * rig.left.fx / depth / 4.0) as usize;
+            let expected = agreement.should_be_seen() && agreement.expected > 10 + doubt;
+            match (expected, 2 * agreement.covered > agreement.expected) {
+                (true, false) => Sight::Missing,
+                (true, true) => Sight::Blind,
+                (false, _) => Sight::OutOfView,
             }
         }
     }

@@ -271,7 +271,7 @@ impl Fusion {
 
     fn see_surface(&mut self, input: &FusionInput, evidence: &Evidence, mask: &Mask, tips: &[Tip]) {
         let rig = &input.frame.rig;
-        let due = self.pictures_seen % self.params.stereo_every == 0;
+        let due = self.pictures_seen.is_multiple_of(self.params.stereo_every);
         self.pictures_seen = self.pictures_seen.wrapping_add(1);
         if self.stereo.as_ref().is_none_or(|(for_rig, _)| for_rig != rig) {
             self.stereo = Stereo::new(rig, &self.params).ok().map(|s| (*rig, s));

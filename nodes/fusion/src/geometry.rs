@@ -147,7 +147,7 @@ mod tests {
         // Axis parallel to image columns, 100 mm away: the tangent ray makes asin(r / rho) with the axis plane.
         let (r, rho) = (0.004, 0.1);
         let lines = cylinder_outline(&camera(), &Point3::new(0.0, 0.0, rho), &Vector3::y(), r).unwrap();
-        let expected = 560.0 * (r / rho as f64).asin().tan();
+        let expected = 560.0 * (r / rho).asin().tan();
         let mut t: Vec<f64> =
             lines.iter().map(|l| offset_to_line(l, &Point2::new(319.5, 100.0), &Vector2::x()).unwrap()).collect();
         t.sort_by(f64::total_cmp);

@@ -224,8 +224,8 @@ fn decide(big_enough: bool, votes: &[usize; MAX_ARMS], nearest: &[f64; MAX_ARMS]
 mod tests {
     use super::*;
 
-    fn skeleton(x: f64) -> Option<Skeleton> {
-        Some(Skeleton { segments: vec![(Point2::new(x, 0.0), Point2::new(x, 200.0), 8.0)], gate: 30.0 })
+    fn skeleton(x: f64) -> Skeleton {
+        Skeleton { segments: vec![(Point2::new(x, 0.0), Point2::new(x, 200.0), 8.0)], gate: 30.0 }
     }
 
     fn bars(columns: &[std::ops::Range<usize>]) -> Image<u8> {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn each_blob_goes_to_the_nearest_arm_and_far_ones_to_nobody() {
         let labels = bars(&[48..54, 250..256, 150..156]);
-        let m = Mask::new(&labels, (640, 480), &[skeleton(500.0), skeleton(110.0)], 50).unwrap();
+        let m = Mask::new(&labels, (640, 480), &[500.0, 110.0].map(skeleton).map(Some), 50).unwrap();
         assert_eq!(m.owner[50 * 320 + 252], owner_of(0));
         assert_eq!(m.owner[50 * 320 + 50], owner_of(1));
         assert_eq!(m.owner[50 * 320 + 152], NOBODY);
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_blob_between_two_arms_is_divided() {
         let labels = bars(std::slice::from_ref(&(100..140)));
-        let m = Mask::new(&labels, (640, 480), &[skeleton(210.0), skeleton(270.0)], 50).unwrap();
+        let m = Mask::new(&labels, (640, 480), &[210.0, 270.0].map(skeleton).map(Some), 50).unwrap();
         assert_eq!((m.owner[50 * 320 + 102], m.owner[50 * 320 + 138]), (owner_of(0), owner_of(1)));
     }
 

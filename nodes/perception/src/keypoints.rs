@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn points_are_in_pixels_of_the_full_picture() {
         let labels = draw(&[(Class::InstrumentWrist, 10..20, 10..20)]);
-        let found = find(&labels, &[0.5; W * H], (2.0, 2.0));
+        let found = find(&labels, &vec![0.5; W * H], (2.0, 2.0));
         // Middle 14.5 at half size is (14.5 + 0.5) * 2 - 0.5 at full size.
         assert_eq!((found[0].u, found[0].v, found[0].confidence), (29.5, 29.5, 0.5));
     }

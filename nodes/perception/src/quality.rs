@@ -212,7 +212,7 @@ mod tests {
 
     /// Reddish tissue with a fine checkered texture of +-12 levels.
     fn tissue(x: usize, y: usize) -> [u8; 3] {
-        let t = if (x + y) % 2 == 0 { 12 } else { 0 };
+        let t = if (x + y).is_multiple_of(2) { 12 } else { 0 };
         [150 + t, 60 + t, 50 + t]
     }
 

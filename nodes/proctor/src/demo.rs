@@ -4,30 +4,21 @@
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
-    exec::{SteadyClock, Threads},
-    faults,
+    live::{Live, say},
     monitor::{Monitor, Summary},
     stack::{Stack, StackConfig, find_root},
 };
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use proctor_bus::{Bus, HirozConfig};
-use proctor_console::{Server, Token, scripted::Policy};
-use proctor_recorder::{RecorderNode, RecorderParams};
-use proctor_safety::{SafetyNode, realtime};
-use proctor_sim::{Faults, node::SharedSimulator};
+use proctor_console::{Shared, Token, scripted::Policy};
 use proctor_types::Role;
 use std::{
-    io::{BufRead, Write},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-/// FIFO priority of the safety loop's thread, where permitted.
-const SAFETY_PRIORITY: i32 = 80;
 
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,66 +52,26 @@ pub struct DemoArgs {
     bus: BusKind,
 }
 
-fn say(text: &str) {
-    println!("{text}");
-    let _ = std::io::stdout().flush();
-}
-
-/// Reads fault commands from standard input until it ends.
-fn listen_for_faults(simulator: SharedSimulator) {
-    let mut current = Faults::default();
-    for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
-        match faults::apply(&line, &mut current) {
-            Ok(done) => {
-                simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(current);
-                say(&done);
-            }
-            Err(problem) => eprintln!("{problem}"),
-        }
-    }
-}
-
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let root = find_root()?;
-    let config = StackConfig::simulated(&root, args.seed)?;
+    let config = StackConfig::simulated(&find_root()?, args.seed)?;
     let bus = match args.bus {
         BusKind::Memory => Bus::memory(),
         BusKind::Hiroz => Bus::hiroz(&HirozConfig::default())?,
     };
     say("Proctor demo on the built-in simulator. Research software, not a medical device.");
-    let clock = SteadyClock::start();
-    let mut threads = Threads::new(clock);
-    let stop = threads.stop_flag();
-    let options = realtime::Options {
-        clock: Box::new(move || clock.now()),
-        stop: stop.clone(),
-        priority: Some(SAFETY_PRIORITY),
-        lock_memory: true,
-    };
-    let (safety, core) = SafetyNode::real_time(&bus, config.safety.clone(), options)?;
+    let mut live = Live::new();
+    let safety = live.safety(&bus, config.safety.clone())?;
     let stack = Stack::with_safety(&bus, &config, safety)?;
-    let monitor = stack.monitor.monitor();
-    let shared = stack.console.shared();
-    let simulator = stack.simulator.clone();
-
+    let (monitor, shared) = (stack.monitor.monitor(), stack.console.shared());
+    Live::hear_faults(stack.simulator.clone());
     if let Some(file) = &args.record {
-        let recorder = RecorderNode::new(&bus, RecorderParams::to(file))
-            .with_context(|| format!("cannot record to {}", file.display()))?;
-        threads.spawn(Box::new(recorder))?;
+        live.record(&bus, file)?;
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.console_port));
-    let server = Server::start(address, shared.clone()).context("cannot serve the console")?;
-    spawn_all(&mut threads, stack)?;
-
-    let token = Token::random();
-    shared.add_token(token, Role::Surgeon);
-    say(&format!("console: {}", server.url()));
-    say(&format!("token: {token}"));
-    std::thread::spawn(move || listen_for_faults(simulator));
-    wait(&args, &server, &shared, &monitor)?;
-    threads.join();
-    core.join();
+    spawn_all(&mut live, stack)?;
+    let console = live.serve(&shared, args.console_port)?;
+    wait(&args, console, &shared, &monitor)?;
+    live.stop();
 
     let summary = finish(&monitor);
     let passed = summary.violations == 0 && (!args.scripted || summary.executed > 0);
@@ -128,33 +79,28 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn spawn_all(threads: &mut Threads, stack: Stack) -> std::io::Result<()> {
+fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
     let Stack { simulator: _, plant, camera, perception, fusion, autonomy, console, safety, monitor } = stack;
-    threads.spawn(Box::new(monitor))?;
-    threads.spawn(Box::new(safety))?;
-    threads.spawn(Box::new(plant))?;
-    threads.spawn(Box::new(console))?;
-    threads.spawn(Box::new(autonomy))?;
-    threads.spawn(Box::new(fusion))?;
-    threads.spawn(Box::new(perception))?;
-    threads.spawn(Box::new(camera))
+    live.spawn(monitor)?;
+    live.spawn(safety)?;
+    live.spawn(plant)?;
+    live.spawn(console)?;
+    live.spawn(autonomy)?;
+    live.spawn(fusion)?;
+    live.spawn(perception)?;
+    live.spawn(camera)
 }
 
 /// Until the time is over or Ctrl-C; shows progress once a second when the length is known.
-fn wait(
-    args: &DemoArgs,
-    server: &Server,
-    shared: &Arc<proctor_console::Shared>,
-    monitor: &Mutex<Monitor>,
-) -> anyhow::Result<()> {
+fn wait(args: &DemoArgs, console: SocketAddr, shared: &Arc<Shared>, monitor: &Mutex<Monitor>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let length = args.seconds.map(Duration::from_secs);
         let scripted = args.scripted.then(|| {
             let token = Token::random();
             shared.add_token(token, Role::Scripted);
-            let work = length.unwrap_or(Duration::from_secs(86_400));
-            tokio::spawn(proctor_console::scripted::run(server.address(), token, Policy::default(), work))
+            let work = length.unwrap_or(Duration::from_hours(24));
+            tokio::spawn(proctor_console::scripted::run(console, token, Policy::default(), work))
         });
         let start = Instant::now();
         let mut second = tokio::time::interval(Duration::from_secs(1));

@@ -63,7 +63,7 @@ fn real_time() -> Option<String> {
     };
     let priority = soft("Max realtime priority")?;
     let locked = soft("Max locked memory")?;
-    let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap_or(false);
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
     (root || priority != "0")
         .then(|| format!("SCHED_FIFO permitted (priority limit {priority}, lockable memory {locked})"))
 }

@@ -111,14 +111,14 @@ impl SteadyClock {
 /// Live executor: a thread per node.
 pub struct Threads {
     stop: Arc<AtomicBool>,
-    threads: Vec<(String, JoinHandle<()>)>,
+    running: Vec<(String, JoinHandle<()>)>,
     clock: SteadyClock,
 }
 
 impl Threads {
     /// An executor without nodes.
     pub fn new(clock: SteadyClock) -> Self {
-        Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new(), clock }
+        Self { stop: Arc::new(AtomicBool::new(false)), running: Vec::new(), clock }
     }
 
     /// The flag that ends every thread, for threads that live outside this executor.
@@ -145,14 +145,14 @@ impl Threads {
                 }
             }
         })?;
-        self.threads.push((name, thread));
+        self.running.push((name, thread));
         Ok(())
     }
 
     /// Stops every thread and waits for it.
     pub fn join(self) {
         self.stop.store(true, Ordering::Relaxed);
-        for (name, thread) in self.threads {
+        for (name, thread) in self.running {
             if thread.join().is_err() {
                 tracing::error!(node = name, "thread ended by a panic");
             }

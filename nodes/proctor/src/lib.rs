@@ -2,6 +2,7 @@
 //!
 //! - [`exec`]: the two executors that drive node shells: a thread per node with the wall clock, or lockstep with a simulated clock.
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
+//! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
 //! - [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
 
@@ -9,6 +10,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exec;
 pub mod faults;
+pub mod live;
 pub mod monitor;
 pub mod monitor_node;
 pub mod run;

@@ -1,8 +1,8 @@
 //! Which nodes make a whole loop on the built-in simulator, with which parameters.
 
-use crate::monitor_node::{MonitorError, MonitorNode};
+use crate::monitor_node::MonitorNode;
 use proctor_autonomy::{AutonomyNode, AutonomyParams};
-use proctor_bus::{Bus, Node};
+use proctor_bus::Bus;
 use proctor_console::{ConsoleNode, ConsoleParams};
 use proctor_fusion::{FusionNode, FusionParams};
 use proctor_perception::{PerceptionNode, PerceptionParams};
@@ -124,18 +124,4 @@ impl Stack {
             simulator,
         })
     }
-}
-
-/// One node of the loop by name, for `proctor run`.
-pub fn node(name: &str, bus: &Bus, config: &StackConfig) -> anyhow::Result<Box<dyn Node>> {
-    Ok(match name {
-        "perception" => Box::new(PerceptionNode::new(bus, config.perception.clone())?),
-        "fusion" => Box::new(FusionNode::new(bus, config.fusion.clone())?),
-        "autonomy" => Box::new(AutonomyNode::new(bus, config.autonomy.clone())?),
-        "safety" => Box::new(SafetyNode::new(bus, config.safety.clone())?),
-        "monitor" => Box::new(MonitorNode::new(bus, &config.sim.instruments).map_err(|e: MonitorError| e)?),
-        other => anyhow::bail!(
-            "unknown node {other:?}; known: sim, perception, fusion, autonomy, safety, console, recorder, monitor"
-        ),
-    })
 }

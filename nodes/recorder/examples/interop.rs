@@ -11,7 +11,7 @@ mod strategies;
 use proctor_bus::{Bus, Node, Publisher, Topic, graph};
 use proctor_msgs::{Message, Wire, cdr, crtk_msgs, proctor_msgs as msg, registry::Entry};
 use proctor_recorder::{RecorderNode, RecorderParams};
-use proctor_types::*;
+use proctor_types::{ArmId, Stamp};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},

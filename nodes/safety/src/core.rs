@@ -450,10 +450,10 @@ impl SafetyCore {
             let worst = if facts.causes.has(cause) { 1.0 } else { 0.0 };
             self.log.say(Outcome::Held, Finding::node(cause, worst, 0.0));
         }
-        if before == Supervised || self.machine.mode != Supervised {
-            if let Some(run) = self.run.take() {
-                self.end(run);
-            }
+        if (before == Supervised || self.machine.mode != Supervised)
+            && let Some(run) = self.run.take()
+        {
+            self.end(run);
         }
         ArmId::ALL.into_iter().for_each(|a| self.arms.get_mut(a).forget_goal());
     }
@@ -731,7 +731,7 @@ impl SafetyCore {
         let (active, progress, moving) = match &self.run {
             Some(run) => {
                 let plan = self.authority.plan(&run.approved);
-                let duration = plan.map_or(1.0, |p| p.duration());
+                let duration = plan.map_or(1.0, super::plan::Plan::duration);
                 let progress = run.player.map_or(0.0, |p| (p.tau() / duration).clamp(0.0, 1.0));
                 (run.approved.digest(), progress, run.moving)
             }

@@ -477,7 +477,7 @@ fn nominal_variance(arm: ArmId, params: &SafetyParams) -> f64 {
 }
 
 fn middle(a: &Q, b: &Q) -> Q {
-    map2(a, b, |a, b| f64::midpoint(a, b))
+    map2(a, b, f64::midpoint)
 }
 
 fn entry(q: &Q, j: usize) -> f64 {

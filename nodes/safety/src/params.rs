@@ -349,7 +349,8 @@ mod tests {
 
     #[test]
     fn bounds_cannot_be_configured_away() {
-        let rows: [(fn(&mut SafetyParams), &str); 8] = [
+        type Change = fn(&mut SafetyParams);
+        let rows: [(Change, &str); 8] = [
             (|p| p.watchdogs.presence = 0.1001, "watchdogs.presence"),
             (|p| p.watchdogs.command = 1.0, "watchdogs.command"),
             (|p| p.watchdogs.kinematics = 0.031, "watchdogs.kinematics"),

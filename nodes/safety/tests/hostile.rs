@@ -280,7 +280,7 @@ fn attack(seed: u64, steps: u64, dear: u64) -> Report {
         let sent = c.tick();
         follow(&c, &mut judge, &mut seen);
         for s in sent {
-            let geometry = c.ticks % dear == 0 && *before.get(s.arm) != *c.at.get(s.arm);
+            let geometry = c.ticks.is_multiple_of(dear) && *before.get(s.arm) != *c.at.get(s.arm);
             moving += u64::from(*before.get(s.arm) != *c.at.get(s.arm));
             judge.judge(c.ticks, &s, before.get(s.arm), c.mode() == SafetyMode::Supervised, geometry);
         }

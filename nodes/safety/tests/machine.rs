@@ -18,8 +18,8 @@ fn with(cause: Constraint, at_rest: bool) -> Facts {
     Facts { causes, at_rest }
 }
 
-fn ask(kind: RequestKind) -> Option<Ask> {
-    Some(Ask { operator: A, kind })
+fn ask(kind: RequestKind) -> Ask {
+    Ask { operator: A, kind }
 }
 
 fn machine(mode: SafetyMode) -> Machine {
@@ -48,7 +48,7 @@ fn requests_at_rest_without_causes_lead_where_the_table_says() {
     ];
     for (mode, row) in table {
         for (kind, expected) in R::ALL.into_iter().zip(row) {
-            let asked = machine(mode).update(&rest(), ask(kind));
+            let asked = machine(mode).update(&rest(), Some(ask(kind)));
             // A stop that is pending ends in the next update, at rest.
             let settled = asked.next.update(&rest(), None).next;
             assert_eq!(settled.mode, expected.unwrap_or(mode), "{mode:?} {kind:?}");
@@ -59,9 +59,9 @@ fn requests_at_rest_without_causes_lead_where_the_table_says() {
 
 #[test]
 fn enabling_and_disabling_say_so_to_the_arms() {
-    let on = machine(SafetyMode::Disabled).update(&rest(), ask(RequestKind::Enable));
+    let on = machine(SafetyMode::Disabled).update(&rest(), Some(ask(RequestKind::Enable)));
     assert_eq!((on.effect, on.next.authority), (Effect::EnableArms, Some(A)));
-    let stopping = machine(SafetyMode::Teleop).update(&Facts::default(), ask(RequestKind::Disable));
+    let stopping = machine(SafetyMode::Teleop).update(&Facts::default(), Some(ask(RequestKind::Disable)));
     assert_eq!((stopping.effect, stopping.next.mode), (Effect::None, SafetyMode::Teleop));
     assert_eq!(stopping.next.pending, Some(Pending::Disable));
     let off = stopping.next.update(&rest(), None);
@@ -97,13 +97,17 @@ fn every_protection_stops_the_modes_it_guards_and_no_other() {
 fn hold_clears_by_request_only_once_the_cause_is_gone_and_everything_rests() {
     let held = machine(SafetyMode::Teleop).update(&with(Constraint::KinematicsStale, false), None).next;
     assert_eq!(held.update(&rest(), None).next.mode, SafetyMode::Hold, "nothing clears by itself");
-    let refused = held.update(&with(Constraint::KinematicsStale, true), ask(RequestKind::Ready));
+    let refused = held.update(&with(Constraint::KinematicsStale, true), Some(ask(RequestKind::Ready)));
     assert_eq!(
         (refused.next.mode, refused.refused.unwrap().constraint),
         (SafetyMode::Hold, Constraint::KinematicsStale)
     );
-    assert_eq!(held.update(&Facts::default(), ask(RequestKind::Ready)).next.mode, SafetyMode::Hold, "still moving");
-    let ready = held.update(&rest(), ask(RequestKind::Ready)).next;
+    assert_eq!(
+        held.update(&Facts::default(), Some(ask(RequestKind::Ready))).next.mode,
+        SafetyMode::Hold,
+        "still moving"
+    );
+    let ready = held.update(&rest(), Some(ask(RequestKind::Ready))).next;
     assert_eq!((ready.mode, ready.cause), (SafetyMode::Ready, None));
 }
 
@@ -114,10 +118,10 @@ fn entering_motion_is_refused_by_the_cause_that_would_stop_it() {
         (RequestKind::Supervise, Constraint::SceneStale),
         (RequestKind::Supervise, Constraint::KinematicsStale),
     ] {
-        let u = machine(SafetyMode::Ready).update(&with(cause, true), ask(kind));
+        let u = machine(SafetyMode::Ready).update(&with(cause, true), Some(ask(kind)));
         assert_eq!((u.next.mode, u.refused.unwrap().constraint), (SafetyMode::Ready, cause));
     }
-    let u = machine(SafetyMode::Ready).update(&with(Constraint::SceneStale, true), ask(RequestKind::Teleop));
+    let u = machine(SafetyMode::Ready).update(&with(Constraint::SceneStale, true), Some(ask(RequestKind::Teleop)));
     assert_eq!(u.next.mode, SafetyMode::Teleop, "teleoperation needs no scene");
 }
 

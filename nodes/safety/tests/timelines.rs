@@ -105,7 +105,8 @@ fn reaction(c: &mut Cellar) -> (usize, usize) {
 
 #[test]
 fn an_e_stop_brakes_in_the_tick_it_arrives_latches_and_leaves_only_by_reset_at_rest() {
-    for mut c in [moving_teleop(), running().0] {
+    for start in [moving_teleop, || running().0] {
+        let mut c = start();
         c.ask(RequestKind::EStop);
         let (braking, _) = reaction(&mut c);
         assert_eq!(braking, 1);
@@ -279,7 +280,7 @@ fn a_jumping_clock_holds_in_the_same_tick_whichever_way_it_jumps() {
         match jump {
             "gap" => drop(c.tick_after(Duration::from_millis(51))),
             "back" => {
-                c.now = c.now.minus(Duration::from_secs(3600));
+                c.now = c.now.minus(Duration::from_hours(1));
                 c.tick();
             }
             _ => drop(c.tick_after(Duration::ZERO)),

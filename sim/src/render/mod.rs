@@ -157,7 +157,7 @@ struct Truth<'a> {
 impl Renderer {
     /// A renderer for `rig` on `threads` threads (0 and 1: the caller's). The picture's width must be a multiple of 8.
     pub fn new(rig: StereoRig, threads: usize) -> Result<Self, RenderError> {
-        if rig.left.width % 8 != 0 || rig.left.width == 0 || rig.left.height == 0 {
+        if !rig.left.width.is_multiple_of(8) || rig.left.width == 0 || rig.left.height == 0 {
             let value = rig.left.width as f64;
             Err(InvalidValue::Range {
                 what: "rendered width (a positive multiple of 8)",
@@ -378,12 +378,11 @@ fn run<T: Send, S: Send>(
     scratch: impl Fn() -> S + Sync + Send,
     work: impl Fn(&mut S, T) + Sync + Send,
 ) {
-    match pool {
-        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).for_each_init(scratch, work)),
-        None => {
-            let mut s = scratch();
-            items.into_iter().for_each(|item| work(&mut s, item));
-        }
+    if let Some(pool) = pool {
+        pool.install(|| items.into_par_iter().with_max_len(1).for_each_init(scratch, work));
+    } else {
+        let mut s = scratch();
+        items.into_iter().for_each(|item| work(&mut s, item));
     }
 }
 

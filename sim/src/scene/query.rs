@@ -114,7 +114,8 @@ fn segment_segment(p1: V3, q1: V3, p2: V3, q2: V3) -> (f32, V3) {
     let unit = |x: f32| if x.is_finite() { x.clamp(0.0, 1.0) } else { 0.0 };
     let mut s = unit((b * f - c * e) / (a * e - b * b));
     let mut t = (b * s + f) / e;
-    if !(t >= 0.0) {
+    // Not a number, when the second segment is a point, counts as its start.
+    if t.is_nan() || t < 0.0 {
         t = 0.0;
         s = unit(-c / a);
     } else if t > 1.0 {

@@ -1,0 +1,114 @@
+//! What `demo` and `run` share: nodes in threads on the wall clock, the safety core in its real-time thread, the console served,
+//! a recording, faults typed on standard input.
+
+use crate::{
+    exec::{SteadyClock, Threads},
+    faults,
+};
+use anyhow::Context as _;
+use proctor_bus::{Bus, Node};
+use proctor_console::{Server, Shared, Token};
+use proctor_recorder::{RecorderNode, RecorderParams};
+use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_sim::{Faults, node::SharedSimulator};
+use proctor_types::Role;
+use std::{
+    io::{BufRead, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::{Arc, PoisonError},
+};
+
+/// FIFO priority of the safety loop's thread, where permitted.
+const SAFETY_PRIORITY: i32 = 80;
+
+/// A line for people and for programs that read standard output.
+pub fn say(text: &str) {
+    println!("{text}");
+    let _ = std::io::stdout().flush();
+}
+
+/// Running nodes; [`Live::stop`] ends them.
+pub struct Live {
+    clock: SteadyClock,
+    threads: Threads,
+    core: Option<realtime::RealTime>,
+    server: Option<Server>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Live {
+    /// Nothing runs yet.
+    pub fn new() -> Self {
+        let clock = SteadyClock::start();
+        Self { clock, threads: Threads::new(clock), core: None, server: None }
+    }
+
+    /// Starts a node's thread.
+    pub fn spawn(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
+        Ok(self.threads.spawn(Box::new(node))?)
+    }
+
+    /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned.
+    pub fn safety(&mut self, bus: &Bus, params: SafetyParams) -> anyhow::Result<SafetyNode> {
+        let clock = self.clock;
+        let options = realtime::Options {
+            clock: Box::new(move || clock.now()),
+            stop: self.threads.stop_flag(),
+            priority: Some(SAFETY_PRIORITY),
+            lock_memory: true,
+        };
+        let (node, core) = SafetyNode::real_time(bus, params, options)?;
+        self.core = Some(core);
+        Ok(node)
+    }
+
+    /// Records every topic of `bus` into `file`, which must not exist.
+    pub fn record(&mut self, bus: &Bus, file: &Path) -> anyhow::Result<()> {
+        self.spawn(RecorderNode::new(bus, RecorderParams::to(file))?)
+    }
+
+    /// Serves the console on this machine and says its address and a surgeon's one-time token. Port 0 takes a free one.
+    pub fn serve(&mut self, shared: &Arc<Shared>, port: u16) -> anyhow::Result<SocketAddr> {
+        let server = Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), shared.clone());
+        let server = server.context("cannot serve the console")?;
+        let (token, address) = (Token::random(), server.address());
+        shared.add_token(token, Role::Surgeon);
+        say(&format!("console: {}", server.url()));
+        say(&format!("token: {token}"));
+        self.server = Some(server);
+        Ok(address)
+    }
+
+    /// Applies faults typed on standard input to a simulator, until the input ends.
+    pub fn hear_faults(simulator: SharedSimulator) {
+        std::thread::spawn(move || {
+            let mut current = Faults::default();
+            for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
+                match faults::apply(&line, &mut current) {
+                    Ok(done) => {
+                        simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(current);
+                        say(&done);
+                    }
+                    Err(problem) => eprintln!("{problem}"),
+                }
+            }
+        });
+    }
+
+    /// Ends every thread and waits for it; recordings are complete afterwards.
+    pub fn stop(self) {
+        drop(self.server);
+        self.threads.join();
+        if let Some(core) = self.core
+            && !core.join()
+        {
+            tracing::error!("the safety core ended by a panic");
+        }
+    }
+}
