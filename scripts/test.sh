@@ -1,17 +1,32 @@
 #!/usr/bin/env bash
 # Every check and test, in the order in which a failure is cheapest to see. Called by `make test`.
+# Each step has a time limit, far above what it needs, so that one that hangs is named instead of waited for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-step() { printf '\n\033[1m== %s\033[0m (%s s)\n' "$*" "$SECONDS"; }
 cargo=${CARGO:-cargo}
 
-step "format";   $cargo fmt --all --check
-step "spelling"; .venv/bin/codespell --config .codespellrc
-step "xacro expands to the checked-in URDF"; .venv/bin/python urdf/check_generated.py
-step "lints";    $cargo clippy --release --workspace --all-targets -- -D warnings
-step "unit, property and whole-loop tests"; $cargo test --release --workspace
-step "documentation"; RUSTDOCFLAGS="-D warnings" $cargo doc --release --workspace --no-deps --quiet
-step "independent judge: rosbags decodes what Proctor wrote"; tests/interop/run.sh
-step "browser"; tests/browser/run.sh
-step "the demo, headless, with the scripted surgeon"; tests/demo.sh
-step "all passed"
+step() { # title, limit in minutes, command ...
+  local title=$1 limit=$2; shift 2
+  printf '\n\033[1m== %s\033[0m (%s s)\n' "$title" "$SECONDS"
+  timeout --foreground --kill-after=10 "${limit}m" "$@" || {
+    local code=$?
+    [ "$code" = 124 ] && printf 'not finished after %s minutes: %s\n' "$limit" "$*" >&2
+    exit "$code"
+  }
+}
+
+# Crates first, tried again when the network stalls: nothing after this downloads.
+fetch() { for _ in 1 2 3; do timeout --foreground 240 "$cargo" fetch --locked && return; done; return 1; }
+export cargo; export -f fetch
+
+step "fetch crates" 13 bash -c fetch
+step "format" 2 "$cargo" fmt --all --check
+step "spelling" 2 .venv/bin/codespell --config .codespellrc
+step "xacro expands to the checked-in URDF" 2 .venv/bin/python urdf/check_generated.py
+step "lints" 40 "$cargo" clippy --release --workspace --all-targets -- -D warnings
+step "unit, property and whole-loop tests" 60 "$cargo" test --release --workspace
+step "documentation" 20 env RUSTDOCFLAGS="-D warnings" "$cargo" doc --release --workspace --no-deps --quiet
+step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/run.sh
+step "browser" 15 tests/browser/run.sh
+step "the demo, headless, with the scripted surgeon" 5 tests/demo.sh
+printf '\n\033[1m== all passed\033[0m (%s s)\n' "$SECONDS"

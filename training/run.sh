@@ -4,14 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 WORK=${WORK:-target/train}
-FRAMES=${FRAMES:-3400}
-MINUTES=${MINUTES:-40}
-STEPS=${STEPS:-8000}
+FRAMES=${FRAMES:-4800}
+MINUTES=${MINUTES:-43}
+STEPS=${STEPS:-9000}
 MODEL=${MODEL:-models/cholec-sim}
 THREADS=$(nproc)
 export PYTHONPATH=training OMP_WAIT_POLICY=PASSIVE
 
-cargo build --release -p proctor -p proctor-sim --examples --bins
+cargo build --release --workspace --examples --bins
 render() { # name frames seed width height
     [ -d "$WORK/$1" ] || target/release/examples/generate_dataset \
         --out "$WORK/$1" --frames "$2" --seed "$3" --width "$4" --height "$5" --threads "$THREADS"

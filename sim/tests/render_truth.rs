@@ -105,8 +105,8 @@ fn the_shaft_is_a_cylinder_of_the_kinematics_radius() {
 #[test]
 fn disparity_matches_depth() {
     let mut field = Field::new(3);
-    // Highlights move with the eye; texture does not.
-    field.look = Appearance { noise: 0.0, blur: 0.0, ..Appearance::nominal() };
+    // Highlights move with the eye and vignettes with the lens; texture does not.
+    field.look = Appearance { noise: 0.0, blur: 0.0, vignette: 0.0, ..Appearance::nominal() };
     field.look.tissue.iter_mut().for_each(|s| s.specular = 0.0);
     let r = field.render(1, Want::Rectified);
     let grey = |p: &[u8; 3]| i32::from(p[0]) + i32::from(p[1]) + i32::from(p[2]);

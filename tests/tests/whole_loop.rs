@@ -171,6 +171,26 @@ fn killing_any_node_before_safety_stops_the_motion() {
 }
 
 #[test]
+fn killing_safety_leaves_every_arm_at_its_last_set_point() {
+    let (mut w, proposal, _) = moving();
+    assert!(w.exec.kill("safety"));
+    w.hold_until(&proposal, STOP_MS, |_| false);
+    assert_arms_rest(&mut w, "safety killed");
+    w.assert_no_violation();
+}
+
+#[test]
+fn killing_autonomy_loses_suggestions_and_nothing_else() {
+    let (mut w, proposal, _) = moving();
+    assert!(w.exec.kill("autonomy"));
+    let limit = 5 * (proposal.trajectory.duration() * 1e3) as u64 + 5000;
+    assert!(w.hold_until(&proposal, limit, |w| w.executed() == 1), "never executed: {}", w.explain());
+    w.run_ms(3000);
+    assert!(w.live_proposal(None).is_none_or(|p| p.id == proposal.id), "somebody suggested");
+    w.assert_no_violation();
+}
+
+#[test]
 fn the_same_seed_gives_byte_identical_verdicts() {
     let run = || {
         let mut w = world();

@@ -35,7 +35,8 @@ impl Server {
         check_address(shared.params(), address.ip())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener =
-            runtime.block_on(TcpListener::bind(address)).map_err(|source| ConsoleError::Listen { address, source })?;
+            std::net::TcpListener::bind(address).map_err(|source| ConsoleError::Listen { address, source })?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("console-http".to_owned()).spawn(move || {
@@ -50,6 +51,7 @@ impl Server {
                     let _ = begin.send(());
                 };
                 // Open WebSockets never end by themselves: stop accepting, then leave them.
+                let listener = TcpListener::from_std(listener)?;
                 tokio::select! {
                     served = serve(listener, shared, stop) => served,
                     Ok(()) = begun => Ok(()),

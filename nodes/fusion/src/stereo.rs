@@ -73,27 +73,31 @@ impl Stereo {
 }
 
 impl DisparityMap {
-    /// Full-size disparity at a pixel of the left picture, to a fraction of a pixel, with the sharpness of the match
-    /// (larger is better); `None` where there is no trustworthy match.
+    /// Full-size disparity at a pixel of the left picture, to a fraction of a pixel; `None` where there is no trustworthy match.
     pub fn at(&self, pictures: &Pictures, u: usize, v: usize) -> Option<f64> {
         let coarse = *self.map.at_2d::<i16>((v / 2) as i32, (u / 2) as i32).ok()?;
         if coarse < self.invalid_below.max(1) {
             return None;
         }
-        refine(pictures, u, v, f64::from(coarse) / FIXED * 2.0)
+        let start = f64::from(coarse) / FIXED * 2.0;
+        let whole = nearest_match(pictures, u, v, start)?;
+        Some(fraction(pictures, u, v, whole).unwrap_or(start))
     }
 }
 
-/// Slides a window by whole pixels around `start` and fits a parabola to the squared differences.
-fn refine(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<f64> {
+/// The whole disparity near `start` at which a window fits best, by squared differences; `None` at the rim of the picture or when
+/// the best lies at the end of the search.
+fn nearest_match(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<usize> {
     const REACH: i32 = 3;
     let (w, h) = (pictures.width, pictures.height);
-    if u < WINDOW || v < WINDOW || u + WINDOW >= w || v + WINDOW >= h {
+    // One more than the window: the fraction's gradients reach beyond it.
+    const RIM: usize = WINDOW + 2;
+    if u < RIM || v < RIM || u + RIM >= w || v + RIM >= h {
         return None;
     }
     let middle = start.round() as i32;
-    let first = u as i32 - middle - REACH - WINDOW as i32;
-    if first < 0 || u as i32 - middle + REACH + WINDOW as i32 >= w as i32 {
+    let first = u as i32 - middle - REACH - RIM as i32;
+    if first < 0 || u as i32 - middle + REACH + RIM as i32 >= w as i32 {
         return None;
     }
     let mut cost = [0u32; (2 * REACH + 1) as usize];
@@ -105,17 +109,50 @@ fn refine(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<f64> {
             *cost += l.iter().zip(r).map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>();
         }
     }
-    let (best, &least) = cost.iter().enumerate().min_by_key(|(_, c)| **c)?;
-    if best == 0 || best + 1 == cost.len() {
-        return None;
+    let (best, _) = cost.iter().enumerate().min_by_key(|(_, c)| **c)?;
+    let inside = best != 0 && best + 1 != cost.len();
+    inside.then(|| (middle + best as i32 - REACH) as usize)
+}
+
+/// Least-squares alignment of the window to a fraction of a pixel (Lucas and Kanade 1981): Gauss-Newton on the shift, brightness
+/// offsets between the views taken out. `None` with too little contrast for a fraction, or when it runs away.
+fn fraction(pictures: &Pictures, u: usize, v: usize, whole: usize) -> Option<f64> {
+    const ROUNDS: usize = 4;
+    const SIDE: usize = 2 * WINDOW + 1;
+    /// Mean squared gradient below which the fraction would be noise, squared grey levels per pixel.
+    const LEAST: f64 = 1.0;
+    let w = pictures.width;
+    let mut shift = 0.0f64;
+    for _ in 0..ROUNDS {
+        // In the right picture a larger disparity is farther left.
+        let (floor, part) = (shift.floor() as i64, shift - shift.floor());
+        let (mut gg, mut ge, mut g1, mut e1) = (0.0, 0.0, 0.0, 0.0);
+        for y in v - WINDOW..=v + WINDOW {
+            for x in u - WINDOW..=u + WINDOW {
+                let at = (y * w + x - whole) as i64 - floor;
+                let right = |k: i64| f64::from(pictures.right[(at + k) as usize]);
+                let value = |k: i64| right(k) * (1.0 - part) + right(k - 1) * part;
+                let gradient = 0.5 * (value(1) - value(-1));
+                let error = f64::from(pictures.left[y * w + x]) - value(0);
+                gg += gradient * gradient;
+                ge += gradient * error;
+                g1 += gradient;
+                e1 += error;
+            }
+        }
+        let n = (SIDE * SIDE) as f64;
+        let curvature = gg - g1 * g1 / n;
+        if curvature < LEAST * n {
+            return None;
+        }
+        let step = -(ge - g1 * e1 / n) / curvature;
+        shift += step;
+        if shift.abs() >= 1.0 {
+            return None;
+        }
+        if step.abs() < 0.01 {
+            break;
+        }
     }
-    let (before, least, after) = (f64::from(cost[best - 1]), f64::from(least), f64::from(cost[best + 1]));
-    let bend = before - 2.0 * least + after;
-    // Less contrast than two grey levels squared per pixel: the fraction would be noise.
-    let pixels = ((2 * WINDOW + 1) as f64).powi(2);
-    if bend < 2.0 * pixels {
-        return Some(start);
-    }
-    let fraction = (0.5 * (before - after) / bend).clamp(-0.5, 0.5);
-    Some(f64::from(middle + best as i32 - REACH) + fraction)
+    Some(whole as f64 + shift)
 }

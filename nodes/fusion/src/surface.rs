@@ -93,11 +93,14 @@ impl Surface {
 
     /// The points, those nearest to `tools` first, at most `params.max_surface_points`.
     pub fn points(&self, now: Stamp, tools: &[Point3<f64>], params: &FusionParams) -> Vec<SurfacePoint> {
+        // Pictures that say nothing (unusable, or none) do not drop what they do not see: time does.
+        let remembered = params.surface_age_s.max(params.occluded_age_s);
         let nearest = |p: &Point3<f64>| tools.iter().map(|t| (p - t).norm()).fold(f64::INFINITY, f64::min);
         let mut points: Vec<(f64, SurfacePoint)> = self
             .nodes
             .iter()
             .flatten()
+            .filter(|s| now.seconds_since(s.seen) <= remembered)
             .map(|s| {
                 let sigma = aged_variance(s, now, params).sqrt();
                 (nearest(&s.position), SurfacePoint { position: s.position, class: s.class, sigma })

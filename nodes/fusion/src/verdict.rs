@@ -61,8 +61,9 @@ impl Verdict {
             }
             Sight::Blind | Sight::OutOfView => self.unseen(now, params),
             Sight::Missing => {
-                self.residual_px = 0.0;
                 if self.bad_for(now) >= params.inconsistent_after_s {
+                    // Nothing was measured: what is there is missing.
+                    self.residual_px = 0.0;
                     Alignment::Inconsistent
                 } else {
                     self.unseen(now, params)

@@ -36,9 +36,9 @@ impl Lockstep {
         Self { now: start, nodes: Vec::new() }
     }
 
-    /// Adds a node; nodes are polled in the order in which they were added.
+    /// Adds a node, due at the next tick; nodes are polled in the order in which they were added.
     pub fn add(&mut self, node: Box<dyn Node>) {
-        self.nodes.push(Slot { node, due: self.now });
+        self.nodes.push(Slot { node, due: self.now.plus(TICK) });
     }
 
     /// Removes a node, as if its process were killed. Returns whether it was there.

@@ -324,7 +324,8 @@ impl Filter {
         let mut first = None;
         for step in &tries {
             match self.check_step(arm, state, plan, step, &here, rules) {
-                Ok(()) => return follow(step, first, false),
+                // In front of a boundary the only tick left is one at rest: the arm is held, not limited.
+                Ok(()) => return follow(step, first, first.is_some() && step.player.rate() == 0.0),
                 Err(finding) => first = first.or(Some(finding)),
             }
         }

@@ -259,12 +259,14 @@ impl Renderer {
 
     fn pinholes(&self) -> [Pinhole; 2] {
         let c = &self.rig.left;
-        [0.0, self.rig.baseline * 1e3].map(|shift| Pinhole {
+        let right = (self.rig.baseline * 1e3) as f32;
+        [0.0, right].map(|shift| Pinhole {
             fx: c.fx as f32,
             fy: c.fy as f32,
             cx: c.cx as f32,
             cy: c.cy as f32,
-            shift: shift as f32,
+            shift,
+            light: 0.5 * right,
             width: c.width,
             height: c.height,
         })

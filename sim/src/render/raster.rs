@@ -37,6 +37,8 @@ pub(crate) struct Pinhole {
     pub cy: f32,
     /// Where the view stands along the left camera's x, mm.
     pub shift: f32,
+    /// Where the light leaves the scope along the left camera's x, mm.
+    pub light: f32,
     pub width: usize,
     pub height: usize,
 }

@@ -87,6 +87,19 @@ pub(crate) struct Eight {
     pub instance: [u8; 8],
 }
 
+/// Unit vectors from the scope to eight seen points, world axes.
+struct Rays {
+    eye: [f32x8; 3],
+    light: [f32x8; 3],
+    half: [f32x8; 3],
+}
+
+/// Cosine between a normal and the way back along a ray, 0 when turned away.
+#[inline(always)]
+fn facing(n: &[f32x8; 3], ray: &[f32x8; 3]) -> f32x8 {
+    (s(0.0) - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(s(0.0))
+}
+
 fn s(v: f32) -> f32x8 {
     f32x8::splat(v)
 }
@@ -182,16 +195,21 @@ impl<'a> Shader<'a> {
         let r2 = (rx * rx + s(ry * ry)) * s(1.0 / (self.look.circle * self.look.circle));
         let inside = r2.simd_lt(one);
 
-        // Direction from the camera through the pixel, world axes, length sqrt(q2).
+        // Unit vectors to the seen point, world axes: from the eye, from the light, and from half-way between them, which is all
+        // but opposite to the half vector, because eye and light stand so near each other. The last value: (distance / z)^2.
         let px = (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx);
         let py = (y as f32 - self.pinhole.cy) / self.pinhole.fy;
-        let q2 = px * px + s(py * py + 1.0);
-        let iq = one / q2.sqrt();
         let [right, down, forward] = self.world;
-        let mut ray = [zero; 3];
-        for k in 0..3 {
-            ray[k] = (px * s(right[k]) + s(down[k] * py + forward[k])) * iq;
-        }
+        let from = |aside: f32| {
+            let x = px - s(aside) * g[0];
+            let q2 = x * x + s(py * py + 1.0);
+            let iq = one / q2.sqrt();
+            let ray = std::array::from_fn(|k| (x * s(right[k]) + s(down[k] * py + forward[k])) * iq);
+            (ray, q2)
+        };
+        let aside = self.pinhole.light - self.pinhole.shift;
+        let (lit, q2) = from(aside);
+        let rays = Rays { eye: from(0.0).0, light: lit, half: from(0.5 * aside).0 };
 
         let number = g[7].to_array();
         let mut id = [0usize; 8];
@@ -206,7 +224,7 @@ impl<'a> Shader<'a> {
             while done != 0xff {
                 let first = (!done).trailing_zeros() as usize;
                 let mine = (0..8).fold(0u32, |m, i| m | u32::from(id[i] == id[first]) << i);
-                let colour = self.surface(&self.materials[id[first]], &g, z, &ray);
+                let colour = self.surface(&self.materials[id[first]], &g, z, &rays);
                 if mine & seen == seen {
                     light = colour;
                 } else {
@@ -262,7 +280,7 @@ impl<'a> Shader<'a> {
 
     /// Reflected light of one material for unit arriving light.
     #[inline]
-    fn surface(&self, m: &Material, g: &[f32x8; 8], z: f32x8, ray: &[f32x8; 3]) -> [f32x8; 3] {
+    fn surface(&self, m: &Material, g: &[f32x8; 8], z: f32x8, rays: &Rays) -> [f32x8; 3] {
         let (zero, one) = (s(0.0), s(1.0));
         let f = &m.surface;
         let open = clamp01((g[7] - g[7].floor() - s(0.05)) * s(1.0 / 0.9));
@@ -305,9 +323,10 @@ impl<'a> Shader<'a> {
             tilted[k] = n[k] - bump * (slope[k] - n[k] * along);
         }
         let il = one / (tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]).sqrt();
-        let smooth_ndv = (zero - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(zero);
+        let smooth_ndl = facing(&n, &rays.light);
         n = [tilted[0] * il, tilted[1] * il, tilted[2] * il];
-        let ndv = (zero - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(zero);
+        let ndl = facing(&n, &rays.light);
+        let ndh = facing(&n, &rays.half);
 
         let mut rough = s(f.roughness);
         let mut specular = s(f.specular);
@@ -332,17 +351,17 @@ impl<'a> Shader<'a> {
             specular = mix(specular, s(0.06), wet);
         }
 
-        // GGX with the light at the eye: half vector = view = light.
+        // GGX; eye and light stand so near each other that half vector, view and light make the same angle with the normal.
         let a2 = rough * rough;
-        let n2 = ndv * ndv;
+        let n2 = ndh * ndh;
         let d = n2 * (a2 - one) + one;
         let lobe = a2 / (d * d) * specular * s(0.25) / (n2 * (one - a2) + a2).sqrt();
         let gloss = lobe * open;
         // Darker towards silhouettes than Lambert: light that enters wet tissue obliquely comes out elsewhere.
-        let body = ndv * (s(0.62) + s(0.38) * smooth_ndv) * open;
+        let body = ndl * (s(0.62) + s(0.38) * smooth_ndl) * open;
         let mirrored = if m.metal {
             // Metal mirrors the red surroundings below and around it, and darkness above.
-            let up = n[2] * s(2.0) * ndv + ray[2];
+            let up = n[2] * s(2.0) * facing(&n, &rays.eye) + rays.eye[2];
             s(self.look.reflection) * specular.fast_min(one) * clamp01(s(0.30) - s(0.70) * up)
         } else {
             zero

@@ -1,0 +1,67 @@
+//! The executable as a user runs it.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn proctor(arguments: &[&str], input: &str) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_proctor"))
+        .args(arguments)
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const FK: [&str; 5] = ["fk", "--arm", "psm", "--instrument", "LARGE_NEEDLE_DRIVER_400006"];
+
+#[test]
+fn fk_gives_the_tip_of_the_zero_pose_below_the_remote_centre() {
+    let out = proctor(&FK, "q1,q2,q3,q4,q5,q6\n0,0,0.1,0,0,0\n");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let lines: Vec<_> = text(&out.stdout).lines().map(str::to_owned).collect();
+    assert_eq!((lines.len(), lines[0].as_str()), (2, "x,y,z,qx,qy,qz,qw"));
+    let row: Vec<f64> = lines[1].split(',').map(|v| v.parse().unwrap()).collect();
+    // From the DH table of the dVRK by hand: with straight joints the tip is q3 - 0.4318 + 0.4162 + 0.0091 m down the shaft.
+    let depth = 0.1 - 0.4318 + 0.4162 + 0.0091;
+    assert!((row[0].hypot(row[1]).hypot(row[2]) - depth).abs() < 1e-9, "{row:?}");
+}
+
+#[test]
+fn fk_names_the_line_that_is_wrong() {
+    let rows = [
+        ("q1,q2,q3,q4,q5,q6\n0,0,0.1,0,0,0\n0,0,x,0,0,0\n", "line 3"),
+        ("q1,q2,q3,q4,q5,q6\n0,0,0.1,0,0\n", "line 2"),
+        ("0,0,0.1,0,0,0\n", "header"),
+    ];
+    for (input, named) in rows {
+        let out = proctor(&FK, input);
+        assert!(!out.status.success());
+        assert!(text(&out.stderr).contains(named), "{input:?}: {}", text(&out.stderr));
+    }
+    let out = proctor(&["fk", "--arm", "psm", "--instrument", "SCALPEL"], "");
+    assert!(text(&out.stderr).contains("SCALPEL") && text(&out.stderr).contains("LARGE_NEEDLE_DRIVER_400006"));
+}
+
+#[test]
+fn doctor_and_graph_speak_plainly() {
+    let doctor = proctor(&["doctor"], "");
+    for what in ["OpenCV", "ONNX Runtime", "GPU", "ROS 2", "Gazebo", "Chromium", "real-time", "not a medical device"] {
+        assert!(text(&doctor.stdout).contains(what), "{what}: {}", text(&doctor.stdout));
+    }
+    let graph = text(&proctor(&["graph"], "").stdout);
+    let servo: Vec<_> = graph.lines().filter(|l| l.starts_with("/PSM1/servo_jp")).collect();
+    assert!(servo.len() == 1 && servo[0].contains(" safety "), "{servo:?}");
+}
