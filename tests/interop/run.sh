@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"${CARGO:-cargo}" run --release --quiet -p proctor-recorder --example interop -- "$folder"
+# Built by `cargo test --workspace`; built here only when called alone.
+[ -x target/release/examples/interop ] || "${CARGO:-cargo}" build --release --quiet --workspace --examples
+target/release/examples/interop "$folder"
 .venv/bin/python tests/interop/judge.py "$folder"
 .venv/bin/python tests/interop/test_judge.py "$folder"

@@ -10,7 +10,7 @@ use proctor_bus::{Bus, Publisher, Subscriber, graph};
 use proctor_sim::{Faults, node::SharedSimulator};
 use proctor_types::{
     Constraint, Decision, DecisionKind, OperatorId, OperatorRequest, Presence, Proposal, RequestKind, Role, SafetyMode,
-    SafetyState, Skill, Stamp, Verdict,
+    SafetyState, Scene, Skill, Stamp, Verdict,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -77,9 +77,11 @@ pub struct World {
     monitor: Arc<Mutex<Monitor>>,
     states: Subscriber<SafetyState>,
     proposals: Subscriber<Proposal>,
+    scenes: Subscriber<Scene>,
     verdict_feed: Subscriber<Verdict>,
     state: Option<SafetyState>,
     proposal: Option<Proposal>,
+    scene: Option<Scene>,
     /// Every verdict so far.
     pub verdicts: Vec<Verdict>,
 }
@@ -93,6 +95,7 @@ impl World {
         let operator = Operator::new(&bus)?;
         let states = bus.subscriber_of_depth(&graph::safety_state(), 64)?;
         let proposals = bus.subscriber_of_depth(&graph::proposal(), 64)?;
+        let scenes = bus.subscriber(&graph::scene())?;
         let verdict_feed = bus.subscriber_of_depth(&graph::verdict(), 4096)?;
         let (monitor, simulator) = (stack.monitor.monitor(), stack.simulator.clone());
         let mut exec = Lockstep::new(Stamp::FIRST.plus(Duration::from_secs(1000)));
@@ -112,9 +115,11 @@ impl World {
             monitor,
             states,
             proposals,
+            scenes,
             verdict_feed,
             state: None,
             proposal: None,
+            scene: None,
             verdicts: Vec::new(),
         })
     }
@@ -127,6 +132,9 @@ impl World {
         }
         while let Some(proposal) = self.proposals.take() {
             self.proposal = proposal.ok().or(self.proposal.take());
+        }
+        if let Some(scene) = self.scenes.newest() {
+            self.scene = Some(scene);
         }
         while let Some(verdict) = self.verdict_feed.take() {
             self.verdicts.extend(verdict.ok());
@@ -233,9 +241,17 @@ impl World {
         self.state.map_or(0, |s| s.executed)
     }
 
-    /// State and last verdicts, for failure messages.
+    /// State, what fusion believes and the last verdicts, for failure messages.
     pub fn explain(&self) -> String {
         let last: Vec<_> = self.verdicts.iter().rev().take(6).collect();
-        format!("state {:?}, last verdicts {last:#?}", self.state)
+        let scene = self.scene.as_ref().map(|s| {
+            let tools = s.instruments.iter().map(|i| {
+                let sigma = (0..3).map(|k| i.covariance[(k, k)]).fold(0.0, f64::max).sqrt();
+                format!("{} {:?}, {:.1} px, {:.1} mm", i.arm, i.alignment, i.residual_px, sigma * 1e3)
+            });
+            let tools: Vec<_> = tools.collect();
+            format!("{tools:?}, quality {:?}, grasp {:?}, {} points", s.quality, s.grasp_target, s.surface.len())
+        });
+        format!("state {:?}, scene {scene:?}, last verdicts {last:#?}", self.state)
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays at once, in the hot loop")]
 
 use crate::scene::mesh::V3;
+use wide::f32x8;
 
 /// Rows per band: one band's samples fit the second-level cache.
 pub(crate) const BAND: usize = 24;
@@ -189,12 +190,10 @@ impl View {
         let (mut r2, bias2, sx2, sy2) = edge(a, b);
         let inverse = 1.0 / area as f32;
         let [g, gb, gc] = t.map(|i| &vertices[i as usize].0);
-        let mut d1 = [0.0f32; 8];
-        let mut d2 = [0.0f32; 8];
-        for k in 0..8 {
-            d1[k] = (gb[k] - g[k]) * inverse;
-            d2[k] = (gc[k] - g[k]) * inverse;
-        }
+        let all = f32x8::from(*g);
+        let along = |corner: &[f32; 8]| (f32x8::from(*corner) - all) * f32x8::splat(inverse);
+        let (along1, along2) = (along(gb), along(gc));
+        let (d1, d2) = (along1.to_array()[0], along2.to_array()[0]);
         for y in y0..=y1 {
             let row = (y as usize - top) * self.width;
             let (mut w0, mut w1, mut w2) = (r0, r1, r2);
@@ -203,10 +202,8 @@ impl View {
                 if (w0 | w1 | w2) >= 0 {
                     entered = true;
                     let (f1, f2) = (w1.wrapping_sub(bias1) as f32, w2.wrapping_sub(bias2) as f32);
-                    if g[0] + f1 * d1[0] + f2 * d2[0] > sample.0[0] {
-                        for k in 0..8 {
-                            sample.0[k] = g[k] + f1 * d1[k] + f2 * d2[k];
-                        }
+                    if g[0] + f1 * d1 + f2 * d2 > sample.0[0] {
+                        sample.0 = (all + f32x8::splat(f1) * along1 + f32x8::splat(f2) * along2).to_array();
                     }
                 } else if entered {
                     break;

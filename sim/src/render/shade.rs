@@ -209,13 +209,14 @@ impl<'a> Shader<'a> {
         };
         let aside = self.pinhole.light - self.pinhole.shift;
         let (lit, q2) = from(aside);
-        let rays = Rays { eye: from(0.0).0, light: lit, half: from(0.5 * aside).0 };
-
         let number = g[7].to_array();
         let mut id = [0usize; 8];
         for (i, v) in id.iter_mut().zip(number) {
             *i = v as usize % MATERIALS;
         }
+        // Only metal mirrors, so only it needs to know where the eye is.
+        let eye = if id.iter().any(|&i| self.materials[i].metal) { from(0.0).0 } else { [zero; 3] };
+        let rays = Rays { eye, light: lit, half: from(0.5 * aside).0 };
         let seen = (inside & g[7].simd_gt(s(0.5))).to_bitmask();
         let mut light = [zero; 3];
         if seen != 0 {
