@@ -29,4 +29,14 @@ pub enum FusionError {
     /// OpenCV could not set up what fusion needs.
     #[error("OpenCV: {0}")]
     OpenCv(#[from] opencv::Error),
+    /// A stereo rig whose disparities between the nearest and farthest depth do not fit into its pictures.
+    #[error("stereo rig with fx = {fx} px, baseline = {baseline} m and pictures {width} px wide cannot be matched")]
+    Rig {
+        /// Focal length, px.
+        fx: f64,
+        /// Distance of the cameras, m.
+        baseline: f64,
+        /// Width of the pictures, px.
+        width: usize,
+    },
 }

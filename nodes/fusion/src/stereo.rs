@@ -25,6 +25,8 @@ pub struct DisparityMap {
 
 /// OpenCV's fixed-point factor of disparities.
 const FIXED: f64 = 16.0;
+/// What the matcher's window needs beside the widest disparity, px of the half-size picture.
+const REACH: i32 = 16;
 /// Half the side of the refinement window, px: 9 x 9.
 const WINDOW: usize = 4;
 
@@ -45,6 +47,11 @@ impl Stereo {
         // A multiple of 16, as OpenCV wants it; at most 256.
         let wanted = (half(params.depth_min_m).ceil() as i32 - min_disparity).clamp(16, 256);
         let disparities = (wanted + 15) / 16 * 16;
+        // OpenCV's matcher ends the process, instead of failing, when the search is wider than the picture.
+        let half_width = rig.left.width as i32 / 2;
+        if min_disparity + disparities + REACH > half_width {
+            return Err(FusionError::Rig { fx: rig.left.fx, baseline: rig.baseline, width: rig.left.width });
+        }
         const BLOCK: i32 = 5;
         let matcher = calib3d::StereoSGBM::create(
             min_disparity,
