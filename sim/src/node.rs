@@ -1,6 +1,6 @@
 //! The simulator on the bus: the arms at 1 kHz and the endoscope at 30 Hz, sharing one [`Simulator`].
 //!
-//! Rendering happens outside the lock, on a snapshot. A NaN fault really puts NaN on the wire ([`RawJoints`]), so that receivers'
+//! Rendering happens outside the lock, on a snapshot. A NaN fault really puts NaN on the wire (`RawJoints`), so that receivers'
 //! refusal is what protects them.
 
 use crate::{

@@ -68,6 +68,28 @@ def warp(rng: Rng, img: np.ndarray, lab: np.ndarray, out_w: int, out_h: int) -> 
     return img, lab
 
 
+def focus(rng: Rng, img: np.ndarray, lab: np.ndarray, out_w: int, out_h: int) -> tuple[np.ndarray, np.ndarray]:
+    """A nearly undistorted cut-out, more often than not around the end of an instrument: little of a picture is wrist or jaws."""
+    h, w = lab.shape
+    scale, turn = np.exp(rng.uniform(np.log(0.9), np.log(1.25))), np.deg2rad(rng.normal(0.0, 8.0))
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    at = np.array([rng.uniform(0, w), rng.uniform(0, h)])
+    ends = np.flatnonzero(lab > SHAFT) if rng.random() < 0.65 else np.empty(0)
+    if len(ends):
+        pixel = int(ends[rng.integers(len(ends))])
+        at = np.array([pixel % w, pixel // w]) + rng.normal(0, 0.12, 2) * [out_w, out_h]
+    # The cut-out stays inside the picture as far as it fits.
+    half = np.array([out_w, out_h]) / (2 * scale)
+    size = np.array([w, h])
+    at = np.where(2 * half >= size, size / 2 + rng.uniform(-1, 1, 2) * (half - size / 2), np.clip(at, half, size - half))
+    c, s = np.cos(turn), np.sin(turn)
+    m = scale * np.array([[c, -s], [s, c]]) @ np.diag([flip, 1.0])
+    a = np.column_stack([m, np.array([out_w, out_h]) / 2 - m @ at])
+    img = cv2.warpAffine(img, a, (out_w, out_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    lab = cv2.warpAffine(lab, a, (out_w, out_h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
+    return img, lab
+
+
 def recolour(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise) -> np.ndarray:
     """Gives every region its own random gain, tint, saturation and texture: shape and shading stay, colour does not."""
     h, w = lab.shape
@@ -206,17 +228,17 @@ def sensor(rng: Rng, img: np.ndarray) -> np.ndarray:
     return img
 
 
-def augment(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def augment(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise, size: tuple[int, int], plain_share: float) -> tuple[np.ndarray, np.ndarray]:
     """One training sample of `size` (width, height) from a picture (uint8 RGB) and its labels."""
-    img, lab = warp(rng, img, lab, *size)
-    plain = rng.random() < 0.35  # some samples stay as the simulator drew them
+    plain = rng.random() < plain_share  # some samples stay as the simulator drew them
+    img, lab = (focus if plain else warp)(rng, img, lab, *size)
     img = img.astype(np.float32)
     if not plain and rng.random() < 0.4:
         img = recolour(rng, img, lab, noise)
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.8, 0.15, 0.05]))):
+    for _ in range(0 if plain else int(rng.choice([0, 1, 2], p=[0.7, 0.22, 0.08]))):
         img, lab = paste_tool(rng, img, lab, noise)
     if not plain:
         img = occlude(rng, img, lab, noise)
         img, lab = field_of_view(rng, img, lab)
         img = light(rng, img, noise)
-    return sensor(rng, img), lab
+    return np.clip(img, 0, 255).astype(np.uint8) if plain and rng.random() < 0.5 else sensor(rng, img), lab

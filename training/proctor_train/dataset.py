@@ -53,8 +53,9 @@ SIZES = ((192, 144), (256, 192), (WIDTH, HEIGHT))
 class Samples(IterableDataset):
     """Endless batches (image uint8 [b, h, w, 3], label uint8 [b, h, w]) of the size that `phase` (shared) selects."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int, batch: int, phase) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int, batch: int, phase, plain: float) -> None:
         self.images, self.labels, self.seed, self.batch, self.phase = images, labels, seed, batch, phase
+        self.plain = plain
 
     def __iter__(self):
         cv2.setNumThreads(1)
@@ -67,5 +68,5 @@ class Samples(IterableDataset):
                 queue += rng.permutation(len(self.images)).tolist()
             chosen, queue = queue[: self.batch], queue[self.batch :]
             size = SIZES[self.phase.value]
-            pairs = [augment(rng, self.images[i], self.labels[i], noise, size) for i in chosen]
+            pairs = [augment(rng, self.images[i], self.labels[i], noise, size, self.plain) for i in chosen]
             yield torch.from_numpy(np.stack([p[0] for p in pairs])), torch.from_numpy(np.stack([p[1] for p in pairs]))

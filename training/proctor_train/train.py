@@ -103,6 +103,8 @@ def main() -> None:
     ap.add_argument("--workers", type=int, default=1)
     ap.add_argument("--every", type=int, default=250, help="steps between validations")
     ap.add_argument("--bf16", action="store_true", help="bfloat16 arithmetic: faster where the processor has it, many times slower elsewhere")
+    ap.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights per step; shorter runs want less")
+    ap.add_argument("--plain", type=float, default=0.35, help="share of samples that stay nearly as the simulator drew them")
     ap.add_argument("--resume", type=Path, help="weights to start from")
     a = ap.parse_args()
 
@@ -115,7 +117,7 @@ def main() -> None:
     print(f"{len(images)} training and {len(val_images)} validation pictures; class weights {weights.tolist()}", flush=True)
 
     phase = mp.Value("b", 0)
-    loader = DataLoader(Samples(images, labels, a.seed, a.batch, phase), None, num_workers=a.workers, prefetch_factor=3)
+    loader = DataLoader(Samples(images, labels, a.seed, a.batch, phase, a.plain), None, num_workers=a.workers, prefetch_factor=3)
     net = SlimUNet(len(NAMES)).to(memory_format=torch.channels_last)
     if a.resume:
         # A smaller network's weights will do: what is missing starts as the identity.
@@ -138,8 +140,8 @@ def main() -> None:
         warm = min(1.0, (step + 1) / 100)
         for group in opt.param_groups:
             group["lr"] = a.lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))) + 1e-6
-        # The last part sees whole pictures of the size the node uses; a resumed run skips the smallest size.
-        phase.value = 1 + (done > 0.5) if a.resume else (done > 0.35) + (done > 0.75)
+        # The last part sees whole pictures of the size the node uses.
+        phase.value = (done > 0.35) + (done > 0.6)
         x = (img.permute(0, 3, 1, 2).float() - mean) / std
         net.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bf16):
@@ -151,7 +153,7 @@ def main() -> None:
         opt.step()
         step += 1
         running.append(loss.item())
-        decay = min(0.998, (1 + step) / (10 + step))
+        decay = min(a.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             for k, v in net.state_dict().items():
                 if v.is_floating_point():

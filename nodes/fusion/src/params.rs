@@ -71,7 +71,7 @@ params! {
     /// wrong now it gets wrong in the next picture too, so 30 pictures a second are not 30 measurements.
     decorrelation_s: f64 = 0.4, (0.001, 10.0);
     /// Uncertainty of the tip beyond the base's (joint noise, tool geometry), m per axis, 0..0.01.
-    tip_floor_m: f64 = 2.0e-4, (0.0, 0.01);
+    tip_floor_m: f64 = 4.0e-4, (0.0, 0.01);
     /// Corrections larger than this are implausible, m, 0.005..0.2.
     max_correction_m: f64 = 0.03, (0.005, 0.2);
     /// Corrections larger than this are implausible, rad, 0.02..1.

@@ -15,6 +15,9 @@ use proctor_types::{
 };
 use std::time::Duration;
 
+/// A needle driver and a grasper, as in the demo.
+const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "PROGRASP_FORCEPS_400093"];
+
 struct Cell {
     sim: Simulator,
     renderer: Renderer,
@@ -29,7 +32,9 @@ struct Cell {
 
 impl Cell {
     fn new(seed: u64, hand_eye_error: HandEyeError, joint_offsets: JointOffsets) -> Self {
-        let config = SimConfig { seed, hand_eye_error, joint_offsets, ..SimConfig::default() };
+        let instruments = INSTRUMENTS.map(str::to_owned);
+        let config =
+            SimConfig { seed, hand_eye_error, joint_offsets, instruments: instruments.clone(), ..SimConfig::default() };
         let mut sim = Simulator::new(config).unwrap();
         for arm in ArmId::ALL {
             sim.command(arm, Command::State(StateRequest::Enable));
@@ -44,7 +49,7 @@ impl Cell {
         Self {
             sim,
             renderer,
-            fusion: Fusion::new(FusionParams::default()).unwrap(),
+            fusion: Fusion::new(FusionParams { instruments, ..FusionParams::default() }).unwrap(),
             home,
             seq: 0,
             swell: 0,

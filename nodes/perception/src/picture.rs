@@ -84,7 +84,7 @@ pub fn write(path: &Path, picture: &Rgb) -> Result<(), PerceptionError> {
     write_mat(path, &flat.reshape_def(3)?)
 }
 
-/// Writes a one-channel picture, as [`write`] does.
+/// Writes a one-channel picture, as [`write()`] does.
 pub fn write_labels(path: &Path, labels: &Image<u8>) -> Result<(), PerceptionError> {
     let flat = Mat::new_rows_cols_with_data(labels.height() as i32, labels.width() as i32, labels.pixels())?;
     write_mat(path, &flat)

@@ -1,14 +1,14 @@
 //! The filter: turns what is wanted of an arm into the nearest motion that keeps every constraint, now and in every stop that
 //! may have to follow.
 //!
-//! Invariant: the stop from the current state of every arm (see [`crate::braking`]) was checked against every constraint. A
+//! Invariant: the stop from the current state of every arm (see `braking`) was checked against every constraint. A
 //! candidate for the next tick is taken only if the stop *from it* checks out; if none does, the arm brakes, which is the
 //! rest of a stop already checked. So a feasible stop exists at every moment, as long as the world stands still; when the world
 //! moves (new tissue, new hand-eye) so that an arm finds itself too near, it may only move away.
 //!
-//! A path is checked by its middle: no point of the arm moves farther than [`Body::travel`] from there, so every
+//! A path is checked by its middle: no point of the arm moves farther than `Body::travel` from there, so every
 //! clearance along half a path of length `L` is at least the middle's less `L / 2`. Where that does not suffice the path is halved,
-//! at most [`MAX_HALVINGS`] times. Fast motion near things therefore needs more room than slow motion.
+//! at most `MAX_HALVINGS` times. Fast motion near things therefore needs more room than slow motion.
 
 use crate::{
     Finding, SafetyParams, Touch,

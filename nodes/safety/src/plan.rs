@@ -65,7 +65,7 @@ pub struct Plan {
     knots: Vec<Knot>,
 }
 
-/// What [`Plan::prepare`] needs to know of the arms.
+/// What [`Plan`] needs to know of the arms.
 #[derive(Debug, Clone)]
 pub struct Planner {
     bodies: PerArm<Body>,

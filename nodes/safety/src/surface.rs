@@ -128,7 +128,7 @@ impl Surface {
         self.leaves.iter().map(|l| (l, self.dots.get(l.from..l.to).unwrap_or_default()))
     }
 
-    /// Per class, the smallest distance from the capsules' surfaces to a point, less what the policy keeps, m; [`FAR`] where nothing is
+    /// Per class, the smallest distance from the capsules' surfaces to a point, less what the policy keeps, m; `FAR` where nothing is
     /// near or contact is allowed. Negative: too near.
     pub fn clearances(&self, capsules: &[Capsule], policy: &Policy) -> [f64; Class::COUNT] {
         let mut best = [FAR; Class::COUNT];
