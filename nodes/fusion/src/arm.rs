@@ -42,8 +42,38 @@ pub struct Arm {
     version: u64,
     version_pose: Isometry3<f64>,
     last_update: Option<Stamp>,
+    novelty: Novelty,
     last_step: Option<Stamp>,
     retried: Option<Stamp>,
+}
+
+/// How much of what the pictures show is news: a tool at rest is seen with the same errors again and again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Novelty {
+    /// Evidence already taken at about this place, in independent pictures.
+    spent: f64,
+    /// The tip before the camera by nominal kinematics, and when.
+    last: Option<(Isometry3<f64>, Stamp)>,
+}
+
+impl Novelty {
+    /// Metres of movement that a radian counts as.
+    const LEVER: f64 = 0.02;
+    /// What was seen at a place is forgotten in this time, s: mounts drift.
+    const MEMORY: f64 = 60.0;
+
+    /// The share in (0, 1] that a picture of the tip at `camera_from_tip` is worth, which is spent with it.
+    fn share(&mut self, camera_from_tip: Isometry3<f64>, stamp: Stamp, fresh: f64, params: &FusionParams) -> f64 {
+        if let Some((before, when)) = self.last.replace((camera_from_tip, stamp)) {
+            let moved = (camera_from_tip.translation.vector - before.translation.vector).norm()
+                + Self::LEVER * camera_from_tip.rotation.angle_to(&before.rotation);
+            let age = stamp.seconds_since(when).max(0.0);
+            self.spent *= (-moved / params.novel_m - age / Self::MEMORY).exp();
+        }
+        let share = (1.0 - self.spent / params.rest_evidence).clamp(1e-3, 1.0);
+        self.spent += fresh * share;
+        share
+    }
 }
 
 /// An arm at the instant of one picture.
@@ -89,6 +119,7 @@ impl Arm {
             version: 0,
             version_pose: nominal,
             last_update: None,
+            novelty: Novelty::default(),
             last_step: None,
             retried: None,
         })
@@ -126,6 +157,7 @@ impl Arm {
         self.last_update = None;
         self.last_step = None;
         self.retried = None;
+        self.novelty = Novelty::default();
         self.verdict = Verdict::default();
     }
 
@@ -163,7 +195,9 @@ impl Arm {
         let features = features(picture, index, &expected, disparity_sigma, params);
         // Successive pictures repeat each other's errors: only the time between them is new evidence.
         let fresh = self.last_update.map_or(1.0, |t| stamp.seconds_since(t) / params.decorrelation_s);
-        let weight = weight * fresh.clamp(1e-3, 1.0);
+        let fresh = fresh.clamp(1e-3, 1.0);
+        let camera_from_tip = camera_from_world * self.filter.nominal() * posture.base_from_tip;
+        let weight = weight * fresh * self.novelty.share(camera_from_tip, stamp, fresh, params);
         let update = self.filter.update(&features, &posture.tool, camera_from_world, picture.rig, weight, params);
         if update.is_some_and(|u| u.used > 0) {
             self.last_update = Some(stamp);
@@ -220,6 +254,7 @@ impl Arm {
         }
         self.retried = Some(stamp);
         self.last_update = None;
+        self.novelty = Novelty::default();
     }
 
     /// Raises the version if the tip, as it is now, lies elsewhere than with the last version's estimate.

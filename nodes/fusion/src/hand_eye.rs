@@ -70,6 +70,11 @@ impl HandEyeFilter {
         symmetric(&(j * self.covariance * j.transpose()))
     }
 
+    /// Where the arm stands by the cell's description.
+    pub fn nominal(&self) -> &Isometry3<f64> {
+        &self.nominal
+    }
+
     /// How far the estimate is from nominal: (m at the remote centre, rad).
     pub fn correction(&self) -> (f64, f64) {
         let moved = (self.pose.translation.vector - self.nominal.translation.vector).norm();

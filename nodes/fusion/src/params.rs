@@ -70,6 +70,10 @@ params! {
     /// Time over which the errors of successive pictures count as the same error, s, 0.001..10: what a mask gets
     /// wrong now it gets wrong in the next picture too, so 30 pictures a second are not 30 measurements.
     decorrelation_s: f64 = 0.4, (0.001, 10.0);
+    /// A tool and camera at rest show the same errors for ever: they count as this many independent pictures, 0.5..1000.
+    rest_evidence: f64 = 4.0, (0.5, 1000.0);
+    /// Movement of the tip before the camera after which a picture is new evidence, m, 0.0005..0.1.
+    novel_m: f64 = 0.004, (5e-4, 0.1);
     /// Uncertainty of the tip beyond the base's (joint noise, tool geometry), m per axis, 0..0.01.
     tip_floor_m: f64 = 4.0e-4, (0.0, 0.01);
     /// Corrections larger than this are implausible, m, 0.005..0.2.
@@ -109,7 +113,7 @@ params! {
     /// Largest tip standard deviation (worst direction) of an aligned instrument, m, 0.0002..0.01.
     aligned_sigma_m: f64 = 0.0015, (2e-4, 0.01);
     /// Largest mean silhouette distance of an aligned instrument, px, 1..50.
-    aligned_px: f64 = 6.0, (1.0, 50.0);
+    aligned_px: f64 = 7.0, (1.0, 50.0);
     /// Mean silhouette distance that contradicts the kinematics, px, 2..100.
     inconsistent_px: f64 = 14.0, (2.0, 100.0);
     /// How long a contradiction lasts before the verdict says so, s, 0.05..10.
