@@ -27,8 +27,8 @@ const HISTORY_TICKS: u64 = 5;
 const HISTORY: usize = 1 + Fault::MAX_DELAY.as_millis() as usize / HISTORY_TICKS as usize;
 /// Jaws closer than this hold what is between them, rad.
 const GRIP_ANGLE: f64 = 0.15;
-/// Where the PSMs' tips are at the start (world, m; PSM1, mirrored for PSM2): 40 mm short of the site, 30 mm apart.
-const HOME_TIP: [f64; 3] = [0.015, -0.0123, 0.0307];
+/// Where the PSMs' tips are at the start (world, m; PSM1, mirrored for PSM2): 45 mm short of the site, 36 mm apart.
+const HOME_TIP: [f64; 3] = [0.0180, -0.0200, 0.0365];
 /// Where the ECM is at the start: the camera 90 mm from the site.
 const HOME_ECM: [f64; 4] = [0.0, 0.0, 0.110, 0.0];
 

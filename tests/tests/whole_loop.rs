@@ -210,9 +210,14 @@ fn the_same_seed_gives_byte_identical_verdicts() {
 #[test]
 fn retract_grasps_the_gallbladder_and_lifts_it() {
     let mut w = world();
-    let proposal = w.to_proposal(Some(Skill::Retract));
-    w.decide(&proposal, DecisionKind::Approve);
-    let limit = 5 * (proposal.trajectory.duration() * 1e3) as u64 + 5000;
-    assert!(w.hold_until(&proposal, limit, |w| w.executed() >= 1), "never executed: {}", w.explain());
+    w.to_proposal(None);
+    let fundus = |w: &World| w.simulator.lock().unwrap().tissue().fundus().point;
+    let before = fundus(&w);
+    let done = w.carry_out(Skill::Retract, 120_000);
+    let arm = done.unwrap_or_else(|| panic!("never executed: {}", w.explain())).trajectory.arm();
     w.assert_no_violation();
+    let held = w.simulator.lock().unwrap().tissue().held(arm).is_some();
+    let lifted = fundus(&w).z - before.z;
+    assert!(held, "{arm} holds nothing");
+    assert!(lifted > 0.005, "the fundus rose by {lifted} m");
 }

@@ -12,6 +12,8 @@ use crate::{
 };
 use proctor_types::{ArmId, Digest, PlannedWith, Proposal, SafetyState, Stamp};
 
+/// How far short of its margin a running motion may fall before it is withdrawn, m.
+const RUNNING_SLACK: f64 = 0.004;
 /// Every how many trajectory points the clearance of a live proposal is checked again; at 20 ms and 20 mm/s that is every 1.6 mm.
 const STRIDE: usize = 4;
 
@@ -153,7 +155,9 @@ impl Live {
         let arm = self.plan.sweep.arm;
         let base_from_world = context.world_from_base(arm)?.inverse();
         let tissue = Tissue::new(context.scene, arm, base_from_world.iso(), &context.params.clearance);
-        let short = self.plan.sweep.shortfall(&tissue, &context.params.clearance, 0.0, (at, STRIDE))?;
+        // While it runs safety stops it at the margin, on every scene; taking it back is for what became hopeless.
+        let slack = if self.stage == Stage::Running { RUNNING_SLACK } else { 0.0 };
+        let short = self.plan.sweep.shortfall(&tissue, &context.params.clearance, -slack, (at, STRIDE))?;
         let (class, phase, clearance, margin) = (short.class, short.phase, short.distance, short.margin);
         Some(WithdrawReason::NoLonger(Declined::TissueClearance { arm, class, phase, clearance, margin }))
     }

@@ -16,6 +16,8 @@ pub struct GraspFinder {
 const NEIGHBOURHOOD: f64 = 0.006;
 /// Fewest neighbours of an inner point of the gallbladder.
 const MIN_NEIGHBOURS: usize = 5;
+/// Share of its distance from the tissue that a kept target goes per picture.
+const FOLLOW: f64 = 0.3;
 /// A new target must be this much farther from duct and artery to replace the last one, m.
 const STICKINESS: f64 = 0.004;
 
@@ -57,21 +59,28 @@ impl GraspFinder {
         let best = candidates.iter().max_by(|a, b| a.0.total_cmp(&b.0));
         let kept = self.last.and_then(|last| {
             let near = candidates.iter().min_by(|a, b| (a.1 - last).norm().total_cmp(&(b.1 - last).norm()))?;
-            ((near.1 - last).norm() < NEIGHBOURHOOD && near.0 + STICKINESS >= best?.0).then_some(near)
+            ((near.1 - last).norm() < NEIGHBOURHOOD && near.0 + STICKINESS >= best?.0).then_some(last)
         });
-        let Some((_, at)) = kept.or(best) else {
+        let Some(at) = kept.or(best.map(|(_, p)| *p)) else {
             self.last = None;
             return None;
         };
-        let around: Vec<Point3<f64>> = neighbours(at, &gallbladder).copied().collect();
-        let normal = outward_normal(at, &around, eye);
-        self.last = Some(*at);
-        Some((*at, normal))
+        let around: Vec<Point3<f64>> = neighbours(&at, &gallbladder).copied().collect();
+        let normal = outward_normal(&at, &around, eye);
+        // A kept target stays where it is on the tissue and follows it in depth only: points of the grid hop, tissue does not.
+        let at = if kept.is_some() { at + normal * (FOLLOW * height(&at, &around, &normal)) } else { at };
+        self.last = Some(at);
+        Some((at, normal))
     }
 }
 
 fn neighbours<'a>(p: &'a Point3<f64>, all: &'a [Point3<f64>]) -> impl Iterator<Item = &'a Point3<f64>> {
     all.iter().filter(move |q| (*q - p).norm() < NEIGHBOURHOOD)
+}
+
+/// How far the points lie above `at`, m.
+fn height(at: &Point3<f64>, around: &[Point3<f64>], normal: &Vector3<f64>) -> f64 {
+    around.iter().map(|p| (p - at).dot(normal)).sum::<f64>() / around.len().max(1) as f64
 }
 
 /// Direction of least spread, towards the eye.

@@ -113,7 +113,7 @@ params! {
     /// Largest tip standard deviation (worst direction) of an aligned instrument, m, 0.0002..0.01.
     aligned_sigma_m: f64 = 0.0015, (2e-4, 0.01);
     /// Largest mean silhouette distance of an aligned instrument, px, 1..50.
-    aligned_px: f64 = 7.0, (1.0, 50.0);
+    aligned_px: f64 = 8.0, (1.0, 50.0);
     /// Mean silhouette distance that contradicts the kinematics, px, 2..100.
     inconsistent_px: f64 = 14.0, (2.0, 100.0);
     /// How long a contradiction lasts before the verdict says so, s, 0.05..10.
@@ -142,7 +142,7 @@ params! {
     /// As above, behind an instrument, s, 0.05..60.
     occluded_age_s: f64 = 3.0, (0.05, 60.0);
     /// How fast tissue may move unseen, m per square root of a second, 0..0.1.
-    surface_drift: f64 = 0.002, (0.0, 0.1);
+    surface_drift: f64 = 0.001, (0.0, 0.1);
     /// Labels with a higher per-pixel uncertainty (0..255) give no surface point.
     max_uncertainty: u8 = 170, (0.0, 255.0);
     /// Movement of a guarded surface that makes a new zones version, m, 0.0005..0.05.

@@ -10,6 +10,7 @@ use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_sim::{
     HandEyeError, SimConfig, Simulator,
     node::{CameraNode, CameraParams, PlantNode, PlantParams, SharedSimulator},
+    plant::ArmConfig,
 };
 use std::{
     path::{Path, PathBuf},
@@ -36,6 +37,9 @@ pub struct StackConfig {
 /// Instruments of the demo: a needle driver on PSM1, a grasper on PSM2.
 pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "PROGRASP_FORCEPS_400093"];
 
+/// Opening of the demo's jaws at the start, rad: closed jaws beside tissue would look as if they held it.
+const JAWS: f64 = 0.4;
+
 impl StackConfig {
     /// The demo's cell: the shipped model from `root`, a hand-eye error of 5 mm and 3 degrees, arms that start DISABLED.
     pub fn simulated(root: &Path, seed: u64) -> anyhow::Result<Self> {
@@ -43,6 +47,7 @@ impl StackConfig {
         let sim = SimConfig {
             seed,
             instruments: instruments.clone(),
+            arm: ArmConfig { jaw: JAWS, ..ArmConfig::default() },
             hand_eye_error: HandEyeError { translation: 0.005, rotation: 3.0_f64.to_radians() },
             ..SimConfig::default()
         };

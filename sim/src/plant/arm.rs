@@ -25,6 +25,8 @@ pub struct ArmConfig {
     pub homing: Duration,
     /// Powered and homed from the start, instead of DISABLED.
     pub starts_ready: bool,
+    /// Opening of the jaws at the start, rad, 0 to 1.
+    pub jaw: f64,
 }
 
 impl ArmConfig {
@@ -36,6 +38,7 @@ impl ArmConfig {
             ("arm bandwidth (rad/s)", self.bandwidth, 10.0, 400.0),
             ("arm watchdog (s)", watchdog, 0.002, 10.0),
             ("arm homing (s)", self.homing.as_secs_f64(), 0.0, 60.0),
+            ("jaw at the start (rad)", self.jaw, 0.0, 1.0),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(InvalidValue::Range { what, value, min, max });
@@ -50,6 +53,7 @@ impl Default for ArmConfig {
         Self {
             latency: Duration::from_millis(2),
             bandwidth: 120.0,
+            jaw: 0.0,
             watchdog: None,
             homing: Duration::from_millis(500),
             starts_ready: false,
@@ -186,7 +190,7 @@ impl PlantArm {
             Servo::new(start[i], (limits.lower[i], limits.upper[i]), limits.velocity[i], limits.acceleration[i])
         });
         let jaw = limits.jaw;
-        let jaw = arm.has_jaw().then(|| Servo::new(0.0, (jaw.lower, jaw.upper), jaw.velocity, jaw.acceleration));
+        let jaw = arm.has_jaw().then(|| Servo::new(config.jaw, (jaw.lower, jaw.upper), jaw.velocity, jaw.acceleration));
         Self {
             arm,
             config,
@@ -194,7 +198,7 @@ impl PlantArm {
             joints: joints.collect(),
             jaw,
             setpoint: start,
-            jaw_setpoint: 0.0,
+            jaw_setpoint: if arm.has_jaw() { config.jaw } else { 0.0 },
             mode: Mode::Hold,
             moves: VecDeque::with_capacity(Self::MAX_MOVES),
             in_flight: VecDeque::with_capacity(Self::MAX_IN_FLIGHT),
