@@ -215,7 +215,7 @@ impl Default for CentreParams {
             off_for: 1.0,
             near: 0.070,
             far: 0.110,
-            band: 0.020,
+            band: 0.012,
             max_turn: 0.35,
             max_advance: 0.040,
             target_tolerance: 0.003,

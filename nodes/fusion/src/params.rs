@@ -142,7 +142,7 @@ params! {
     /// As above, behind an instrument, s, 0.05..60.
     occluded_age_s: f64 = 3.0, (0.05, 60.0);
     /// How fast tissue may move unseen, m per square root of a second, 0..0.1.
-    surface_drift: f64 = 0.001, (0.0, 0.1);
+    surface_drift: f64 = 0.002, (0.0, 0.1);
     /// Labels with a higher per-pixel uncertainty (0..255) give no surface point.
     max_uncertainty: u8 = 170, (0.0, 255.0);
     /// Movement of a guarded surface that makes a new zones version, m, 0.0005..0.05.

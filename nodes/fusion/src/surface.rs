@@ -221,9 +221,6 @@ impl Grid {
     }
 }
 
-/// Matching carries an instrument's depth over tissue this far from its outline, px.
-const TOOL_REACH: f64 = 14.0;
-
 /// The tissue at a pixel if its neighbourhood agrees, no instrument is near (matching bleeds over edges) and
 /// perception is certain enough.
 fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Option<Class> {
@@ -234,7 +231,7 @@ fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Op
     if view.uncertainty.pixels().get(index).is_some_and(|&u| u > params.max_uncertainty) {
         return None;
     }
-    let reach = (TOOL_REACH / mask.scale).ceil();
+    let reach = (10.0 / mask.scale).ceil();
     for (dx, dy) in
         [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)]
     {
@@ -246,8 +243,8 @@ fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Op
     Some(class)
 }
 
-/// Drops points that no two neighbours confirm and those where one organ ends before another, because matching smears the near side
-/// over the far one there; doubts those at a step of depth within an organ.
+/// Drops points that no two neighbours confirm, and doubts those at a step of depth, where matching smears the near
+/// side over the far one.
 fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Surfel>> {
     /// Neighbours confirm within this, m: steeper tissue than that between two nodes is rarely real.
     const CONFIRM: f64 = 0.006;
@@ -256,7 +253,7 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
     let rows = points.len() / columns.max(1);
     let check = |node: usize, s: &Surfel| {
         let (x, y) = ((node % columns) as i64, (node / columns) as i64);
-        let (mut confirming, mut step, mut rim) = (0, 0.0f64, 0.0f64);
+        let (mut confirming, mut step) = (0, 0.0f64);
         for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)] {
             let (x, y) = (x + dx, y + dy);
             if x < 0 || y < 0 || x >= columns as i64 || y >= rows as i64 {
@@ -265,15 +262,11 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
             if let Some(n) = points[y as usize * columns + x as usize] {
                 let distance = (n.position - s.position).norm();
                 confirming += u32::from(distance < CONFIRM);
-                if n.class == s.class {
-                    step = step.max(distance);
-                } else {
-                    rim = rim.max(distance);
-                }
+                step = step.max(distance);
             }
         }
-        let doubt = if step > CONFIRM { STEP_DOUBT * step.min(0.005) } else { 0.0 };
-        (confirming >= 2 && rim <= CONFIRM).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
+        let doubt = if step > CONFIRM { STEP_DOUBT * step.min(0.03) } else { 0.0 };
+        (confirming >= 2).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
     };
     points.iter().enumerate().map(|(i, s)| s.as_ref().and_then(|s| check(i, s))).collect()
 }

@@ -34,8 +34,8 @@ pub struct StackConfig {
     pub console: ConsoleParams,
 }
 
-/// Instruments of the demo: a needle driver on PSM1, a grasper on PSM2.
-pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "PROGRASP_FORCEPS_400093"];
+/// Instruments of the demo: a needle driver on each arm.
+pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "LARGE_NEEDLE_DRIVER_400006"];
 
 /// Opening of the demo's jaws at the start, rad: closed jaws beside tissue would look as if they held it.
 const JAWS: f64 = 0.4;

@@ -129,7 +129,7 @@ fn it_is_proposed_unasked_only_after_the_tips_were_off_for_a_while_and_with_hyst
         bench.scene.grasp_target = None;
         let mut proposed = Vec::new();
         for &(pitch, scenes) in views {
-            bench.put(ArmId::Ecm, &[0.0, pitch, 0.085, 0.0], 0.0);
+            bench.put(ArmId::Ecm, &[0.0, pitch, 0.078, 0.0], 0.0);
             for _ in 0..scenes {
                 bench.next();
                 proposed.push(!bench.step(&mut autonomy).proposals.is_empty());
@@ -139,7 +139,7 @@ fn it_is_proposed_unasked_only_after_the_tips_were_off_for_a_while_and_with_hyst
     };
     let radial = |pitch: f64| {
         let mut bench = Bench::new();
-        bench.put(ArmId::Ecm, &[0.0, pitch, 0.085, 0.0], 0.0);
+        bench.put(ArmId::Ecm, &[0.0, pitch, 0.078, 0.0], 0.0);
         let (p, z) = pixel(&bench.joints(ArmId::Ecm), &tips(&bench.scene));
         let half = 0.5 * params.centre.band;
         let good = params.centre.near - half..params.centre.far + half;
