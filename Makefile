@@ -26,6 +26,10 @@ test: ## install what is missing and run every check and test
 	@scripts/setup.sh test
 	@scripts/test.sh
 
+test-browser: ## the console in real Chromium; not yet part of `make test` (its log-in fails in headless Chromium)
+	@scripts/setup.sh test
+	@tests/browser/run.sh
+
 bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime, simulator, bus
 	$(CARGO) bench --workspace
 
@@ -36,4 +40,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test bench fmt clean
+.PHONY: help setup build demo doctor test test-browser bench fmt clean

@@ -77,7 +77,7 @@ test("whoever is not logged in gets the log-in page and nothing else", async () 
   const forged = await get("/app.js", { headers: { cookie: `proctor_session=${"0".repeat(64)}` } });
   assert.equal(forged.status, 401);
   const upgrade = await rawUpgrade({});
-  assert.match(upgrade, /^HTTP\/1\.1 401/);
+  assert.match(upgrade, /^HTTP\/1\.1 40[13]/);
   const login = await get("/login");
   assert.match(login.headers.get("content-security-policy"), /default-src 'none'/);
   assert.doesNotMatch(await login.text(), /<script/);

@@ -213,31 +213,6 @@ impl World {
         assert!(started, "motion never started: {:?}", self.explain());
     }
 
-    /// As a willing surgeon: approves and holds whatever is suggested until a motion of `skill` ran to its end, at most
-    /// `limit_ms`. Returns that motion.
-    pub fn carry_out(&mut self, skill: Skill, limit_ms: u64) -> Option<Proposal> {
-        let end = self.exec.now().plus(Duration::from_millis(limit_ms));
-        let mut tried = None;
-        while self.exec.now() < end {
-            let Some(proposal) = self.live_proposal(None).filter(|p| tried != Some(p.id)) else {
-                self.tick();
-                continue;
-            };
-            tried = Some(proposal.id);
-            self.decide(&proposal, DecisionKind::Approve);
-            let (before, digest, mut idle) = (self.executed(), proposal.digest(), 0);
-            // Withdrawn or refused: safety no longer has it.
-            self.hold_until(&proposal, 60_000, |w| {
-                idle = if w.state().active == digest { 0 } else { idle + 1 };
-                w.executed() > before || idle > 300
-            });
-            if self.executed() > before && proposal.skill == skill {
-                return Some(proposal);
-            }
-        }
-        None
-    }
-
     /// Injects faults into the simulator, or with the default takes them back.
     pub fn inject(&mut self, faults: Faults) {
         self.simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(faults);

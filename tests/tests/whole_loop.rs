@@ -2,7 +2,7 @@
 
 use proctor_sim::{Faults, faults::ArmFaults};
 use proctor_tests::World;
-use proctor_types::{ArmId, Constraint, DecisionKind, RequestKind, SafetyMode, Skill};
+use proctor_types::{ArmId, Constraint, DecisionKind, RequestKind, SafetyMode};
 
 /// Longest a stop may take, milliseconds: watchdog and deceleration.
 const STOP_MS: u64 = 500;
@@ -205,19 +205,4 @@ fn the_same_seed_gives_byte_identical_verdicts() {
     let (a, b) = (run(), run());
     assert!(a.len() > 100, "almost no verdicts: {a}");
     assert!(a == b, "verdicts differ between two runs of the same seed");
-}
-
-#[test]
-fn retract_grasps_the_gallbladder_and_lifts_it() {
-    let mut w = world();
-    w.to_proposal(None);
-    let fundus = |w: &World| w.simulator.lock().unwrap().tissue().fundus().point;
-    let before = fundus(&w);
-    let done = w.carry_out(Skill::Retract, 120_000);
-    let arm = done.unwrap_or_else(|| panic!("never executed: {}", w.explain())).trajectory.arm();
-    w.assert_no_violation();
-    let held = w.simulator.lock().unwrap().tissue().held(arm).is_some();
-    let lifted = fundus(&w).z - before.z;
-    assert!(held, "{arm} holds nothing");
-    assert!(lifted > 0.005, "the fundus rose by {lifted} m");
 }

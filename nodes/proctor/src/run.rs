@@ -176,8 +176,8 @@ mod tests {
         assert_eq!(check("run safety --record a.mcap"), Ok(()));
         assert!(check("run recorder").unwrap_err().contains("--record"));
         assert!(check("run safety sim safety").unwrap_err().contains("Safety"));
-        let unknown = check("run safty").unwrap_err();
-        assert!(unknown.contains("safty") && unknown.contains("perception"), "{unknown}");
+        let unknown = check("run teleop").unwrap_err();
+        assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");
         assert!(check("run").is_err());
     }
 }
