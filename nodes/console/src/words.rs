@@ -36,11 +36,8 @@ fn because(v: &Verdict) -> String {
             format!(": {} is not where the motion starts, {}", joint(v.index), joint_values(v, ""))
         }
         Constraint::FollowingError => format!(": {} does not follow, {}", joint(v.index), joint_values(v, "")),
-        Constraint::CommandStale
-        | Constraint::KinematicsStale
-        | Constraint::SceneStale
-        | Constraint::PresenceLost
-        | Constraint::ClockJump => {
+        Constraint::SceneStale => scene(v),
+        Constraint::CommandStale | Constraint::KinematicsStale | Constraint::PresenceLost | Constraint::ClockJump => {
             format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3)
         }
         Constraint::Malformed
@@ -55,6 +52,17 @@ fn because(v: &Verdict) -> String {
         | Constraint::EStop
         | Constraint::ArmNotReady
         | Constraint::Gate => format!(": {}", cause(v.constraint)),
+    }
+}
+
+/// What is wrong with the scene; the index says which of its tests failed.
+fn scene(v: &Verdict) -> String {
+    match v.index {
+        0 => format!(": the camera seems {} out of place (at most {})", mm(v.value), mm(v.limit)),
+        1 => format!(": the camera seems turned by {:.3} rad (at most {:.3} rad)", v.value, v.limit),
+        2 => ": picture and joints disagree".to_owned(),
+        3 => ": the picture is not good enough".to_owned(),
+        _ => format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3),
     }
 }
 

@@ -6,13 +6,14 @@ import { mine, modeOf, render, requestTo, whyNot } from "./view.js";
 const $ = (id) => document.getElementById(id);
 const HOLD_PERIOD_MS = 33;
 const LINK_LIMIT_MS = 500;
+const STILL_PERIOD_MS = 60;
 const VIDEO_LIMIT_MS = 700;
 // A suggestion that appeared under the finger is not approved by it.
 const CARD_SETTLE_S = 0.4;
 
-const picture = new Picture($("picture"), $("overlay"));
+const picture = new Picture($("picture"), $("labels"), $("overlay"));
 const state = { linked: false, silent: 0, pressed: false, lost: false, stopping: false, stopFailed: false, videoLate: false, notice: 0, noticeBase: 0, noticeUntil: 0, noticeWords: "" };
-let socket = null, hello = null, view = null, viewAt = 0, drawn = 0, dirty = false, openedAt = 0;
+let socket = null, hello = null, view = null, viewAt = 0, drawn = 0, drawnAt = 0, dirty = false, openedAt = 0;
 let hold = null, presses = 0, holdTimer = null, stopTimer = null;
 
 function connect() {
@@ -178,8 +179,11 @@ function frame(now) {
   if (late !== state.videoLate) { state.videoLate = late; dirty = true; }
   state.silent = silent / 1000;
   document.body.dataset.link = linked && !late ? "up" : "down";
+  // Everything changes with the picture, so that one picture costs one composition; without pictures, a little later.
+  if (!picture.show() && now - drawnAt < STILL_PERIOD_MS) return;
   if (!view || !(dirty || !linked)) return;
   dirty = false;
+  drawnAt = now;
   checkHold();
   render(view, hello, state);
   picture.draw(linked && !late ? view : null, now);

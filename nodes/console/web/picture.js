@@ -7,15 +7,19 @@ const SKY = "86,180,233", AMBER = "240,169,27";
 export const LABEL_MODES = ["key", "all", "off"];
 
 export class Picture {
-  constructor(picture, overlay) {
+  // Three layers: the picture, the label image at its own size (the page scales it), and what is drawn at the screen's resolution.
+  constructor(picture, labels, overlay) {
     this.context = picture.getContext("2d", { alpha: false });
     this.overlay = overlay;
-    this.labels = { canvas: document.createElement("canvas"), names: [], at: 0 };
+    this.labels = { canvas: labels, names: [] };
+    this.pixels = null;
     this.labelMode = "key";
     this.ghostOn = true;
     this.shown = null; // {seq, at}
     this.decoding = false;
-    this.waiting = null;
+    this.waiting = null; // the newest JPEG behind the one being decoded
+    this.next = null; // decoded, not yet shown
+    this.repaint = false; // the label image is newer than its painting
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
   }
 
@@ -26,23 +30,33 @@ export class Picture {
     if (kind === 2) this.takeLabels(buffer, classes);
   }
 
-  // One picture is decoded at a time, and only the newest waits.
+  // One picture is decoded at a time, and only the newest waits. It appears with the next frame, see `show`.
   takePicture(buffer) {
     if (this.decoding) { this.waiting = buffer; return; }
     this.decoding = true;
     const seq = Number(new DataView(buffer).getBigUint64(1, true));
     createImageBitmap(new Blob([new Uint8Array(buffer, 17)], { type: "image/jpeg" }))
       .then((bitmap) => {
-        this.context.drawImage(bitmap, 0, 0, WIDTH, HEIGHT);
-        bitmap.close();
-        this.shown = { seq, at: performance.now() };
+        this.next?.bitmap.close();
+        this.next = { seq, bitmap };
       }, () => {})
       .finally(() => {
         this.decoding = false;
-        const next = this.waiting;
+        const waiting = this.waiting;
         this.waiting = null;
-        if (next) this.takePicture(next);
+        if (waiting) this.takePicture(waiting);
       });
+  }
+
+  // Shows the picture that was decoded last; says whether there was a new one.
+  show() {
+    if (!this.next) return false;
+    const { seq, bitmap } = this.next;
+    this.next = null;
+    this.context.drawImage(bitmap, 0, 0, WIDTH, HEIGHT);
+    bitmap.close();
+    this.shown = { seq, at: performance.now() };
+    return true;
   }
 
   takeLabels(buffer, classes) {
@@ -53,19 +67,20 @@ export class Picture {
       at += runs[i + 1] + 1;
     }
     this.pixels = { pixels, width, height, classes, at: performance.now() };
-    this.paintLabels();
+    this.repaint = true;
   }
 
   cycleLabels() {
     this.labelMode = LABEL_MODES[(LABEL_MODES.indexOf(this.labelMode) + 1) % LABEL_MODES.length];
-    if (this.pixels) this.paintLabels();
+    this.repaint = Boolean(this.pixels);
   }
 
   // Fill and edge of each class, once per label image.
   paintLabels() {
-    const { pixels, width, height, classes, at } = this.pixels, all = this.labelMode === "all";
+    this.repaint = false;
+    const { pixels, width, height, classes } = this.pixels, all = this.labelMode === "all";
     const canvas = this.labels.canvas;
-    canvas.width = width; canvas.height = height;
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     const context = canvas.getContext("2d"), image = context.createImageData(width, height), out = image.data;
     const style = classes.map((c) => ({
       fill: all ? (c.tissue ? 60 : 0) : FILLED.has(c.name) ? 46 : 0,
@@ -86,7 +101,6 @@ export class Picture {
       }
     }
     context.putImageData(image, 0, 0);
-    this.labels.at = at;
     this.labels.names = [];
     classes.forEach((c, k) => {
       const [sx, sy, n] = sums[k];
@@ -97,7 +111,7 @@ export class Picture {
   }
 
   // Redraws the overlay for a view. Bodies are stroked and then hollowed out, which leaves the outline of their union and lets
-  // what is nearer the end of the motion cover what is before it; labels go underneath at last.
+  // what is nearer the end of the motion cover what is before it.
   draw(view, now) {
     const canvas = this.overlay, scale = canvas.clientWidth * devicePixelRatio / WIDTH;
     const width = Math.round(WIDTH * scale), height = Math.round(HEIGHT * scale);
@@ -105,19 +119,14 @@ export class Picture {
     const g = canvas.getContext("2d");
     g.setTransform(scale, 0, 0, scale, 0, 0);
     g.clearRect(0, 0, WIDTH, HEIGHT);
-    if (!view || view.picture.stale) return;
+    const seen = Boolean(view && !view.picture.stale), labelled = seen && this.labelMode !== "off" && now - (this.pixels?.at ?? 0) < 600;
+    this.labels.canvas.hidden = !labelled;
+    if (!seen) return;
+    if (this.repaint) this.paintLabels();
     g.lineJoin = "round";
     for (const outline of view.outlines) this.drawInstrument(g, outline, view);
     const ghost = this.ghostOn && view.card ? view.ghost : null;
     if (ghost) this.drawGhost(g, ghost, view.card, now);
-    const labelled = this.labelMode !== "off" && now - this.labels.at < 600;
-    if (labelled) {
-      g.globalCompositeOperation = "destination-over";
-      g.imageSmoothingEnabled = true;
-      g.imageSmoothingQuality = "high";
-      g.drawImage(this.labels.canvas, 0, 0, WIDTH, HEIGHT);
-      g.globalCompositeOperation = "source-over";
-    }
     if (ghost) this.drawWay(g, ghost.way);
     if (ghost?.arm === "ECM") this.drawFrameName(g, ghost);
     if (labelled) this.drawNames(g);

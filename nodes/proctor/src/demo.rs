@@ -4,6 +4,7 @@
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
+    exec::Urgency,
     live::{Live, say},
     monitor::{Monitor, Summary},
     stack::{Stack, StackConfig, find_root},
@@ -44,6 +45,9 @@ pub struct DemoArgs {
     /// Port of the console on this machine; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     console_port: u16,
+    /// Pictures per second of the simulated endoscope; fewer leave room on a small machine.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    camera_fps: u32,
     /// Record every topic into an MCAP file.
     #[arg(long)]
     record: Option<PathBuf>,
@@ -54,7 +58,8 @@ pub struct DemoArgs {
 
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let config = StackConfig::simulated(&find_root()?, args.seed)?;
+    let mut config = StackConfig::simulated(&find_root()?, args.seed)?;
+    config.camera.fps = f64::from(args.camera_fps);
     let bus = match args.bus {
         BusKind::Memory => Bus::memory(),
         BusKind::Hiroz => Bus::hiroz(&HirozConfig::default())?,
@@ -81,14 +86,14 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
     let Stack { simulator: _, plant, camera, perception, fusion, autonomy, console, safety, monitor } = stack;
-    live.spawn(monitor)?;
-    live.spawn(safety)?;
-    live.spawn(plant)?;
-    live.spawn(console)?;
-    live.spawn(autonomy)?;
-    live.spawn(fusion)?;
-    live.spawn(perception)?;
-    live.spawn(camera)
+    live.spawn(monitor, Urgency::Prompt)?;
+    live.spawn(safety, Urgency::Prompt)?;
+    live.spawn(plant, Urgency::Prompt)?;
+    live.spawn(console, Urgency::Prompt)?;
+    live.spawn(autonomy, Urgency::Bulk)?;
+    live.spawn(fusion, Urgency::Bulk)?;
+    live.spawn(perception, Urgency::Bulk)?;
+    live.spawn(camera, Urgency::Bulk)
 }
 
 /// Until the time is over or Ctrl-C; shows progress once a second when the length is known.

@@ -2,7 +2,7 @@
 //! a recording, faults typed on standard input.
 
 use crate::{
-    exec::{SteadyClock, Threads},
+    exec::{SteadyClock, Threads, Urgency},
     faults,
 };
 use anyhow::Context as _;
@@ -50,8 +50,8 @@ impl Live {
     }
 
     /// Starts a node's thread.
-    pub fn spawn(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
-        Ok(self.threads.spawn(Box::new(node))?)
+    pub fn spawn(&mut self, node: impl Node + 'static, urgency: Urgency) -> anyhow::Result<()> {
+        Ok(self.threads.spawn(Box::new(node), urgency)?)
     }
 
     /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned.
@@ -70,12 +70,18 @@ impl Live {
 
     /// Records every topic of `bus` into `file`, which must not exist.
     pub fn record(&mut self, bus: &Bus, file: &Path) -> anyhow::Result<()> {
-        self.spawn(RecorderNode::new(bus, RecorderParams::to(file))?)
+        self.spawn(RecorderNode::new(bus, RecorderParams::to(file))?, Urgency::Bulk)
     }
 
     /// Serves the console on this machine and says its address and a surgeon's one-time token. Port 0 takes a free one.
     pub fn serve(&mut self, shared: &Arc<Shared>, port: u16) -> anyhow::Result<SocketAddr> {
-        let server = Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), shared.clone());
+        let (address, shared_too) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), shared.clone());
+        // The hold comes in through the server's thread, which inherits its scheduling from the one that starts it.
+        let starter = std::thread::spawn(move || {
+            Urgency::Prompt.apply();
+            Server::start(address, shared_too)
+        });
+        let server = starter.join().map_err(|_| anyhow::anyhow!("the server's starter panicked"))?;
         let server = server.context("cannot serve the console")?;
         let (token, address) = (Token::random(), server.address());
         shared.add_token(token, Role::Surgeon);

@@ -1,6 +1,7 @@
 //! `proctor run`: single nodes on ROS 2, and `proctor graph`: the closed table of topics.
 
 use crate::{
+    exec::Urgency,
     live::Live,
     stack::{self, StackConfig},
 };
@@ -13,7 +14,7 @@ use proctor_fusion::FusionNode;
 use proctor_perception::PerceptionNode;
 use proctor_sim::{
     Simulator,
-    node::{CameraNode, CameraParams, PlantNode, PlantParams},
+    node::{CameraNode, PlantNode, PlantParams},
 };
 use std::{
     io::Write,
@@ -108,22 +109,22 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
     match name {
         NodeName::Sim => {
             let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-            live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default())?)?;
-            live.spawn(CameraNode::new(bus, simulator.clone(), CameraParams::default())?)?;
+            live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default())?, Urgency::Prompt)?;
+            live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?, Urgency::Bulk)?;
             Live::hear_faults(simulator);
             Ok(())
         }
-        NodeName::Perception => live.spawn(PerceptionNode::new(bus, config.perception.clone())?),
-        NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
-        NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
+        NodeName::Perception => live.spawn(PerceptionNode::new(bus, config.perception.clone())?, Urgency::Bulk),
+        NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?, Urgency::Bulk),
+        NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?, Urgency::Bulk),
         NodeName::Safety => {
             let node = live.safety(bus, config.safety.clone())?;
-            live.spawn(node)
+            live.spawn(node, Urgency::Prompt)
         }
         NodeName::Console => {
             let node = ConsoleNode::new(bus, config.console.clone())?;
             live.serve(&node.shared(), args.console_port)?;
-            live.spawn(node)
+            live.spawn(node, Urgency::Prompt)
         }
         // `--record` has started it already.
         NodeName::Recorder => Ok(()),

@@ -22,6 +22,8 @@ use std::{
 pub struct StackConfig {
     /// The simulator.
     pub sim: SimConfig,
+    /// Its endoscope.
+    pub camera: CameraParams,
     /// Perception.
     pub perception: PerceptionParams,
     /// Fusion.
@@ -60,6 +62,7 @@ impl StackConfig {
             SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
         Ok(Self {
             sim,
+            camera: CameraParams::default(),
             perception,
             fusion: FusionParams { instruments: instruments.clone(), ..FusionParams::default() },
             autonomy: AutonomyParams { instruments: instruments.clone(), ..AutonomyParams::default() },
@@ -119,7 +122,7 @@ impl Stack {
         let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
         Ok(Self {
             plant: PlantNode::new(bus, simulator.clone(), PlantParams::default())?,
-            camera: CameraNode::new(bus, simulator.clone(), CameraParams::default())?,
+            camera: CameraNode::new(bus, simulator.clone(), config.camera)?,
             perception: PerceptionNode::new(bus, config.perception.clone())?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,
             autonomy: AutonomyNode::new(bus, config.autonomy.clone())?,

@@ -266,7 +266,7 @@ impl SafetyCore {
             Some(Finding::node(Constraint::Sequence, scene.seq as f64, 0.0))
         } else if matches!(scene.quality, QualityVerdict::Unusable | QualityVerdict::Unknown) {
             // Says nothing about the field: what was seen before ages on.
-            Some(Finding::node(Constraint::SceneStale, 0.0, 0.0))
+            Some(Finding::node(Constraint::SceneStale, 0.0, 0.0).at(3))
         } else {
             None
         };

@@ -180,7 +180,7 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
 
 /// Asks for FIFO scheduling of the calling thread; says whether it was granted.
 #[expect(unsafe_code, reason = "there is no safe interface to the scheduler")]
-fn ask_for_fifo(priority: i32) -> bool {
+pub fn ask_for_fifo(priority: i32) -> bool {
     let param = libc::sched_param { sched_priority: priority.clamp(1, 99) };
     // SAFETY: the thread is the calling one and `param` outlives the call, which reads it only.
     unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_FIFO, &raw const param) == 0 }

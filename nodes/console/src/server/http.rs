@@ -53,6 +53,8 @@ pub(super) fn router(shared: Arc<Shared>, address: SocketAddr) -> Router {
         .route("/ws", get(socket::upgrade))
         .route("/login", get(login_page).post(login))
         .route("/logout", post(logout))
+        // Browsers ask for it by themselves; without an answer every page load would count as an error.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .fallback(async |_: Session| StatusCode::NOT_FOUND)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
