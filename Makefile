@@ -26,7 +26,7 @@ test: ## install what is missing and run every check and test
 	@scripts/setup.sh test
 	@scripts/test.sh
 
-test-browser: ## the console in real Chromium; not yet part of `make test` (its log-in fails in headless Chromium)
+test-browser: ## only the console in real Chromium (part of `make test`)
 	@scripts/setup.sh test
 	@tests/browser/run.sh
 

@@ -27,5 +27,6 @@ step "lints" 40 "$cargo" clippy --release --workspace --all-targets -- -D warnin
 step "unit, property and whole-loop tests" 60 "$cargo" test --release --workspace
 step "documentation" 20 env RUSTDOCFLAGS="-D warnings" "$cargo" doc --release --workspace --no-deps --quiet
 step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/run.sh
+step "the console in Chromium" 12 tests/browser/run.sh
 step "the demo, headless, with the scripted surgeon" 5 tests/demo.sh
 printf '\n\033[1m== all passed\033[0m (%s s)\n' "$SECONDS"

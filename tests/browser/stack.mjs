@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-// The whole stack, with fewer pictures so that a browser that draws in software has room on two cores; PROCTOR_STACK (a shell command) replaces it, for instance by the console's own fixture.
+// The whole stack, with fewer pictures so that a browser that draws in software has room on two cores. PROCTOR_STACK (a shell
+// command) replaces it.
 const COMMAND = process.env.PROCTOR_STACK ?? "target/release/proctor demo --console-port 0 --camera-fps 15";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
