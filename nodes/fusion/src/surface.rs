@@ -221,6 +221,9 @@ impl Grid {
     }
 }
 
+/// Matching carries the depth of an instrument over tissue this far from its outline, px.
+const TOOL_REACH: f64 = 18.0;
+
 /// The tissue at a pixel if its neighbourhood agrees, no instrument is near (matching bleeds over edges) and
 /// perception is certain enough.
 fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Option<Class> {
@@ -231,20 +234,24 @@ fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Op
     if view.uncertainty.pixels().get(index).is_some_and(|&u| u > params.max_uncertainty) {
         return None;
     }
-    let reach = (10.0 / mask.scale).ceil();
+    let reach = (TOOL_REACH / mask.scale).ceil();
     for (dx, dy) in
         [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)]
     {
-        let p = Point2::new(centre.x + dx * reach, centre.y + dy * reach);
-        if mask.index(&p).is_none_or(|i| mask.owner[i] != NOT_INSTRUMENT) {
-            return None;
+        // Two rings: one alone would jump over a slender jaw.
+        for r in [reach, (reach / 2.0).ceil()] {
+            let p = Point2::new(centre.x + dx * r, centre.y + dy * r);
+            if mask.index(&p).is_none_or(|i| mask.owner[i] != NOT_INSTRUMENT) {
+                return None;
+            }
         }
     }
     Some(class)
 }
 
 /// Drops points that no two neighbours confirm, and doubts those at a step of depth, where matching smears the near
-/// side over the far one.
+/// side over the far one. Where the step is the rim of an organ, what is smeared hangs in the air between the two: such points are
+/// dropped, but never those of duct and artery, which are nothing but rim.
 fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Surfel>> {
     /// Neighbours confirm within this, m: steeper tissue than that between two nodes is rarely real.
     const CONFIRM: f64 = 0.006;
@@ -253,7 +260,7 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
     let rows = points.len() / columns.max(1);
     let check = |node: usize, s: &Surfel| {
         let (x, y) = ((node % columns) as i64, (node / columns) as i64);
-        let (mut confirming, mut step) = (0, 0.0f64);
+        let (mut confirming, mut step, mut beside_other) = (0, 0.0f64, false);
         for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)] {
             let (x, y) = (x + dx, y + dy);
             if x < 0 || y < 0 || x >= columns as i64 || y >= rows as i64 {
@@ -263,10 +270,13 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
                 let distance = (n.position - s.position).norm();
                 confirming += u32::from(distance < CONFIRM);
                 step = step.max(distance);
+                beside_other |= n.class != s.class;
             }
         }
+        let thin = matches!(s.class, Class::CysticDuct | Class::CysticArtery);
+        let rim = step > CONFIRM && beside_other && !thin;
         let doubt = if step > CONFIRM { STEP_DOUBT * step.min(0.03) } else { 0.0 };
-        (confirming >= 2).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
+        (confirming >= 2 && !rim).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
     };
     points.iter().enumerate().map(|(i, s)| s.as_ref().and_then(|s| check(i, s))).collect()
 }
