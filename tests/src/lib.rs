@@ -213,6 +213,31 @@ impl World {
         assert!(started, "motion never started: {:?}", self.explain());
     }
 
+    /// Approves and holds one suggestion after another, as they come, until one of `skill` was executed. `None` if that did not
+    /// happen within `limit_ms`.
+    pub fn carry_out(&mut self, skill: Skill, limit_ms: u64) -> Option<Proposal> {
+        let end = self.exec.now().plus(Duration::from_millis(limit_ms));
+        let mut last = None;
+        while self.exec.now() < end {
+            self.tick();
+            let next = self.live_proposal(None).filter(|p| last != Some(p.id));
+            let Some(proposal) = next.filter(|_| self.mode() == SafetyMode::Supervised) else { continue };
+            last = Some(proposal.id);
+            let before = self.executed();
+            self.decide(&proposal, DecisionKind::Approve);
+            let limit = 2000 + (1500.0 * proposal.trajectory.duration()) as u64;
+            let over = |w: &Self| {
+                w.executed() > before
+                    || (!w.state().moving && w.live_proposal(None).is_some_and(|p| p.id != proposal.id))
+            };
+            self.hold_until(&proposal, limit, over);
+            if proposal.skill == skill && self.executed() > before {
+                return Some(proposal);
+            }
+        }
+        None
+    }
+
     /// Injects faults into the simulator, or with the default takes them back.
     pub fn inject(&mut self, faults: Faults) {
         self.simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(faults);

@@ -2,7 +2,7 @@
 
 use proctor_sim::{Faults, faults::ArmFaults};
 use proctor_tests::World;
-use proctor_types::{ArmId, Constraint, DecisionKind, RequestKind, SafetyMode};
+use proctor_types::{ArmId, Class, Constraint, DecisionKind, RequestKind, SafetyMode, Skill};
 
 /// Longest a stop may take, milliseconds: watchdog and deceleration.
 const STOP_MS: u64 = 500;
@@ -46,6 +46,20 @@ fn an_approved_and_held_motion_runs_to_its_end_and_an_unapproved_one_never_start
     let reached = &w.set_points()[arm.index()];
     let error = end.iter().zip(reached).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(error < 0.01, "{arm} ended {error} from the approved end");
+    w.assert_no_violation();
+}
+
+#[test]
+fn the_retraction_takes_the_gallbladder_and_lifts_it() {
+    let mut w = world();
+    w.to_proposal(None);
+    let fundus = |w: &World| w.simulator.lock().unwrap().tissue().fundus().point;
+    let before = fundus(&w);
+    let done = w.carry_out(Skill::Retract, 60_000).unwrap_or_else(|| panic!("not retracted: {}", w.explain()));
+    let arm = done.trajectory.arm();
+    assert_eq!(w.simulator.lock().unwrap().tissue().held(arm), Some(Class::Gallbladder), "{arm} holds nothing");
+    let lifted = fundus(&w) - before;
+    assert!(lifted.z > 0.010, "the fundus rose by {:.1} mm only", lifted.z * 1e3);
     w.assert_no_violation();
 }
 

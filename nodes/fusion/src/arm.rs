@@ -224,7 +224,7 @@ impl Arm {
             });
             let (metres, radians) = self.filter.correction();
             let implausible = metres > params.max_correction_m || radians > params.max_correction_rad;
-            Sight::Seen { residual_px, rejected, tip_sigma, implausible }
+            Sight::Seen { residual_px, pixel_m: depth / rig.left.fx, rejected, tip_sigma, implausible }
         } else {
             // The less sure we are where it is, the more of it must be expected in view to be missed.
             let doubt = (2.0 * tip_sigma * rig.left.fx / depth / 4.0) as usize;

@@ -112,8 +112,11 @@ params! {
 
     /// Largest tip standard deviation (worst direction) of an aligned instrument, m, 0.0002..0.01.
     aligned_sigma_m: f64 = 0.0015, (2e-4, 0.01);
-    /// Largest mean silhouette distance of an aligned instrument, px, 1..50.
-    aligned_px: f64 = 8.0, (1.0, 50.0);
+    /// Largest mean silhouette distance of an aligned instrument, at its depth, m, 0.0001..0.01. Capsules stand for the instrument's
+    /// true shape, so up to a millimetre is shape, not place.
+    aligned_m: f64 = 9.0e-4, (1e-4, 0.01);
+    /// The same in the picture, px, 1..50; the larger of the two counts.
+    aligned_px: f64 = 5.0, (1.0, 50.0);
     /// Mean silhouette distance that contradicts the kinematics, px, 2..100.
     inconsistent_px: f64 = 14.0, (2.0, 100.0);
     /// How long a contradiction lasts before the verdict says so, s, 0.05..10.

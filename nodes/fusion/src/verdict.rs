@@ -18,6 +18,8 @@ pub enum Sight {
     Seen {
         /// Mean silhouette distance, px.
         residual_px: f64,
+        /// What a pixel spans at the instrument, m.
+        pixel_m: f64,
         /// Share of features beyond the gate; 0 when there were too few to speak of a share.
         rejected: f64,
         /// Largest standard deviation of the tip position, m.
@@ -69,14 +71,16 @@ impl Verdict {
                     self.unseen(now, params)
                 }
             }
-            Sight::Seen { residual_px, rejected, tip_sigma, implausible } => {
+            Sight::Seen { residual_px, pixel_m, rejected, tip_sigma, implausible } => {
                 self.last_seen = Some(now);
                 self.residual_px = residual_px;
+                // Near the camera the same misfit spans more pixels.
+                let fit_px = params.aligned_px.max(params.aligned_m / pixel_m.max(1e-6));
                 // Features may clash for a moment (a tool at the rim, a wrong blob) while the outline still fits.
-                let clash = rejected > 0.5 && residual_px > params.aligned_px;
+                let clash = rejected > 0.5 && residual_px > fit_px;
                 let bad = residual_px > params.inconsistent_px || clash || implausible;
                 let slack = if was == Alignment::Aligned { 1.5 } else { 1.0 };
-                let good = residual_px <= slack * params.aligned_px && rejected <= 0.5 && !implausible;
+                let good = residual_px <= slack * fit_px && rejected <= 0.5 && !implausible;
                 if bad && self.bad_for(now) >= params.inconsistent_after_s {
                     Alignment::Inconsistent
                 } else if !bad {
@@ -137,7 +141,20 @@ mod tests {
     use Alignment::{Aligned, Converging, Inconsistent, KinematicOnly, Unknown};
 
     fn seen(residual_px: f64, tip_sigma: f64) -> Sight {
-        Sight::Seen { residual_px, rejected: 0.0, tip_sigma, implausible: false }
+        Sight::Seen { residual_px, pixel_m: 2e-4, rejected: 0.0, tip_sigma, implausible: false }
+    }
+
+    #[test]
+    fn a_misfit_counts_in_metres_near_the_camera_and_in_pixels_far_from_it() {
+        let params = FusionParams { aligned_px: 5.0, aligned_m: 9e-4, ..FusionParams::default() };
+        for (pixel_m, residual_px, expected) in
+            [(9e-5, 9.5, Aligned), (9e-5, 10.5, Converging), (3e-4, 4.5, Aligned), (3e-4, 5.5, Converging)]
+        {
+            let mut v = Verdict::default();
+            let sight = Sight::Seen { residual_px, pixel_m, rejected: 0.0, tip_sigma: 5e-4, implausible: false };
+            v.observe(Stamp::from_nanos("test", 1_000_000_000).unwrap(), sight, &params);
+            assert_eq!(v.alignment(), expected, "{residual_px} px of {pixel_m} m");
+        }
     }
 
     #[test]
