@@ -75,6 +75,7 @@ async function suggestion() {
 // suggestion is withdrawn on the way, what is left of it may be too little to suggest, so another stack gets another try.
 // Returns the digest of the motion held last; it is still held.
 async function holdUntil(what, done, down, up) {
+  const why = [];
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const digest = await suggestion();
     await down();
@@ -86,9 +87,10 @@ async function holdUntil(what, done, down, up) {
     // A motion that ends takes its card away in the same view that counts it.
     if (over === "done" || done(digest)) return digest;
     await up();
+    why.push(...stack.said.filter((line) => line.includes("withdrawn")).map((line) => line.replace(/^.*reason\S*?=/, "")));
     await fresh();
   }
-  throw new Error(`${ATTEMPTS} suggestions were withdrawn before ${what}`);
+  throw new Error(`${ATTEMPTS} suggestions were withdrawn before ${what}: ${why.join("; ")}`);
 }
 
 const holdUntilMoving = (down, up) =>

@@ -20,6 +20,9 @@ use std::{
 /// How often the operator of these tests says that the hold is pressed.
 const PRESENCE_EVERY: u64 = 20;
 
+/// How long the operator of these tests looks at a suggestion, milliseconds.
+const REACTION_MS: u64 = 500;
+
 /// An operator who speaks on the bus as the console does.
 pub struct Operator {
     id: OperatorId,
@@ -223,6 +226,8 @@ impl World {
             let next = self.live_proposal(None).filter(|p| last != Some(p.id));
             let Some(proposal) = next.filter(|_| self.mode() == SafetyMode::Supervised) else { continue };
             last = Some(proposal.id);
+            // Nobody approves what has just appeared.
+            self.run_ms(REACTION_MS);
             let before = self.executed();
             self.decide(&proposal, DecisionKind::Approve);
             let limit = 2000 + (1500.0 * proposal.trajectory.duration()) as u64;

@@ -317,7 +317,7 @@ impl Arm {
         for i in 0..3 {
             covariance[(i, i)] += params.tip_floor_m.powi(2);
         }
-        Tip { arm: self.id, tool, covariance }
+        Tip { arm: self.id, tool, covariance, aligned: self.verdict.alignment() == Alignment::Aligned }
     }
 
     /// Whether the jaws, with a straight wrist, can be brought to a point of the world.

@@ -16,6 +16,8 @@ pub struct Tip {
     pub tool: Tool,
     /// Covariance of (translation m, rotation vector rad) of the tip.
     pub covariance: Matrix6<f64>,
+    /// Whether picture and kinematics agree about it.
+    pub aligned: bool,
 }
 
 /// Clearances of wrist and jaws, one per arm and class seen, in the order of arms and classes.
@@ -68,7 +70,7 @@ mod tests {
             seams: crate::tool::Seams { shaft_end: 0.0, wrist_end: 0.0 },
         };
         let covariance = Matrix6::from_diagonal_element(9e-8); // 0.3 mm
-        let tip = Tip { arm: ArmId::Psm1, tool, covariance };
+        let tip = Tip { arm: ArmId::Psm1, tool, covariance, aligned: true };
         let point = |x, z, class| SurfacePoint { position: Point3::new(x, 0.0, z), class, sigma: 0.0004 };
         let surface =
             [point(0.0, 0.0, Class::Liver), point(0.05, 0.0, Class::Liver), point(0.01, 0.025, Class::CysticDuct)];

@@ -13,7 +13,7 @@ use crate::{
     picture::Pictures,
     stats::FusionStats,
     stereo::Stereo,
-    surface::{Surface, View},
+    surface::{self, Surface, View},
     verdict::Sight,
 };
 use nalgebra::{Isometry3, Point3};
@@ -291,6 +291,7 @@ impl Fusion {
             uncertainty: &input.segmentation.uncertainty,
             rig,
             world_from_camera: self.world_from_camera.iso(),
+            bodies: tips.iter().filter(|t| t.aligned).flat_map(|t| t.tool.capsules(surface::BODY_MISFIT)).collect(),
         };
         let tools: Vec<Point3<f64>> = tips.iter().map(|t| t.tool.end).collect();
         self.surface.update(&view, &tools, &self.params);

@@ -9,6 +9,7 @@ use crate::{
     stereo::DisparityMap,
 };
 use nalgebra::{Isometry3, Point2, Point3};
+use proctor_kinematics::Capsule;
 use proctor_types::{Class, Image, Stamp, StereoRig, SurfacePoint};
 
 /// A remembered point of the surface.
@@ -38,7 +39,12 @@ pub struct View<'a> {
     pub rig: &'a StereoRig,
     /// Where the left camera is.
     pub world_from_camera: &'a Isometry3<f64>,
+    /// Instruments whose place is known, world, grown by [`BODY_MISFIT`].
+    pub bodies: Vec<Capsule>,
 }
+
+/// How far an aligned instrument may be from where it is thought to be, or differ from its capsules, m.
+pub const BODY_MISFIT: f64 = 1.5e-3;
 
 /// The surface and its memory.
 #[derive(Debug, Clone)]
@@ -209,13 +215,12 @@ impl Grid {
             if !(params.depth_min_m..=params.depth_max_m).contains(&depth) {
                 return None;
             }
+            let position = view.world_from_camera * back_project(&view.rig.left, &pixel, depth);
+            if is_hidden(view, &position) {
+                return None;
+            }
             let sigma = depth * depth / fb * params.sigma_stereo_px;
-            Some(Surfel {
-                position: view.world_from_camera * back_project(&view.rig.left, &pixel, depth),
-                class,
-                variance: sigma * sigma,
-                seen: view.stamp,
-            })
+            Some(Surfel { position, class, variance: sigma * sigma, seen: view.stamp })
         };
         (0..self.len()).map(measure).collect()
     }
@@ -247,6 +252,14 @@ fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Op
         }
     }
     Some(class)
+}
+
+/// Whether the point lies in or behind an instrument whose place is known. Tissue cannot be seen there: the label is wrong, or the
+/// instrument's depth was carried over.
+fn is_hidden(view: &View<'_>, p: &Point3<f64>) -> bool {
+    let eye = Point3::from(view.world_from_camera.translation.vector);
+    let sight = Capsule { a: eye, b: *p, radius: 0.0 };
+    view.bodies.iter().any(|body| body.distance_to(&sight) < 0.0)
 }
 
 /// Drops points that no two neighbours confirm, and doubts those at a step of depth, where matching smears the near

@@ -1,6 +1,7 @@
 //! The kinematic instrument as geometry: shaft, wrist and jaws, in the arm's base frame and in the camera's.
 
 use nalgebra::{Isometry3, Point3};
+use proctor_kinematics::Capsule;
 
 /// An instrument's parts at one joint state. The same shape serves in base, world and camera coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +65,14 @@ impl Tool {
             Part::Wrist => (self.pitch, self.yaw, self.radii[1]),
             Part::Jaws => (self.yaw, self.end, self.radii[2]),
         }
+    }
+
+    /// Shaft, wrist and jaws as capsules, grown by `by`, m.
+    pub fn capsules(&self, by: f64) -> [Capsule; 3] {
+        Part::ALL.map(|part| {
+            let (a, b, radius) = self.part(part);
+            Capsule { a, b, radius: radius + by }
+        })
     }
 
     /// The front of the shaft's distal rim, as a camera at the origin sees it (camera coordinates only).
