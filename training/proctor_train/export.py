@@ -16,13 +16,14 @@ from .classes import HEIGHT, MEAN, NAMES, STD, WIDTH
 from .network import SlimUNet
 
 
-def manifest(name: str, sha256: str, description: str, data: str, steps: str, scores: dict) -> str:
+def manifest(name: str, sha256: str, description: str, data: str, steps: str, limits: str, scores: dict) -> str:
     """The text of model.toml; `scores` are `proctor eval segmentation --json` results by purpose."""
     q = json.dumps  # TOML basic strings are JSON strings
     lines = [
         "# Read by nodes/perception, which refuses the model if hash, shape or classes differ from the file beside it.",
         f"name = {q(name)}",
         f"description = {q(description)}",
+        *([f"limits = {q(limits)}"] if limits else []),
         'licence = "Apache-2.0"',
         f"sha256 = {q(sha256)}",
         f"classes = {q(NAMES)}",
@@ -58,6 +59,7 @@ def main() -> None:
     ap.add_argument("--description", default="Ten-class segmentation of the simulated cholecystectomy field")
     ap.add_argument("--data", default="frames of Proctor's built-in simulator (training/README.md)")
     ap.add_argument("--procedure", default="training/README.md")
+    ap.add_argument("--limits", default="", help="how far it carries beyond its training data, in words")
     ap.add_argument("--scores", type=Path, help='JSON: {purpose: {"what", "images", "mean_iou", "classes"}}')
     a = ap.parse_args()
 
@@ -76,7 +78,7 @@ def main() -> None:
         raise SystemExit(f"the exported model differs from torch by {worst}")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     scores = json.loads(a.scores.read_text()) if a.scores else {}
-    (a.out / "model.toml").write_text(manifest(a.name, digest, a.description, a.data, a.procedure, scores))
+    (a.out / "model.toml").write_text(manifest(a.name, digest, a.description, a.data, a.procedure, a.limits, scores))
     print(f"{file}: {file.stat().st_size} bytes, sha256 {digest}, differs from torch by {worst:.1e}")
 
 

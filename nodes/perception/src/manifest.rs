@@ -28,6 +28,9 @@ pub struct Manifest {
     pub output: Output,
     /// What it was trained on.
     pub training: Training,
+    /// How far it carries beyond what it was trained on, in words; informative.
+    #[serde(default)]
+    pub limits: String,
     /// Measured scores by purpose (`unseen_seeds`, ...); informative.
     #[serde(default)]
     pub scores: BTreeMap<String, toml::Table>,
