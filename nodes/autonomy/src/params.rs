@@ -73,7 +73,7 @@ pub struct GateParams {
 impl Default for GateParams {
     fn default() -> Self {
         Self {
-            scene_max_age: 0.4,
+            scene_max_age: 0.3,
             arm_max_age: 0.1,
             safety_max_age: 0.5,
             doubt_for: 0.2,
