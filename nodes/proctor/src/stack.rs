@@ -60,12 +60,15 @@ impl StackConfig {
         };
         let safety =
             SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
+        let mut autonomy = AutonomyParams { instruments: instruments.clone(), ..AutonomyParams::default() };
+        // Simulator, nodes and browser share one machine here: a suggestion lives as long as safety would let it run.
+        autonomy.gate.scene_max_age = safety.watchdogs.scene;
         Ok(Self {
             sim,
             camera: CameraParams::default(),
             perception,
             fusion: FusionParams { instruments: instruments.clone(), ..FusionParams::default() },
-            autonomy: AutonomyParams { instruments: instruments.clone(), ..AutonomyParams::default() },
+            autonomy,
             safety,
             console: ConsoleParams { instruments, allow_scripted: true, ..ConsoleParams::default() },
         })
