@@ -177,6 +177,8 @@ async fn presence_is_what_the_client_says_and_ends_with_it() {
     // Nothing more is said: the hold ends by itself, and the motion rests.
     client.until("the hold's end", |c| c.view["holding"].is_null()).await;
     client.until("rest", |c| c.view["safety"]["moving"] == false).await;
+    // The view may reach the client before the release reaches the others on the bus.
+    client.until("the release is heard", |_| c.rig.lock().unwrap().heard_presences.iter().any(|p| !p.held)).await;
     let rig = c.rig.lock().unwrap();
     let held: Vec<bool> = rig.heard_presences.iter().map(|p| p.held).collect();
     assert_eq!(held, [true, false], "one message, one presence, one release");
