@@ -266,11 +266,6 @@ impl World {
         assert_eq!(monitor.summary().violations, 0, "the safety node saw violations");
     }
 
-    /// What fusion believes, if it said anything yet.
-    pub fn scene(&self) -> Option<&Scene> {
-        self.scene.as_ref()
-    }
-
     /// Motions executed so far.
     pub fn executed(&self) -> u64 {
         self.state.map_or(0, |s| s.executed)

@@ -38,7 +38,7 @@ fn because(v: &Verdict) -> String {
         Constraint::FollowingError => format!(": {} does not follow, {}", joint(v.index), joint_values(v, "")),
         Constraint::SceneStale => scene(v),
         Constraint::CommandStale | Constraint::KinematicsStale | Constraint::PresenceLost | Constraint::ClockJump => {
-            format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3)
+            late(v)
         }
         Constraint::Malformed
         | Constraint::Sequence
@@ -55,14 +55,19 @@ fn because(v: &Verdict) -> String {
     }
 }
 
+/// An age beyond its watchdog.
+fn late(v: &Verdict) -> String {
+    format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3)
+}
+
 /// What is wrong with the scene; the index says which of its tests failed.
 fn scene(v: &Verdict) -> String {
     match v.index {
-        0 => format!(": the camera seems {} out of place (at most {})", mm(v.value), mm(v.limit)),
-        1 => format!(": the camera seems turned by {:.3} rad (at most {:.3} rad)", v.value, v.limit),
+        0 => format!(": seen {} from where it is mounted (believed up to {})", mm(v.value), mm(v.limit)),
+        1 => format!(": seen turned by {:.3} rad from its mounting (believed up to {:.3} rad)", v.value, v.limit),
         2 => ": picture and joints disagree".to_owned(),
         3 => ": the picture is not good enough".to_owned(),
-        _ => format!(": {} ({:.0} ms, limit {:.0} ms)", cause(v.constraint), v.value * 1e3, v.limit * 1e3),
+        _ => late(v),
     }
 }
 
@@ -208,6 +213,15 @@ mod tests {
             (
                 line(Outcome::Held, Constraint::PresenceLost, 0.104, 0.1, -1),
                 "PSM1 held: hold released (104 ms, limit 100 ms)",
+            ),
+            (
+                line(Outcome::Refused, Constraint::SceneStale, 0.031, 0.02, 0),
+                "PSM1 refused: seen 31.0 mm from where it is mounted (believed up to 20.0 mm)",
+            ),
+            (line(Outcome::Held, Constraint::SceneStale, 0.0, 0.0, 2), "PSM1 held: picture and joints disagree"),
+            (
+                line(Outcome::Held, Constraint::SceneStale, 0.401, 0.4, -1),
+                "PSM1 held: no fresh picture of the scene (401 ms, limit 400 ms)",
             ),
             (
                 line(Outcome::Refused, Constraint::StartMismatch, 0.002, 0.001, 2),
