@@ -1,11 +1,6 @@
 //! The gate: looks at what the filter produced, by other code and in plain arithmetic, and lets it through or refuses it. It shapes
 //! nothing. What it lets through is [`Cleared`], which nothing else can make and without which no arm takes a command.
 //!
-//! ```compile_fail
-//! let q = todo!();
-//! let forged = proctor_safety::Cleared(q); // private field
-//! ```
-//!
 //! Rules, for a set-point `q` after the sent `q1`, `q2` (ticks of 1 ms):
 //! 1. every number is finite, the joints are in range - or come back;
 //! 2. `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
