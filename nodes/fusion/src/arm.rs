@@ -42,34 +42,47 @@ pub struct Arm {
     version: u64,
     version_pose: Isometry3<f64>,
     last_update: Option<Stamp>,
-    novelty: Novelty,
-    last_step: Option<Stamp>,
+    movement: Movement,
     retried: Option<Stamp>,
 }
 
-/// How much of what the pictures show is news: a tool at rest is seen with the same errors again and again.
+/// Where the nominal tip was before the camera, and what movement since the last picture means: a tool at rest is seen with the same
+/// errors again and again, and its errors hardly change.
 #[derive(Debug, Clone, Copy, Default)]
-struct Novelty {
+struct Movement {
     /// Evidence already taken at about this place, in independent pictures.
     spent: f64,
-    /// The tip before the camera by nominal kinematics, and when.
-    last: Option<(Isometry3<f64>, Stamp)>,
+    /// The tip before the camera by nominal kinematics, when it was last known.
+    place: Option<Isometry3<f64>>,
+    when: Option<Stamp>,
 }
 
-impl Novelty {
+impl Movement {
     /// Metres of movement that a radian counts as.
     const LEVER: f64 = 0.02;
-    /// What was seen at a place is forgotten in this time, s: mounts drift.
+    /// What was seen at a place is forgotten in this time, s: mounts creep.
     const MEMORY: f64 = 60.0;
+    /// Speed of ordinary motion, m/s: from there on errors walk as parametrised.
+    const ORDINARY: f64 = 0.01;
+    /// At rest they walk as far in this share of the time.
+    const AT_REST: f64 = 0.1;
 
-    /// The share in (0, 1] that a picture of the tip at `camera_from_tip` is worth, which is spent with it.
-    fn share(&mut self, camera_from_tip: Isometry3<f64>, stamp: Stamp, fresh: f64, params: &FusionParams) -> f64 {
-        if let Some((before, when)) = self.last.replace((camera_from_tip, stamp)) {
-            let moved = (camera_from_tip.translation.vector - before.translation.vector).norm()
-                + Self::LEVER * camera_from_tip.rotation.angle_to(&before.rotation);
-            let age = stamp.seconds_since(when).max(0.0);
-            self.spent *= (-moved / params.novel_m - age / Self::MEMORY).exp();
-        }
+    /// Until the picture at `stamp`; returns the time over which errors walked, s. A stamp that does not advance adds nothing.
+    fn advance(&mut self, stamp: Stamp, place: Option<Isometry3<f64>>, params: &FusionParams) -> f64 {
+        let dt = self.when.replace(stamp).map_or(0.0, |before| stamp.seconds_since(before)).max(0.0);
+        let (Some(there), Some(here)) = (self.place, place) else {
+            self.place = place.or(self.place);
+            return dt;
+        };
+        self.place = place;
+        let moved = (here.translation.vector - there.translation.vector).norm()
+            + Self::LEVER * here.rotation.angle_to(&there.rotation);
+        self.spent *= (-moved / params.novel_m - dt / Self::MEMORY).exp();
+        (moved / Self::ORDINARY).clamp(Self::AT_REST * dt, dt)
+    }
+
+    /// The share in (0, 1] that the picture just advanced to is worth, which is spent with it.
+    fn share(&mut self, fresh: f64, params: &FusionParams) -> f64 {
         let share = (1.0 - self.spent / params.rest_evidence).clamp(1e-3, 1.0);
         self.spent += fresh * share;
         share
@@ -119,8 +132,7 @@ impl Arm {
             version: 0,
             version_pose: nominal,
             last_update: None,
-            novelty: Novelty::default(),
-            last_step: None,
+            movement: Movement::default(),
             retried: None,
         })
     }
@@ -146,18 +158,23 @@ impl Arm {
     }
 
     /// Lets time pass until the picture at `stamp`; a stamp that does not advance adds nothing.
-    pub fn advance(&mut self, stamp: Stamp, params: &FusionParams) {
-        let dt = self.last_step.map_or(0.0, |before| stamp.seconds_since(before));
-        self.filter.predict(dt, params);
-        self.last_step = Some(stamp);
+    pub fn advance(
+        &mut self,
+        stamp: Stamp,
+        posture: Option<&Posture>,
+        camera_from_world: &Isometry3<f64>,
+        params: &FusionParams,
+    ) {
+        let place = posture.map(|p| camera_from_world * self.filter.nominal() * p.base_from_tip);
+        let walked = self.movement.advance(stamp, place, params);
+        self.filter.predict(walked, params);
     }
 
     /// The clock was set back: times are forgotten, the estimate is not.
     pub fn clock_reset(&mut self) {
         self.last_update = None;
-        self.last_step = None;
         self.retried = None;
-        self.novelty = Novelty::default();
+        self.movement = Movement::default();
         self.verdict = Verdict::default();
     }
 
@@ -196,8 +213,7 @@ impl Arm {
         // Successive pictures repeat each other's errors: only the time between them is new evidence.
         let fresh = self.last_update.map_or(1.0, |t| stamp.seconds_since(t) / params.decorrelation_s);
         let fresh = fresh.clamp(1e-3, 1.0);
-        let camera_from_tip = camera_from_world * self.filter.nominal() * posture.base_from_tip;
-        let weight = weight * fresh * self.novelty.share(camera_from_tip, stamp, fresh, params);
+        let weight = weight * fresh * self.movement.share(fresh, params);
         let update = self.filter.update(&features, &posture.tool, camera_from_world, picture.rig, weight, params);
         if update.is_some_and(|u| u.used > 0) {
             self.last_update = Some(stamp);
@@ -254,7 +270,7 @@ impl Arm {
         }
         self.retried = Some(stamp);
         self.last_update = None;
-        self.novelty = Novelty::default();
+        self.movement.spent = 0.0;
     }
 
     /// Raises the version if the tip, as it is now, lies elsewhere than with the last version's estimate.
@@ -329,5 +345,38 @@ impl Arm {
         let rotation = nalgebra::Rotation3::from_matrix_unchecked(Matrix3::from_columns(&[x, z.cross(&x), z]));
         let target = Isometry3::from_parts(p.coords.into(), nalgebra::UnitQuaternion::from_rotation_matrix(&rotation));
         self.chain.ik(&Pose::new(target), &self.chain.mid_range()).solution().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn errors_walk_with_movement_and_creep_at_rest() {
+        let params = FusionParams::default();
+        let at = |x: f64| Some(Isometry3::translation(x, 0.0, 0.05));
+        let second = |n: u64| Stamp::FIRST.plus(Duration::from_secs(n));
+        let mut m = Movement::default();
+        assert_eq!(m.advance(second(0), at(0.0), &params), 0.0);
+        assert!((m.advance(second(1), at(0.0), &params) - 0.1).abs() < 1e-12, "rest");
+        assert!((m.advance(second(2), at(0.005), &params) - 0.5).abs() < 1e-12, "half of ordinary speed");
+        assert_eq!(m.advance(second(3), at(0.5), &params), 1.0, "fast");
+        assert_eq!(m.advance(second(4), None, &params), 1.0, "joints unknown: anything may have happened");
+        assert_eq!(m.advance(second(4), at(0.5), &params), 0.0, "no time, no walk");
+    }
+
+    #[test]
+    fn a_place_is_worth_less_with_every_picture_and_new_again_elsewhere() {
+        let params = FusionParams::default();
+        let mut m = Movement::default();
+        let at = |x: f64| Some(Isometry3::translation(x, 0.0, 0.05));
+        m.advance(Stamp::FIRST, at(0.0), &params);
+        let shares: Vec<f64> = (0..20).map(|_| m.share(1.0, &params)).collect();
+        assert_eq!(shares[0], 1.0);
+        assert!(shares.windows(2).all(|s| s[1] < s[0] || s[1] == 1e-3), "{shares:?}");
+        m.advance(Stamp::FIRST.plus(Duration::from_millis(100)), at(10.0 * params.novel_m), &params);
+        assert!(m.share(1.0, &params) > 0.99);
     }
 }

@@ -161,8 +161,8 @@ fn push_sample(picture: &Picture<'_>, samples: &mut Vec<Sample>, p: &Point2<f64>
     }
 }
 
-/// Centroid of a part's pixels in both directions, and its disparity. A part of which too little (or too much) is
-/// seen says nothing: its centroid would be that of what is left of it.
+/// Centroid of a part's pixels in both directions, and its disparity. Of a part that is cut off or mostly covered only the
+/// disparity counts: its centroid would be that of what is left of it. Of too much of it nothing counts.
 fn middle_features(
     picture: &Picture<'_>,
     arm: usize,
@@ -172,6 +172,9 @@ fn middle_features(
     params: &FusionParams,
     out: &mut Vec<Feature>,
 ) {
+    /// Share of the expected area that is the whole part, and that cannot be the part alone.
+    const LEAST: f64 = 0.4;
+    const MOST: f64 = 2.5;
     let mask = picture.mask;
     let Some(blob) = blob(mask, arm, class) else { return };
     let (a, b, radius) = tool.part(part);
@@ -182,19 +185,22 @@ fn middle_features(
     let seen_length = (pb - pa).norm() * length / (b - a).norm().max(1e-9);
     let expected_area = (width * seen_length + 0.25 * std::f64::consts::PI * width * width) / mask.scale.powi(2);
     let ratio = blob.count as f64 / expected_area.max(1.0);
-    if blob.at_border || !(0.4..=2.5).contains(&ratio) {
+    if ratio > MOST {
         return;
     }
     let at = mask.to_full(blob.centroid);
-    // Larger parts are surer to be all there; open jaws are not a capsule.
-    let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
-    for direction in [Vector2::x(), Vector2::y()] {
-        out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
+    let Some(expected_at) = project(&picture.rig.left, &middle) else { return };
+    let whole = !blob.at_border && ratio >= LEAST;
+    if whole {
+        // Larger parts are surer to be all there; open jaws are not a capsule.
+        let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
+        for direction in [Vector2::x(), Vector2::y()] {
+            out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
+        }
     }
     let Some(front) = front_disparity(tool, part, &at, picture.rig) else { return };
-    // The expected part, carried to where the part is seen.
-    let Some(expected_at) = project(&picture.rig.left, &middle) else { return };
-    let carry = expected_at - at;
+    // The expected part, carried to where the part is seen. Where that is, a piece of it does not say.
+    let carry = if whole { expected_at - at } else { Vector2::zeros() };
     let mut samples = Vec::with_capacity(400);
     let stride = (blob.count / 300).max(1);
     for i in mask.pixels(arm, class).step_by(stride) {

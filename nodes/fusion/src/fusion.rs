@@ -122,12 +122,12 @@ impl Fusion {
         let camera = self.camera_at(stamp);
         let evidence = if advanced && camera.is_some() { self.evidence(input) } else { None };
         let postures = self.postures(stamp);
+        let camera_from_world = self.world_from_camera.inverse();
         if advanced {
-            for arm in &mut self.arms {
-                arm.advance(stamp, &self.params);
+            for (arm, posture) in self.arms.iter_mut().zip(&postures) {
+                arm.advance(stamp, posture.as_ref(), camera_from_world.iso(), &self.params);
             }
         }
-        let camera_from_world = self.world_from_camera.inverse();
         let mask = evidence.as_ref().and_then(|_| self.mask(input, &postures, camera_from_world.iso()));
         let mut sights = [Sight::Blind; MAX_ARMS];
         for (i, sight) in sights.iter_mut().enumerate() {

@@ -63,9 +63,9 @@ params! {
     prior_translation_m: f64 = 0.005, (1e-4, 0.05);
     /// Prior standard deviation of an arm's base orientation, per axis, rad, 0.001..0.3 (default 3 degrees).
     prior_rotation_rad: f64 = 0.052_36, (1e-3, 0.3);
-    /// Random walk of the base position, m per square root of a second, 0..0.01.
+    /// Random walk of the base position while the arm moves, m per square root of a second, 0..0.01 (at rest a tenth of the time counts).
     drift_translation: f64 = 2.0e-4, (0.0, 0.01);
-    /// Random walk of the base orientation, rad per square root of a second, 0..0.05.
+    /// Random walk of the base orientation while the arm moves, rad per square root of a second, 0..0.05.
     drift_rotation: f64 = 1.5e-3, (0.0, 0.05);
     /// Time over which the errors of successive pictures count as the same error, s, 0.001..10: what a mask gets
     /// wrong now it gets wrong in the next picture too, so 30 pictures a second are not 30 measurements.

@@ -86,7 +86,8 @@ impl Surface {
         self.columns = grid.columns;
         self.nodes = grid.carried_over(&self.nodes, view, params);
         if let Some(map) = view.disparities {
-            let measured = without_outliers(&grid.measure(view, map, params), grid.columns);
+            let confirmed = without_outliers(&grid.measure(view, map, params), grid.columns);
+            let measured = without_floating(&confirmed, grid.columns, &view.bodies);
             for (node, m) in measured.iter().enumerate() {
                 if let Some(m) = m {
                     let fused = fuse(self.nodes[node].as_ref(), m, view);
@@ -266,20 +267,12 @@ fn is_hidden(view: &View<'_>, p: &Point3<f64>) -> bool {
 /// side over the far one. Where the step is the rim of an organ, what is smeared hangs in the air between the two: such points are
 /// dropped, but never those of duct and artery, which are nothing but rim.
 fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Surfel>> {
-    /// Neighbours confirm within this, m: steeper tissue than that between two nodes is rarely real.
-    const CONFIRM: f64 = 0.006;
     /// Share of the largest step to a neighbour that counts as standard deviation once it is a step.
     const STEP_DOUBT: f64 = 0.2;
-    let rows = points.len() / columns.max(1);
     let check = |node: usize, s: &Surfel| {
-        let (x, y) = ((node % columns) as i64, (node / columns) as i64);
         let (mut confirming, mut step, mut beside_other) = (0, 0.0f64, false);
-        for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)] {
-            let (x, y) = (x + dx, y + dy);
-            if x < 0 || y < 0 || x >= columns as i64 || y >= rows as i64 {
-                continue;
-            }
-            if let Some(n) = points[y as usize * columns + x as usize] {
+        for neighbour in neighbours(node, columns, points.len()) {
+            if let Some(n) = points[neighbour] {
                 let distance = (n.position - s.position).norm();
                 confirming += u32::from(distance < CONFIRM);
                 step = step.max(distance);
@@ -292,6 +285,40 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
         (confirming >= 2 && !rim).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
     };
     points.iter().enumerate().map(|(i, s)| s.as_ref().and_then(|s| check(i, s))).collect()
+}
+
+/// Neighbouring nodes continue each other's surface within this, m: steeper tissue than that between two nodes is rarely real.
+const CONFIRM: f64 = 0.006;
+
+/// Drops what floats beside an instrument: points near one that no unbroken surface joins to tissue away from all of them. Matching carries
+/// an instrument's depth out into the picture, but tissue does not end in the air.
+fn without_floating(points: &[Option<Surfel>], columns: usize, bodies: &[Capsule]) -> Vec<Option<Surfel>> {
+    /// How far matching was seen to carry an instrument's depth, m.
+    const BESIDE: f64 = 0.008;
+    let away = |s: &Surfel| bodies.iter().all(|b| b.distance_to_point(&s.position) > BESIDE);
+    let mut kept: Vec<Option<Surfel>> = points.iter().map(|s| s.filter(away)).collect();
+    let mut open: Vec<usize> = (0..kept.len()).filter(|&i| kept[i].is_some()).collect();
+    while let Some(node) = open.pop() {
+        let Some(here) = kept[node] else { continue };
+        for next in neighbours(node, columns, points.len()) {
+            let joined = points[next].filter(|s| (s.position - here.position).norm() < CONFIRM);
+            if kept[next].is_none() && joined.is_some() {
+                kept[next] = joined;
+                open.push(next);
+            }
+        }
+    }
+    kept
+}
+
+/// The up to eight nodes around one.
+fn neighbours(node: usize, columns: usize, nodes: usize) -> impl Iterator<Item = usize> {
+    let (x, y, rows) = ((node % columns) as i64, (node / columns) as i64, (nodes / columns) as i64);
+    [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)]
+        .into_iter()
+        .map(move |(dx, dy)| (x + dx, y + dy))
+        .filter(move |&(x, y)| (0..columns as i64).contains(&x) && (0..rows).contains(&y))
+        .map(move |(x, y)| y as usize * columns + x as usize)
 }
 
 fn aged_variance(s: &Surfel, now: Stamp, params: &FusionParams) -> f64 {
@@ -315,5 +342,51 @@ fn fuse(old: Option<&Surfel>, new: &Surfel, view: &View<'_>) -> Surfel {
         position: eye + ray * (along / ray.norm()),
         variance: ((1.0 - gain) * old.variance).max(FLOOR * FLOOR * new.variance),
         ..*new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flat field, 100 mm away, one node every 2 mm, 12 x 5.
+    fn field() -> Vec<Option<Surfel>> {
+        let point = |i: usize| Surfel {
+            position: Point3::new(0.002 * (i % 12) as f64, 0.002 * (i / 12) as f64, 0.1),
+            class: Class::Liver,
+            variance: 1e-8,
+            seen: Stamp::FIRST,
+        };
+        (0..60).map(|i| Some(point(i))).collect()
+    }
+
+    /// An instrument over the field's left end, at some height above it.
+    fn body(height: f64) -> Capsule {
+        let z = 0.1 - height;
+        Capsule { a: Point3::new(0.0, -0.02, z), b: Point3::new(0.0, 0.03, z), radius: 0.003 }
+    }
+
+    #[test]
+    fn what_floats_beside_an_instrument_is_no_tissue() {
+        let mut points = field();
+        // Matching carried the instrument's depth over the two columns beside it.
+        for (i, point) in points.iter_mut().enumerate().filter(|(i, _)| i % 12 < 2) {
+            let shift = Point3::new(0.003 + 0.001 * (i % 12) as f64, 0.002 * (i / 12) as f64, 0.08);
+            point.as_mut().unwrap().position = shift;
+        }
+        let kept = without_floating(&points, 12, &[body(0.02)]);
+        assert!((0..60).all(|i| kept[i].is_some() == (i % 12 >= 2)), "{kept:?}");
+        // Without an instrument there it is believed.
+        assert_eq!(without_floating(&points, 12, &[]), points);
+    }
+
+    #[test]
+    fn tissue_that_an_instrument_touches_or_lifts_stays() {
+        let mut points = field();
+        // A fold rises to the instrument by 4 mm from node to node.
+        for (i, point) in points.iter_mut().enumerate().filter(|(i, _)| i % 12 < 4) {
+            point.as_mut().unwrap().position.z = 0.1 - 0.004 * (4 - i % 12) as f64;
+        }
+        assert_eq!(without_floating(&points, 12, &[body(0.016)]), points);
     }
 }

@@ -39,15 +39,22 @@ const STEP: f64 = 0.5;
 /// Most steps to each side.
 const MAX_STEPS: i32 = 32;
 
-/// Finds the shift within `range` px either way that makes both pictures agree best. `None` when the patch is small,
-/// flat, leaves the picture, agrees nowhere, agrees at two places, or agrees best at the end of the range (then the
+/// Finds the shift within `range` px either way that makes both pictures agree best. Pixels that a shift within the range would push out
+/// of the right picture do not vote: beside its edge the left camera sees what the right one does not. `None` when what
+/// is left of the patch is small, flat, agrees nowhere, agrees at two places, or agrees best at the end of the range (then the
 /// truth may lie beyond).
 pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shift> {
+    let steps = ((range / STEP).ceil() as i32).clamp(2, MAX_STEPS);
+    let farthest = f64::from(steps) * STEP;
+    let in_both = |s: &&Sample| {
+        let u = s.u as f64 - s.disparity;
+        u >= farthest && u + farthest < (pictures.width - 1) as f64
+    };
+    let samples: Vec<Sample> = samples.iter().filter(in_both).copied().collect();
     if samples.len() < MIN_SAMPLES {
         return None;
     }
-    let steps = ((range / STEP).ceil() as i32).clamp(2, MAX_STEPS);
-    let score = |k: i32| correlation(pictures, samples, f64::from(k) * STEP);
+    let score = |k: i32| correlation(pictures, &samples, f64::from(k) * STEP);
     let scores: Vec<f64> = (-steps..=steps).map(|k| score(k).unwrap_or(-1.0)).collect();
     let (best, &peak) = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
     let worse = |score: &f64| *score < peak - INDIFFERENT;
@@ -66,27 +73,19 @@ pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shif
     })
 }
 
-/// Correlation of the patch in the left picture with its shifted image in the right one.
+/// Correlation of the patch in the left picture with its shifted image in the right one, in which all of it must lie.
 fn correlation(pictures: &Pictures, samples: &[Sample], shift: f64) -> Option<f64> {
-    let (mut n, mut sl, mut sr, mut sll, mut srr, mut slr) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    let (n, mut sl, mut sr, mut sll, mut srr, mut slr) = (samples.len() as f64, 0.0, 0.0, 0.0, 0.0, 0.0);
     for s in samples {
         let u = s.u as f64 - s.disparity - shift;
         let (left, row) = (f64::from(pictures.left[s.v * pictures.width + s.u]), s.v * pictures.width);
-        if u < 0.0 || u >= (pictures.width - 1) as f64 {
-            continue;
-        }
         let (x, f) = (u as usize, u.fract());
         let right = f64::from(pictures.right[row + x]) * (1.0 - f) + f64::from(pictures.right[row + x + 1]) * f;
-        n += 1.0;
         sl += left;
         sr += right;
         sll += left * left;
         srr += right * right;
         slr += left * right;
-    }
-    // A shift that pushes much of the patch out of the picture is not comparable with one that does not.
-    if n < 0.8 * samples.len() as f64 {
-        return None;
     }
     let (var_l, var_r) = (sll - sl * sl / n, srr - sr * sr / n);
     // Two grey levels of standard deviation: below that it is noise.
@@ -119,6 +118,15 @@ mod tests {
             let s = sweep(&pictures(truth), &patch(expected), 8.0).unwrap();
             assert!((s.disparity - (truth - expected)).abs() < 0.1, "{s:?} for {truth} - {expected}");
         }
+    }
+
+    #[test]
+    fn pixels_that_the_right_picture_does_not_show_do_not_vote() {
+        // The left third of the patch lies beyond the right picture's edge.
+        let patch: Vec<Sample> =
+            (20..40).flat_map(|v| (60..105).map(move |u| Sample { u, v, disparity: 68.0 })).collect();
+        let s = sweep(&pictures(70.0), &patch, 6.0).unwrap();
+        assert!((s.disparity - 2.0).abs() < 0.1, "{s:?}");
     }
 
     #[test]
