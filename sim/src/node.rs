@@ -9,7 +9,7 @@ use crate::{
     render::{Appearance, RenderError, Renderer, View, Want},
     simulator::{Simulator, Snapshot},
 };
-use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, graph};
+use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, graph};
 use proctor_msgs::{ConvertError, Origin, Wire, sensor_msgs::JointState};
 use proctor_types::{
     ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw, JointCommand,
@@ -257,6 +257,10 @@ impl Node for PlantNode {
 
     fn period(&self) -> Duration {
         crate::plant::TICK
+    }
+
+    fn urgency(&self) -> Urgency {
+        Urgency::Prompt
     }
 
     fn poll(&mut self, now: Stamp) {

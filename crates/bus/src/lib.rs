@@ -23,6 +23,6 @@ pub use arm::{ArmPublisher, ArmSubscriber};
 pub use bus::{Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
 pub use config::{HirozConfig, Mode};
 pub use graph::{Qos, Topic};
-pub use node::Node;
+pub use node::{Node, Urgency};
 pub use proctor_msgs::{ConvertError, Wire};
 pub use stereo::StereoSubscriber;

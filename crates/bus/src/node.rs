@@ -3,6 +3,15 @@
 use proctor_types::Stamp;
 use std::time::Duration;
 
+/// How soon a node must run when the machine is short of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Short work whose lateness a watchdog takes for silence: arms, safety, the surgeon's hold.
+    Prompt,
+    /// Long work that may wait its turn: pictures and what is made of them.
+    Bulk,
+}
+
 /// A thin shell around clock-free logic. Two executors drive the same shells: threads (a thread per node, wall clock)
 /// and lockstep (one thread, simulated clock, fixed order).
 pub trait Node: Send {
@@ -11,6 +20,11 @@ pub trait Node: Send {
 
     /// How often [`Node::poll`] wants to be called.
     fn period(&self) -> Duration;
+
+    /// How soon it must run when the machine is short of time.
+    fn urgency(&self) -> Urgency {
+        Urgency::Bulk
+    }
 
     /// Takes what arrived, steps the logic at `now`, publishes. Never blocks, never reads a clock.
     fn poll(&mut self, now: Stamp);

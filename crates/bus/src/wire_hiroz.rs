@@ -20,6 +20,7 @@ use proctor_msgs::{
     registry::Entry,
 };
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     num::NonZeroUsize,
     sync::{
@@ -45,6 +46,11 @@ impl Session {
             .with_listen_endpoints(config.listen.iter().cloned())
             .with_connect_endpoints(config.connect.iter().cloned())
             .disable_multicast_scouting()
+            // Peers tell each other of peers: whoever reaches one of them reaches all, without a router.
+            .with_json(
+                "scouting/gossip/target",
+                BTreeMap::from(["router", "peer"].map(|tells| (tells, ["router", "peer"]))),
+            )
             .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
             .build()
             .map_err(|e| failed("opening the Zenoh session", e))?;

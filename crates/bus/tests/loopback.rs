@@ -103,6 +103,21 @@ fn joints_and_pictures_cross_unchanged() {
 }
 
 #[test]
+fn peers_that_know_only_a_third_hear_each_other() {
+    let endpoint = endpoint();
+    let _middle = Bus::hiroz(&config("middle", &[&endpoint], &[])).unwrap();
+    let [b, c] = ["b", "c"].map(|node| Bus::hiroz(&config(node, &["tcp/127.0.0.1:0"], &[&endpoint])).unwrap());
+    let topic = graph::measured_js(ArmId::Psm1);
+    let publisher = b.publisher(&topic).unwrap();
+    let subscriber = c.subscriber::<ArmJoints>(&topic).unwrap();
+    let heard = until("joints", || {
+        publisher.publish(&joints(0)).unwrap();
+        subscriber.take()
+    });
+    assert_eq!(heard.unwrap(), joints(0));
+}
+
+#[test]
 fn a_late_reader_learns_the_latched_state() {
     let (a, b, _) = pair();
     let topic = graph::operating_state(ArmId::Ecm);

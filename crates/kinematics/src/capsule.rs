@@ -28,6 +28,11 @@ impl Capsule {
         Self { a: by * self.a, b: by * self.b, radius: self.radius }
     }
 
+    /// Whether the capsule lies in, or within `beside` metres of, the line of sight from `eye` to `p`.
+    pub fn hides(&self, eye: &Point3<f64>, p: &Point3<f64>, beside: f64) -> bool {
+        self.distance_to(&Self { a: *eye, b: *p, radius: beside }) < 0.0
+    }
+
     /// Distance between the surfaces of two capsules, negative when they overlap (Ericson, Real-Time Collision Detection, 5.1.9).
     pub fn distance_to(&self, other: &Self) -> f64 {
         let (d1, d2, r) = (self.b - self.a, other.b - other.a, self.a - other.a);

@@ -126,6 +126,35 @@ constraints! {
     Gate = "gate", "";
 }
 
+/// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SceneFault {
+    /// An arm is seen too far from where it is mounted, m.
+    Displaced,
+    /// An arm is seen turned too far from its mounting, rad.
+    Turned,
+    /// Picture and joints contradict each other, or are not known to agree.
+    Contradicted,
+    /// The picture is not good enough.
+    BadPicture,
+}
+
+impl SceneFault {
+    /// Every fault, in order of index.
+    pub const ALL: [Self; 4] = [Self::Displaced, Self::Turned, Self::Contradicted, Self::BadPicture];
+
+    /// The index that says so.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What an index says; `None` for the scene's age.
+    pub fn of(index: i32) -> Option<Self> {
+        usize::try_from(index).ok().and_then(|i| Self::ALL.get(i).copied())
+    }
+}
+
 /// What happened to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use crate::{
     shared::{Arrival, Shared},
     station::Station,
 };
-use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Wire, graph};
+use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal, RequestKind,
     SafetyState, Scene, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
@@ -103,6 +103,10 @@ impl Node for ConsoleNode {
 
     fn period(&self) -> Duration {
         PERIOD
+    }
+
+    fn urgency(&self) -> Urgency {
+        Urgency::Prompt
     }
 
     fn poll(&mut self, now: Stamp) {

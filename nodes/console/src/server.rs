@@ -32,6 +32,15 @@ pub struct Server {
 impl Server {
     /// Listens on `address` (port 0: any free port) and serves from a thread named `console-http`.
     pub fn start(address: SocketAddr, shared: Arc<Shared>) -> Result<Self, ConsoleError> {
+        Self::start_with(address, shared, || ())
+    }
+
+    /// As [`Server::start`]; `first` runs in the server's thread before it serves, for its scheduling.
+    pub fn start_with(
+        address: SocketAddr,
+        shared: Arc<Shared>,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, ConsoleError> {
         check_address(shared.params(), address.ip())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener =
@@ -40,6 +49,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("console-http".to_owned()).spawn(move || {
+            first();
             let gone = async move {
                 // An error means that the sender was dropped, which is a stop too.
                 let _ = stopped.await;

@@ -1,7 +1,7 @@
 //! Verdicts, causes and classes in plain words, for people who look from two metres away.
 
 use crate::card::Ending;
-use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, Skill, Verdict};
+use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict};
 
 /// One line for a verdict; `None` for one that says that all is well.
 pub fn verdict(v: &Verdict) -> Option<String> {
@@ -62,12 +62,16 @@ fn late(v: &Verdict) -> String {
 
 /// What is wrong with the scene; the index says which of its tests failed.
 fn scene(v: &Verdict) -> String {
-    match v.index {
-        0 => format!(": seen {} from where it is mounted (believed up to {})", mm(v.value), mm(v.limit)),
-        1 => format!(": seen turned by {:.3} rad from its mounting (believed up to {:.3} rad)", v.value, v.limit),
-        2 => ": picture and joints disagree".to_owned(),
-        3 => ": the picture is not good enough".to_owned(),
-        _ => late(v),
+    match SceneFault::of(v.index) {
+        Some(SceneFault::Displaced) => {
+            format!(": seen {} from where it is mounted (believed up to {})", mm(v.value), mm(v.limit))
+        }
+        Some(SceneFault::Turned) => {
+            format!(": seen turned by {:.3} rad from its mounting (believed up to {:.3} rad)", v.value, v.limit)
+        }
+        Some(SceneFault::Contradicted) => ": picture and joints disagree".to_owned(),
+        Some(SceneFault::BadPicture) => ": the picture is not good enough".to_owned(),
+        None => late(v),
     }
 }
 

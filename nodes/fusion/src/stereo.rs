@@ -95,7 +95,7 @@ impl DisparityMap {
 /// The whole disparity near `start` at which a window fits best, by squared differences; `None` at the rim of the picture or when
 /// the best lies at the end of the search.
 fn nearest_match(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<usize> {
-    const REACH: i32 = 3;
+    const AROUND: i32 = 3;
     let (w, h) = (pictures.width, pictures.height);
     // One more than the window: the fraction's gradients reach beyond it.
     const RIM: usize = WINDOW + 2;
@@ -103,13 +103,13 @@ fn nearest_match(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<
         return None;
     }
     let middle = start.round() as i32;
-    let first = u as i32 - middle - REACH - RIM as i32;
-    if first < 0 || u as i32 - middle + REACH + RIM as i32 >= w as i32 {
+    let first = u as i32 - middle - AROUND - RIM as i32;
+    if first < 0 || u as i32 - middle + AROUND + RIM as i32 >= w as i32 {
         return None;
     }
-    let mut cost = [0u32; (2 * REACH + 1) as usize];
+    let mut cost = [0u32; (2 * AROUND + 1) as usize];
     for (k, cost) in cost.iter_mut().enumerate() {
-        let shift = (middle + k as i32 - REACH) as usize;
+        let shift = (middle + k as i32 - AROUND) as usize;
         for y in v - WINDOW..=v + WINDOW {
             let l = &pictures.left[y * w + u - WINDOW..=y * w + u + WINDOW];
             let r = &pictures.right[y * w + u - shift - WINDOW..=y * w + u - shift + WINDOW];
@@ -118,7 +118,7 @@ fn nearest_match(pictures: &Pictures, u: usize, v: usize, start: f64) -> Option<
     }
     let (best, _) = cost.iter().enumerate().min_by_key(|(_, c)| **c)?;
     let inside = best != 0 && best + 1 != cost.len();
-    inside.then(|| (middle + best as i32 - REACH) as usize)
+    inside.then(|| (middle + best as i32 - AROUND) as usize)
 }
 
 /// Least-squares alignment of the window to a fraction of a pixel (Lucas and Kanade 1981): Gauss-Newton on the shift, brightness

@@ -259,8 +259,7 @@ fn sure_class(view: &View<'_>, pixel: &Point2<f64>, params: &FusionParams) -> Op
 /// instrument's depth was carried over.
 fn is_hidden(view: &View<'_>, p: &Point3<f64>) -> bool {
     let eye = Point3::from(view.world_from_camera.translation.vector);
-    let sight = Capsule { a: eye, b: *p, radius: 0.0 };
-    view.bodies.iter().any(|body| body.distance_to(&sight) < 0.0)
+    view.bodies.iter().any(|body| body.hides(&eye, p, 0.0))
 }
 
 /// Drops points that no two neighbours confirm, and doubts those at a step of depth, where matching smears the near

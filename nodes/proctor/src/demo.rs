@@ -4,8 +4,7 @@
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
-    exec::Urgency,
-    live::{Live, say},
+    live::{self, Live, say},
     monitor::{Monitor, Summary},
     stack::{Stack, StackConfig, find_root},
 };
@@ -62,7 +61,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.camera.fps = f64::from(args.camera_fps);
     let bus = match args.bus {
         BusKind::Memory => Bus::memory(),
-        BusKind::Hiroz => Bus::hiroz(&HirozConfig::default())?,
+        BusKind::Hiroz => live::hiroz(HirozConfig::default())?,
     };
     say("Proctor demo on the built-in simulator. Research software, not a medical device.");
     let mut live = Live::new();
@@ -86,14 +85,14 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
     let Stack { simulator: _, plant, camera, perception, fusion, autonomy, console, safety, monitor } = stack;
-    live.spawn(monitor, Urgency::Prompt)?;
-    live.spawn(safety, Urgency::Prompt)?;
-    live.spawn(plant, Urgency::Prompt)?;
-    live.spawn(console, Urgency::Prompt)?;
-    live.spawn(autonomy, Urgency::Bulk)?;
-    live.spawn(fusion, Urgency::Bulk)?;
-    live.spawn(perception, Urgency::Bulk)?;
-    live.spawn(camera, Urgency::Bulk)
+    live.spawn(monitor)?;
+    live.spawn(safety)?;
+    live.spawn(plant)?;
+    live.spawn(console)?;
+    live.spawn(autonomy)?;
+    live.spawn(fusion)?;
+    live.spawn(perception)?;
+    live.spawn(camera)
 }
 
 /// Until the time is over or Ctrl-C; shows progress once a second when the length is known.

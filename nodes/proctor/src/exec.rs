@@ -4,7 +4,7 @@
 //! [`Threads`] is live: a thread per node on the wall clock. A node that panics takes only itself down; the others' watchdogs
 //! notice its silence, which is the behaviour a robot needs.
 
-use proctor_bus::Node;
+use proctor_bus::{Node, Urgency};
 use proctor_types::Stamp;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -108,25 +108,12 @@ impl SteadyClock {
     }
 }
 
-/// How soon a node's thread must run when the machine is short of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// Short work whose lateness a watchdog takes for silence: arms, safety, the surgeon's hold.
-    Prompt,
-    /// Long work that may wait its turn: pictures and what is made of them.
-    Bulk,
-}
-
-impl Urgency {
-    /// FIFO priority of a prompt thread where permitted, below the safety core's own. A nice level would not do: Linux shares time
-    /// between sessions first (autogroup), and a browser is another session.
+/// Asks for the scheduling that an urgency needs, for the calling thread and those it starts: real time where permitted, below the
+/// safety core's own. A nice level would not do: Linux shares time between sessions first (autogroup), and a browser is another session.
+pub fn schedule(urgency: Urgency) {
     const PROMPT: i32 = 50;
-
-    /// Applies to the calling thread and to those it starts.
-    pub fn apply(self) {
-        if self == Self::Prompt && !proctor_safety::realtime::ask_for_fifo(Self::PROMPT) {
-            tracing::debug!("no permission for real-time scheduling: a prompt thread takes its turn like the others");
-        }
+    if urgency == Urgency::Prompt && !proctor_safety::realtime::ask_for_fifo(PROMPT) {
+        tracing::debug!("no permission for real-time scheduling: a prompt thread takes its turn like the others");
     }
 }
 
@@ -149,11 +136,11 @@ impl Threads {
     }
 
     /// Starts `node` in its own thread. A late poll is not caught up: the next one is due a period after now.
-    pub fn spawn(&mut self, mut node: Box<dyn Node>, urgency: Urgency) -> std::io::Result<()> {
+    pub fn spawn(&mut self, mut node: Box<dyn Node>) -> std::io::Result<()> {
         let (stop, clock) = (self.stop.clone(), self.clock);
         let name = node.name().to_owned();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            urgency.apply();
+            schedule(node.urgency());
             let period = node.period();
             let mut due = Instant::now();
             while !stop.load(Ordering::Relaxed) {

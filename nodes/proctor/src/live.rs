@@ -2,11 +2,11 @@
 //! a recording, faults typed on standard input.
 
 use crate::{
-    exec::{SteadyClock, Threads, Urgency},
+    exec::{SteadyClock, Threads, schedule},
     faults,
 };
 use anyhow::Context as _;
-use proctor_bus::{Bus, Node};
+use proctor_bus::{Bus, HirozConfig, Node, Urgency};
 use proctor_console::{Server, Shared, Token};
 use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
@@ -26,6 +26,15 @@ const SAFETY_PRIORITY: i32 = 80;
 pub fn say(text: &str) {
     println!("{text}");
     let _ = std::io::stdout().flush();
+}
+
+/// Opens a bus between processes. Its threads carry what watchdogs wait for, and inherit their scheduling from the one that opens it.
+pub fn hiroz(config: HirozConfig) -> anyhow::Result<Bus> {
+    let opener = std::thread::spawn(move || {
+        schedule(Urgency::Prompt);
+        Bus::hiroz(&config)
+    });
+    Ok(opener.join().map_err(|_| anyhow::anyhow!("opening the Zenoh session panicked"))??)
 }
 
 /// Running nodes; [`Live::stop`] ends them.
@@ -50,8 +59,8 @@ impl Live {
     }
 
     /// Starts a node's thread.
-    pub fn spawn(&mut self, node: impl Node + 'static, urgency: Urgency) -> anyhow::Result<()> {
-        Ok(self.threads.spawn(Box::new(node), urgency)?)
+    pub fn spawn(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
+        Ok(self.threads.spawn(Box::new(node))?)
     }
 
     /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned.
@@ -70,18 +79,14 @@ impl Live {
 
     /// Records every topic of `bus` into `file`, which must not exist.
     pub fn record(&mut self, bus: &Bus, file: &Path) -> anyhow::Result<()> {
-        self.spawn(RecorderNode::new(bus, RecorderParams::to(file))?, Urgency::Bulk)
+        self.spawn(RecorderNode::new(bus, RecorderParams::to(file))?)
     }
 
     /// Serves the console on this machine and says its address and a surgeon's one-time token. Port 0 takes a free one.
     pub fn serve(&mut self, shared: &Arc<Shared>, port: u16) -> anyhow::Result<SocketAddr> {
-        let (address, shared_too) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), shared.clone());
-        // The hold comes in through the server's thread, which inherits its scheduling from the one that starts it.
-        let starter = std::thread::spawn(move || {
-            Urgency::Prompt.apply();
-            Server::start(address, shared_too)
-        });
-        let server = starter.join().map_err(|_| anyhow::anyhow!("the server's starter panicked"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // The hold comes in through the server's thread.
+        let server = Server::start_with(address, shared.clone(), || schedule(Urgency::Prompt));
         let server = server.context("cannot serve the console")?;
         let (token, address) = (Token::random(), server.address());
         shared.add_token(token, Role::Surgeon);

@@ -1,7 +1,7 @@
 //! The monitor as a node: listens to every topic it judges, writes none.
 
 use crate::monitor::Monitor;
-use proctor_bus::{Bus, BusError, Node, Subscriber, graph};
+use proctor_bus::{Bus, BusError, Node, Subscriber, Urgency, graph};
 use proctor_kinematics::{Chain, Instrument, KinematicsError};
 use proctor_types::{ArmId, Decision, JointCommand, Presence, Proposal, SafetyState, Scene, Stamp};
 use std::{
@@ -65,6 +65,10 @@ impl Node for MonitorNode {
 
     fn period(&self) -> Duration {
         Duration::from_millis(1)
+    }
+
+    fn urgency(&self) -> Urgency {
+        Urgency::Prompt
     }
 
     fn poll(&mut self, now: Stamp) {

@@ -1,8 +1,7 @@
 //! `proctor run`: single nodes on ROS 2, and `proctor graph`: the closed table of topics.
 
 use crate::{
-    exec::Urgency,
-    live::Live,
+    live::{self, Live},
     stack::{self, StackConfig},
 };
 use anyhow::Context as _;
@@ -62,6 +61,9 @@ pub struct RunArgs {
     /// Port of the console on this machine; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     console_port: u16,
+    /// Pictures per second of the simulated endoscope.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    camera_fps: u32,
     /// Seed of the simulated cell.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -82,10 +84,11 @@ impl RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     args.check()?;
     let mut config = StackConfig::simulated(&stack::find_root()?, args.seed)?;
+    config.camera.fps = f64::from(args.camera_fps);
     // Outside the demo nothing is known to be simulated: nobody but a person may hold authority.
     config.safety.allow_scripted_operator = false;
     config.console.allow_scripted = false;
-    let bus = Bus::hiroz(&HirozConfig {
+    let bus = live::hiroz(HirozConfig {
         domain_id: args.domain,
         connect: args.connect.clone(),
         listen: args.listen.clone(),
@@ -109,22 +112,22 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
     match name {
         NodeName::Sim => {
             let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-            live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default())?, Urgency::Prompt)?;
-            live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?, Urgency::Bulk)?;
+            live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default())?)?;
+            live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
             Live::hear_faults(simulator);
             Ok(())
         }
-        NodeName::Perception => live.spawn(PerceptionNode::new(bus, config.perception.clone())?, Urgency::Bulk),
-        NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?, Urgency::Bulk),
-        NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?, Urgency::Bulk),
+        NodeName::Perception => live.spawn(PerceptionNode::new(bus, config.perception.clone())?),
+        NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
+        NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
         NodeName::Safety => {
             let node = live.safety(bus, config.safety.clone())?;
-            live.spawn(node, Urgency::Prompt)
+            live.spawn(node)
         }
         NodeName::Console => {
             let node = ConsoleNode::new(bus, config.console.clone())?;
             live.serve(&node.shared(), args.console_port)?;
-            live.spawn(node, Urgency::Prompt)
+            live.spawn(node)
         }
         // `--record` has started it already.
         NodeName::Recorder => Ok(()),

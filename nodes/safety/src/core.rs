@@ -17,7 +17,7 @@ use crate::{
 };
 use proctor_types::{
     Alignment, ArmId, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind, SafetyMode,
-    SafetyState, Skill, Stamp, StateCommand, StateRequest,
+    SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
 };
 use std::time::Duration;
 
@@ -266,7 +266,7 @@ impl SafetyCore {
             Some(Finding::node(Constraint::Sequence, scene.seq as f64, 0.0))
         } else if matches!(scene.quality, QualityVerdict::Unusable | QualityVerdict::Unknown) {
             // Says nothing about the field: what was seen before ages on.
-            Some(Finding::node(Constraint::SceneStale, 0.0, 0.0).at(3))
+            Some(Finding::node(Constraint::SceneStale, 0.0, 0.0).at(SceneFault::BadPicture.index()))
         } else {
             None
         };
@@ -386,7 +386,10 @@ impl SafetyCore {
             }
         } else if let Some(arm) = contradicted {
             facts.causes.add(Constraint::SceneStale);
-            self.log.say(Outcome::Held, Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(2));
+            self.log.say(
+                Outcome::Held,
+                Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::Contradicted.index()),
+            );
         }
         facts.at_rest =
             ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.rest));
@@ -503,10 +506,10 @@ impl SafetyCore {
     fn trusted(&self, arm: ArmId) -> Result<(), Finding> {
         let Some(scene) = self.filter.scene() else { return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0)) };
         if scene.quality != QualityVerdict::Good {
-            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(3));
+            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::BadPicture.index()));
         }
         if *scene.alignment.get(arm) != Alignment::Aligned {
-            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(2));
+            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::Contradicted.index()));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use nalgebra::Isometry3;
 use proctor_kinematics::Capsule;
-use proctor_types::{Alignment, ArmId, Class, Constraint, Stamp};
+use proctor_types::{Alignment, ArmId, Class, Constraint, SceneFault, Stamp};
 
 /// Kept on top of every margin, m, so that the gate's exact margin is never reached by rounding or between samples.
 pub const RESERVE: f64 = 1e-4;
@@ -171,9 +171,11 @@ impl Filter {
         let off = self.nominal.get(arm).inverse() * world_from_base;
         let (far, turned) = (off.translation.vector.norm(), off.rotation.angle());
         if far > c.hand_eye_translation {
-            Some(Finding::of(arm, Constraint::SceneStale, far, c.hand_eye_translation).at(0))
+            Some(
+                Finding::of(arm, Constraint::SceneStale, far, c.hand_eye_translation).at(SceneFault::Displaced.index()),
+            )
         } else if turned > c.hand_eye_rotation {
-            Some(Finding::of(arm, Constraint::SceneStale, turned, c.hand_eye_rotation).at(1))
+            Some(Finding::of(arm, Constraint::SceneStale, turned, c.hand_eye_rotation).at(SceneFault::Turned.index()))
         } else {
             None
         }

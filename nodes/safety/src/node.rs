@@ -8,7 +8,7 @@ use crate::{
     ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
     SafetyParams, SetPoint, realtime,
 };
-use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Wire, graph};
+use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
     SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal,
@@ -233,6 +233,10 @@ impl Node for SafetyNode {
 
     fn period(&self) -> Duration {
         crate::PERIOD
+    }
+
+    fn urgency(&self) -> Urgency {
+        Urgency::Prompt
     }
 
     fn poll(&mut self, now: Stamp) {

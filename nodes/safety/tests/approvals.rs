@@ -6,7 +6,7 @@ mod support;
 use proctor_safety::{Event, SafetyParams};
 use proctor_types::{
     Alignment, ArmId, Constraint, DecisionKind, Digest, OperatorId, Outcome, Proposal, QualityVerdict, SafetyMode,
-    Skill,
+    SceneFault, Skill,
 };
 use std::time::Duration;
 use support::{Cellar, HOME_PSM, sway};
@@ -370,7 +370,11 @@ fn an_arm_whose_hand_eye_estimate_is_far_from_nominal_runs_no_motion() {
     c.approve(&p);
     assert!(!outcome(&mut c, &p).1);
     // With each scene it is said why the estimate is not believed (index 0: too far), with each tick that the arm therefore waits (2).
-    let v = c.verdicts.iter().find(|v| v.constraint == Constraint::SceneStale && v.index == 0).unwrap();
+    let v = c
+        .verdicts
+        .iter()
+        .find(|v| v.constraint == Constraint::SceneStale && v.index == SceneFault::Displaced.index() as i32)
+        .unwrap();
     assert_eq!(v.arm, Some(ArmId::Psm1));
     assert!((v.value - 0.03).abs() < 1e-9 && v.limit == 0.02, "{v:?}");
 }

@@ -8,7 +8,6 @@ use crate::{
     skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, within},
 };
 use nalgebra::{Matrix3, Point3, UnitVector3, Vector3};
-use proctor_kinematics::Capsule;
 use proctor_types::{ArmId, Class, Evidence, Scene, Skill, Stamp};
 
 /// Jaws closed further than this may hold tissue, rad.
@@ -122,11 +121,10 @@ fn nearest_of(scene: &Scene, class: Class, p: &Point3<f64>) -> Option<Near> {
 /// Whether an instrument lies in, or close beside, the line of sight to `target`.
 fn hidden(context: &Context<'_>, target: &Point3<f64>) -> bool {
     let camera = Point3::from(context.scene.world_from_camera.translation());
-    let sight = Capsule { a: camera, b: *target, radius: SHADOW };
     ArmId::PSMS.into_iter().any(|arm| {
         let (Some(base), state) = (context.world_from_base(arm), context.arm(arm)) else { return false };
         let Ok(capsules) = context.robot.body(arm).capsules(&state.position, state.jaw) else { return false };
-        capsules.iter().any(|c| c.transformed(base.iso()).distance_to(&sight) < 0.0)
+        capsules.iter().any(|c| c.transformed(base.iso()).hides(&camera, target, SHADOW))
     })
 }
 
