@@ -1,15 +1,21 @@
-//! The tissue that fusion sees, made ready for 1 kHz: points of one class and neighbourhood lie together in
-//! leaves with a bounding sphere and box, eight leaves in a node. Built by the communications half, read by the core.
+//! The tissue that fusion sees, made ready for 1 kHz: up to sixteen neighbouring points of one class lie together in a leaf with a
+//! bounding ball and box. A search first bounds every leaf, several at a time, then looks into the nearest ones only. Built by the
+//! communications half, read by the core.
 
 use crate::dofs::PerArm;
+use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Matrix3, Point3, Vector3};
 use proctor_kinematics::Capsule;
 use proctor_types::{Alignment, ArmId, Class, Digest, QualityVerdict, Scene, Stamp};
 
 /// Points per leaf.
 const LEAF: usize = 16;
-/// Leaves per node.
-const NODE: usize = 8;
+/// Leaves whose bounds are computed together.
+const LANES: usize = 8;
+/// Most leaves: full ones, and a partial one per class.
+const MAX_LEAVES: usize = (Scene::MAX_SURFACE_POINTS / LEAF + Class::COUNT).next_multiple_of(LANES);
+/// Most capsules of an arm.
+const MAX_CAPSULES: usize = 3;
 /// Distances are exact up to here and reported as this beyond, m. Larger than every margin and stopping distance together.
 pub const FAR: f64 = 0.04;
 
@@ -27,22 +33,81 @@ pub(crate) struct Leaf {
     pub class: Class,
     pub from: usize,
     pub to: usize,
-    center: Point3<f64>,
-    radius: f64,
-    max_sigma: f64,
     /// Axis-aligned box, for the gate's own search.
     pub lower: [f64; 3],
     pub upper: [f64; 3],
 }
 
+/// Several balls, or points (balls of radius 0), coordinate by coordinate, for one instruction to work on several. Unused lanes repeat
+/// the first.
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    class: Class,
-    from: usize,
-    to: usize,
-    center: Point3<f64>,
+struct Balls<const K: usize> {
+    x: [f64; K],
+    y: [f64; K],
+    z: [f64; K],
+    radius: [f64; K],
+    /// Largest standard deviation of a point within, m.
+    sigma: [f64; K],
+}
+
+impl<const K: usize> Balls<K> {
+    /// From (centre, radius, sigma).
+    fn new(balls: impl Iterator<Item = (Point3<f64>, f64, f64)> + Clone) -> Self {
+        let first = balls.clone().next().unwrap_or((Point3::origin(), 0.0, 0.0));
+        let lane = |of: fn(&(Point3<f64>, f64, f64)) -> f64| {
+            let mut lanes = [of(&first); K];
+            lanes.iter_mut().zip(balls.clone()).for_each(|(lane, ball)| *lane = of(&ball));
+            lanes
+        };
+        Self { x: lane(|b| b.0.x), y: lane(|b| b.0.y), z: lane(|b| b.0.z), radius: lane(|b| b.1), sigma: lane(|b| b.2) }
+    }
+
+    /// Smallest distance from the capsules' surfaces to each ball, less what doubt adds, m.
+    fn clearances(&self, probes: &[Probe], policy: &Policy) -> [f64; K] {
+        let mut best = [f64::INFINITY; K];
+        for p in probes {
+            for (((slot, &x), &y), &z) in best.iter_mut().zip(&self.x).zip(&self.y).zip(&self.z) {
+                *slot = slot.min(p.distance(x, y, z));
+            }
+        }
+        for ((slot, &radius), &sigma) in best.iter_mut().zip(&self.radius).zip(&self.sigma) {
+            *slot -= radius + policy.doubt(sigma);
+        }
+        best
+    }
+}
+
+/// A capsule made ready for many distances.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    a: [f64; 3],
+    axis: [f64; 3],
+    /// 1 / length^2 of the axis; 0 for a ball.
+    inverse: f64,
     radius: f64,
-    max_sigma: f64,
+}
+
+impl Probe {
+    fn new(c: &Capsule) -> Self {
+        let axis = c.b - c.a;
+        let square = axis.norm_squared();
+        Self {
+            a: c.a.coords.into(),
+            axis: axis.into(),
+            inverse: if square > 0.0 { 1.0 / square } else { 0.0 },
+            radius: c.radius,
+        }
+    }
+
+    /// Distance of a point from its surface, m.
+    #[inline(always)]
+    fn distance(&self, x: f64, y: f64, z: f64) -> f64 {
+        let ([ax, ay, az], [dx, dy, dz]) = (self.a, self.axis);
+        let (x, y, z) = (x - ax, y - ay, z - az);
+        let along = ((x * dx + y * dy + z * dz) * self.inverse).max(0.0).min(1.0);
+        let (x, y, z) = (x - along * dx, y - along * dy, z - along * dz);
+        (x * x + y * y + z * z).sqrt() - self.radius
+    }
 }
 
 /// Labelled tissue points, searchable without allocation.
@@ -50,7 +115,12 @@ struct Node {
 pub struct Surface {
     dots: Vec<Dot>,
     leaves: Vec<Leaf>,
-    nodes: Vec<Node>,
+    /// The leaves' points, leaf by leaf.
+    points: Vec<Balls<LEAF>>,
+    /// The leaves' bounding balls, [`LANES`] at a time.
+    bounds: Vec<Balls<LANES>>,
+    /// The leaves of each class: from, to.
+    classes: Vec<(Class, usize, usize)>,
 }
 
 /// Which classes to keep from, by how much, and how doubt adds to it; see [`Surface::clearances`].
@@ -96,21 +166,23 @@ impl Surface {
         sorted.sort_by_key(|&(class, code, _)| (class, code));
 
         let mut surface = Self::default();
+        let mut balls = Vec::new();
         for same in sorted.chunk_by(|a, b| a.0 == b.0) {
             let Some(&(class, ..)) = same.first() else { continue };
+            let from = surface.leaves.len();
             for few in same.chunks(LEAF) {
                 let from = surface.dots.len();
                 surface.dots.extend(few.iter().map(|&(.., dot)| dot));
-                surface.leaves.push(leaf(class, from, surface.dots.get(from..).unwrap_or_default()));
+                let dots = surface.dots.get(from..).unwrap_or_default();
+                balls.push(bounding_ball(dots));
+                surface.points.push(Balls::new(dots.iter().map(|d| (d.position, 0.0, d.sigma))));
+                surface.leaves.push(leaf(class, from, dots));
             }
+            surface.classes.push((class, from, surface.leaves.len()));
         }
-        let mut from = 0;
-        for same in surface.leaves.chunk_by(|a, b| a.class == b.class) {
-            for few in same.chunks(NODE) {
-                surface.nodes.push(node(from, few));
-                from += few.len();
-            }
-        }
+        // At most this many by construction: MAX_SURFACE_POINTS full leaves' worth and a rest per class.
+        debug_assert!(balls.len() <= MAX_LEAVES);
+        surface.bounds = balls.chunks(LANES).map(|few| Balls::new(few.iter().copied())).collect();
         surface
     }
 
@@ -130,22 +202,26 @@ impl Surface {
 
     /// Per class, the smallest distance from the capsules' surfaces to a point, less what the policy keeps, m; `FAR` where nothing is
     /// near or contact is allowed. Negative: too near.
-    pub fn clearances(&self, capsules: &[Capsule], policy: &Policy) -> [f64; Class::COUNT] {
+    pub fn clearances(&self, capsules: &ArrayVec<Capsule, MAX_CAPSULES>, policy: &Policy) -> [f64; Class::COUNT] {
         let mut best = [FAR; Class::COUNT];
-        for n in &self.nodes {
-            let Some((keep, slot)) = slot(&policy.keep, &mut best, n.class) else { continue };
-            let most = keep + policy.doubt(n.max_sigma) + n.radius;
-            if nearest(capsules, &n.center) - most >= *slot {
-                continue;
-            }
-            for leaf in self.leaves.get(n.from..n.to).unwrap_or_default() {
-                let most = keep + policy.doubt(leaf.max_sigma) + leaf.radius;
-                if nearest(capsules, &leaf.center) - most >= *slot {
-                    continue;
-                }
-                for dot in self.dots.get(leaf.from..leaf.to).unwrap_or_default() {
-                    let h = nearest(capsules, &dot.position) - keep - policy.doubt(dot.sigma);
-                    *slot = slot.min(h);
+        let probes: ArrayVec<Probe, MAX_CAPSULES> = capsules.iter().map(Probe::new).collect();
+        let mut bounds = [f64::INFINITY; MAX_LEAVES];
+        for (out, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
+            out.copy_from_slice(&balls.clearances(&probes, policy));
+        }
+        for &(class, from, to) in &self.classes {
+            let Some((keep, slot)) = slot(&policy.keep, &mut best, class) else { continue };
+            let leaves =
+                bounds.get(from..to).unwrap_or_default().iter().zip(self.points.get(from..to).unwrap_or_default());
+            let look = |points: &Balls<LEAF>| {
+                points.clearances(&probes, policy).into_iter().fold(f64::INFINITY, f64::min) - keep
+            };
+            // The leaf that may be nearest first: most others cannot be nearer than what is found there.
+            let Some((_, nearest)) = leaves.clone().min_by(|a, b| a.0.total_cmp(b.0)) else { continue };
+            *slot = slot.min(look(nearest));
+            for (bound, points) in leaves {
+                if bound - keep < *slot && !std::ptr::eq(points, nearest) {
+                    *slot = slot.min(look(points));
                 }
             }
         }
@@ -162,20 +238,14 @@ fn slot<'a>(
     Some((keep.get(i).copied().flatten()?, best.get_mut(i)?))
 }
 
-/// Distance from the nearest capsule's surface to `p`, m.
-fn nearest(capsules: &[Capsule], p: &Point3<f64>) -> f64 {
-    capsules.iter().map(|c| c.distance_to_point(p)).fold(f64::INFINITY, f64::min)
-}
-
-fn bounding_ball(points: impl Iterator<Item = (Point3<f64>, f64)> + Clone) -> (Point3<f64>, f64) {
-    let count = points.clone().count().max(1) as f64;
-    let center = Point3::from(points.clone().map(|(p, _)| p.coords).sum::<Vector3<f64>>() / count);
-    let radius = points.map(|(p, r)| (p - center).norm() + r).fold(0.0, f64::max);
-    (center, radius)
+/// A ball around points, and their largest sigma.
+fn bounding_ball(dots: &[Dot]) -> (Point3<f64>, f64, f64) {
+    let center = Point3::from(dots.iter().map(|d| d.position.coords).sum::<Vector3<f64>>() / dots.len().max(1) as f64);
+    let radius = dots.iter().map(|d| (d.position - center).norm()).fold(0.0, f64::max);
+    (center, radius, dots.iter().map(|d| d.sigma).fold(0.0, f64::max))
 }
 
 fn leaf(class: Class, from: usize, dots: &[Dot]) -> Leaf {
-    let (center, radius) = bounding_ball(dots.iter().map(|d| (d.position, 0.0)));
     let corner = |f: fn(f64, f64) -> f64, start: f64| {
         dots.iter().fold([start; 3], |c, d| {
             let [x, y, z] = c;
@@ -186,23 +256,8 @@ fn leaf(class: Class, from: usize, dots: &[Dot]) -> Leaf {
         class,
         from,
         to: from + dots.len(),
-        center,
-        radius,
-        max_sigma: dots.iter().map(|d| d.sigma).fold(0.0, f64::max),
         lower: corner(f64::min, f64::INFINITY),
         upper: corner(f64::max, f64::NEG_INFINITY),
-    }
-}
-
-fn node(from: usize, leaves: &[Leaf]) -> Node {
-    let (center, radius) = bounding_ball(leaves.iter().map(|l| (l.center, l.radius)));
-    Node {
-        class: leaves.first().map_or(Class::Background, |l| l.class),
-        from,
-        to: from + leaves.len(),
-        center,
-        radius,
-        max_sigma: leaves.iter().map(|l| l.max_sigma).fold(0.0, f64::max),
     }
 }
 
@@ -326,10 +381,12 @@ mod tests {
         assert_eq!(surface.len(), points.iter().filter(|p| p.class.is_tissue()).count());
         for i in 0..200 {
             let at = |k: f64, lift: f64| Point3::new(0.07 * w(i, k), 0.06 * w(i, k * 1.7), 0.03 * w(i, k * 2.3) + lift);
-            let capsules = [
+            let capsules = ArrayVec::from([
                 Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 },
                 Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 },
-            ];
+                // A ball: an axis without length.
+                Capsule { a: at(0.7, 0.02), b: at(0.7, 0.02), radius: 0.002 },
+            ]);
             let found = surface.clearances(&capsules, &policy);
             for class in Class::ALL {
                 let mut expected = FAR;
