@@ -30,6 +30,10 @@ test-browser: ## only the console in real Chromium (part of `make test`)
 	@scripts/setup.sh test
 	@tests/browser/run.sh
 
+soak: setup ## attack the safety core for SOAK_SECONDS (60) or SOAK_STEPS, from SOAK_SEED on; the last line is JSON
+	$(CARGO) build --release --workspace --example soak
+	@target/release/examples/soak
+
 bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime, simulator, bus
 	$(CARGO) bench --workspace
 
@@ -40,4 +44,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser bench fmt clean
+.PHONY: help setup build demo doctor test test-browser soak bench fmt clean

@@ -29,6 +29,10 @@ use proctor_types::{Alignment, ArmId, Class, Constraint, SceneFault, Stamp};
 pub const RESERVE: f64 = 1e-4;
 /// Longest stop, in metres of travel, from a state in which an arm leaves a place it must not be.
 const ESCAPE_TRAVEL: f64 = 2e-4;
+/// Most ticks such a stop may take, the start included.
+const ESCAPE_TICKS: usize = 48;
+/// Parts of a stop along a path that are looked at one by one when it is such a stop.
+const PATH_SAMPLES: u32 = 8;
 /// A path is halved at most so often before it is refused.
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
@@ -353,13 +357,13 @@ impl Filter {
         if keeps(&at_middle, first.max(second), first.max(second)) {
             return Ok(());
         }
-        let at_step = self.shape_clearance(arm, &step.q, rules);
-        let at_end = self.shape_clearance(arm, &end, rules);
         let travel = body.travel(&from.q, &step.q) + first + second;
-        if escapes(here, &[&at_step, &at_middle, &at_end], travel) {
+        let places = (0..=PATH_SAMPLES).map(|k| step.player.stopping(plan, f64::from(k) / f64::from(PATH_SAMPLES)));
+        let ahead = std::iter::once(step.q).chain(places.map(|place| place.position(plan)));
+        if self.escapes(arm, (&from.q, here), ahead, travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, here, &at_middle, &at_end, rules))
+        Err(self.finding(arm, here, &at_middle, &self.shape_clearance(arm, &end, rules), rules))
     }
 
     /// Checks the way from `from` to `to` and the straight stop after it.
@@ -404,11 +408,43 @@ impl Filter {
                 }
             }
         }
-        let (at_to, at_end) = (self.shape_clearance(arm, &to.q, rules), self.shape_clearance(arm, &end, rules));
-        if escapes(here, &[&at_to, &at_end], travel) {
+        // Every tick of the stop: between two ticks on the way out of a place an arm may near what lies beside it.
+        let stop =
+            std::iter::successors(Some(*to), |s| (!s.rests()).then(|| s.advanced(s.brake_velocity(&b.acceleration))));
+        if self.escapes(arm, (&from.q, here), stop.map(|s| s.q), travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, here, &worst, &at_end, rules))
+        Err(self.finding(arm, here, &worst, &self.shape_clearance(arm, &end, rules), rules))
+    }
+
+    /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
+    /// ample, and no point of tissue that is too near comes nearer.
+    fn escapes(
+        &self,
+        arm: ArmId,
+        (from, here): (&Q, &Clearance),
+        ahead: impl Iterator<Item = Q>,
+        travel: f64,
+        rules: &Rules,
+    ) -> bool {
+        if travel > ESCAPE_TRAVEL {
+            return false;
+        }
+        let body = self.bodies.get(arm);
+        let Some(start) = body.shape(from) else { return false };
+        let mut way = ArrayVec::<_, ESCAPE_TICKS>::new();
+        way.push(start.capsules);
+        let mut last = *here;
+        for q in ahead {
+            let Some(shape) = body.shape(&q).filter(|_| !way.is_full()) else { return false };
+            let now = self.clearance(arm, &shape, rules);
+            if !now.iter().zip(&last).all(|(h, last)| h >= last || h - travel >= RESERVE) {
+                return false;
+            }
+            last = now;
+            way.push(shape.capsules);
+        }
+        self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, &rules.policy, RESERVE + travel))
     }
 
     fn shape_clearance(&self, arm: ArmId, q: &Q, rules: &Rules) -> Clearance {
@@ -509,21 +545,4 @@ fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
 /// depth, which depends on the insertion alone, changes by no more than `half_depth`.
 fn keeps(at: &Clearance, half: f64, half_depth: f64) -> bool {
     at.iter().enumerate().all(|(i, &h)| h - if i == DEPTH { half_depth } else { half } >= RESERVE)
-}
-
-/// Whether a motion leads away from everything that is too near, in steps small enough to be sure.
-fn escapes(here: &Clearance, ahead: &[&Clearance], travel: f64) -> bool {
-    if travel > ESCAPE_TRAVEL {
-        return false;
-    }
-    here.iter().enumerate().all(|(i, &now)| {
-        let clear_of_it = |h: f64| h - travel >= RESERVE;
-        let mut last = now;
-        ahead.iter().all(|at| {
-            let h = at.get(i).copied().unwrap_or(f64::NEG_INFINITY);
-            let away = h >= last;
-            last = h;
-            away || clear_of_it(h)
-        })
-    })
 }

@@ -7,7 +7,8 @@
 //! - acceleration along a segment: `|u_j| |dr/dt| <= 0.3 A_j`, which gives each segment its `alpha`;
 //! - a corner changes the velocity by `r (u' - u)` within one tick: `r |u'_j - u_j| <= 0.65 A_j dt`.
 //!
-//! A tick that crosses a corner while the rate changes adds the last two, 0.95 A. A backward pass over the points
+//! A tick that crosses a corner while the rate changes adds the last two, 0.95 A. What a tick changes counts with the `u` in which it
+//! begins, so it may use that segment's own bound; planning ahead uses the least of the neighbours'. A backward pass over the points
 //! (`b_i^2 <= b_{i+1}^2 + 2 alpha_i (t_{i+1} - t_i)`, `b_last = 0`) makes the rate limits reachable by braking along the path.
 
 use crate::{
@@ -41,8 +42,11 @@ pub(crate) struct Knot {
     pub u: Q,
     /// Largest rate in the segment that follows.
     pub cap: f64,
-    /// Largest change of the rate in the segment that follows, 1/s.
+    /// Largest change of the rate in the segment that follows that also suits the segments beside it, 1/s: what is planned with.
     pub alpha: f64,
+    /// Largest change of the rate that suits the segment itself, 1/s: what a tick that begins in it may use. Without it a slow segment
+    /// between fast ones would stop as slowly as they.
+    pub own: f64,
     /// Largest rate when passing this point.
     pub rate: f64,
 }
@@ -106,7 +110,7 @@ impl Planner {
                 }
                 self.segment(body, bounds, last, &q, spacing)?;
             }
-            knots.push(Knot { t: p.t, q, u: [0.0; crate::dofs::N], cap: 1.0, alpha: 1.0, rate: 0.0 });
+            knots.push(Knot { t: p.t, q, u: [0.0; crate::dofs::N], cap: 1.0, alpha: 1.0, own: 1.0, rate: 0.0 });
         }
         limit_rates(bounds, &mut knots);
         Ok(Plan {
@@ -135,7 +139,8 @@ impl Planner {
         let by_tip = TIP * self.tip_speed / fastest.max(1e-300);
         knot.cap = by_joints.min(by_tip).min(1.0);
         // A segment that does not move accelerates nothing; the bound keeps the arithmetic finite.
-        knot.alpha = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration).max(1e-300)).min(1e3);
+        knot.own = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration).max(1e-300)).min(1e3);
+        knot.alpha = knot.own;
         Ok(())
     }
 }

@@ -60,14 +60,14 @@ impl Player {
     /// The fastest next tick.
     pub fn forward(&self, plan: &Plan, from: &MotionState) -> Option<Step> {
         let (a, b) = self.around(plan)?;
-        let wanted = (self.rate + a.alpha * DT).min(a.cap);
+        let wanted = (self.rate + a.own * DT).min(a.cap);
         self.step_at(plan, from, self.limited(plan, a, b, wanted))
     }
 
     /// The gentlest next tick of a stop along the path.
     pub fn slower(&self, plan: &Plan, from: &MotionState) -> Option<Step> {
         let (a, b) = self.around(plan)?;
-        let wanted = (self.rate - a.alpha * DT).max(0.0);
+        let wanted = (self.rate - a.own * DT).max(0.0);
         self.step_at(plan, from, self.limited(plan, a, b, wanted))
     }
 
@@ -92,10 +92,14 @@ impl Player {
 
     /// Where a stop along the path from here ends, and half-way there.
     pub fn stop(&self, plan: &Plan) -> (Self, Self) {
+        (self.stopping(plan, 0.5), self.stopping(plan, 1.0))
+    }
+
+    /// As [`Player::stop`]: after this part of the way.
+    pub fn stopping(&self, plan: &Plan, part: f64) -> Self {
         // Alphas of later segments may be smaller; the smallest within reach bounds the way.
         let alpha = self.least_alpha(plan);
-        let way = self.rate * self.rate / (2.0 * alpha);
-        (self.moved(plan, way / 2.0), self.moved(plan, way))
+        self.moved(plan, part * self.rate * self.rate / (2.0 * alpha))
     }
 
     /// The most any point of the arm moves between this place and a later one on the same path, m.
@@ -278,6 +282,31 @@ mod tests {
         for period in [3, 17, 40, 97, 211] {
             run(&p, |tick| (tick / period) % 3 != 2);
         }
+    }
+
+    #[test]
+    fn a_slow_stretch_between_violent_ones_stops_as_quickly_as_any() {
+        // 0.05 rad/s for two seconds, between two strokes that could only be run at a hundredth of their rate.
+        let home = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0];
+        let at = |x: f64| [x, 0.0, 0.16, 0.0, 0.0, 0.0];
+        let plan = plan(&[(0.0, home, 0.2), (0.002, at(0.1), 0.2), (2.002, at(0.2), 0.2), (2.004, at(0.3), 0.2)]);
+        let (mut player, mut motion) = (Player::default(), MotionState::resting(plan.start()));
+        let mut go = |player: &mut Player, stop: bool| {
+            let step = if stop { player.slower(&plan, &motion) } else { player.forward(&plan, &motion) }.unwrap();
+            motion = MotionState { q: step.q, v: step.v };
+            *player = step.player;
+        };
+        while player.tau < 1.0 {
+            go(&mut player, false);
+        }
+        assert!(player.rate > 0.0);
+        let ticks = (0..)
+            .take_while(|_| {
+                go(&mut player, true);
+                player.rate > 0.0
+            })
+            .count();
+        assert!(ticks < 200, "{ticks} ticks");
     }
 
     #[test]

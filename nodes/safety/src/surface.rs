@@ -227,6 +227,34 @@ impl Surface {
         }
         best
     }
+
+    /// Whether no point that is too near comes nearer on the way through some shapes of an arm, one after the other: each point's clearance
+    /// either does not fall or stays above `enough`, m. Point by point, because leaving the worst of them may mean nearing the next.
+    pub fn recedes(&self, way: &[ArrayVec<Capsule, MAX_CAPSULES>], policy: &Policy, enough: f64) -> bool {
+        /// Falling by less than this is rounding, m.
+        const ROUNDING: f64 = 1e-9;
+        let Some(start) = way.first() else { return true };
+        let probes = |capsules: &ArrayVec<Capsule, MAX_CAPSULES>| -> ArrayVec<Probe, MAX_CAPSULES> {
+            capsules.iter().map(Probe::new).collect()
+        };
+        let start = probes(start);
+        self.classes.iter().all(|&(class, from, to)| {
+            let Some(keep) = policy.keep.get(usize::from(class.id())).copied().flatten() else { return true };
+            self.points.get(from..to).unwrap_or_default().iter().all(|points| {
+                let mut last = points.clearances(&start, policy);
+                // No point moves farther than `enough`: what is twice as far away stays clear.
+                if last.iter().all(|h| h - keep >= 2.0 * enough) {
+                    return true;
+                }
+                way.iter().skip(1).all(|capsules| {
+                    let now = points.clearances(&probes(capsules), policy);
+                    let fine = now.iter().zip(&last).all(|(h, last)| *h >= last - ROUNDING || h - keep >= enough);
+                    last = now;
+                    fine
+                })
+            })
+        })
+    }
 }
 
 fn slot<'a>(
@@ -399,6 +427,24 @@ mod tests {
                 assert!((found[usize::from(class.id())] - expected).abs() < 1e-12, "{class:?}");
             }
         }
+    }
+
+    #[test]
+    fn leaving_the_worst_point_for_the_next_is_no_retreat() {
+        let at = |x: f64, sigma| SurfacePoint { position: Point3::new(x, 0.0, 0.0), class: Class::CysticArtery, sigma };
+        // Both too near; the doubtful one to the left is the worse.
+        let surface = Surface::new(&[at(-0.006, 0.0015), at(0.006, 0.0)]);
+        let tool = |x: f64, z: f64| {
+            let z = Point3::new(x, 0.0, z);
+            ArrayVec::from_iter([Capsule { a: z, b: z + Vector3::new(0.0, 0.0, 0.1), radius: 0.002 }])
+        };
+        let artery = usize::from(Class::CysticArtery.id());
+        let worst = |c: &ArrayVec<Capsule, MAX_CAPSULES>| surface.clearances(c, &policy())[artery];
+        let (here, right, up) = (tool(0.0, 0.0), tool(0.0001, 0.0), tool(0.0, 0.0001));
+        assert!(worst(&here) < 0.0 && worst(&right) > worst(&here) && worst(&up) > worst(&here));
+        assert!(!surface.recedes(&[here.clone(), right], &policy(), 1e-4));
+        assert!(surface.recedes(&[here.clone(), up.clone()], &policy(), 1e-4));
+        assert!(!surface.recedes(&[here.clone(), up.clone(), here], &policy(), 1e-4));
     }
 
     #[test]

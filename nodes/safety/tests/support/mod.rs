@@ -1,6 +1,7 @@
 //! A small cell for tests: three perfect arms, a field of tissue, an operator, and a clock that only moves when told.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod attack;
 pub mod judge;
 
 use nalgebra::{Matrix6, Point3, Vector3};
