@@ -37,12 +37,11 @@ fn soak() -> Result<ExitCode, String> {
     let limit = Duration::from_secs(seconds.unwrap_or(60));
     let (start, shown) = (Instant::now(), AtomicU64::new(0));
     let tally = campaign(first, 1, |begun| {
-        let (done, text) = match steps {
-            Some(steps) => (begun as f64 / steps as f64, format!("{begun} of {steps} steps")),
-            None => {
-                let (now, all) = (start.elapsed().as_secs_f64(), limit.as_secs_f64());
-                (now / all, format!("{now:.0} of {all:.0} s, {begun} steps"))
-            }
+        let (done, text) = if let Some(steps) = steps {
+            (begun as f64 / steps as f64, format!("{begun} of {steps} steps"))
+        } else {
+            let (now, all) = (start.elapsed().as_secs_f64(), limit.as_secs_f64());
+            (now / all, format!("{now:.0} of {all:.0} s, {begun} steps"))
         };
         if shown.swap(start.elapsed().as_secs(), Ordering::Relaxed) < start.elapsed().as_secs() {
             let filled = (40.0 * done.min(1.0)) as usize;

@@ -300,7 +300,7 @@ mod tests {
             go(&mut player, false);
         }
         assert!(player.rate > 0.0);
-        let ticks = (0..)
+        let ticks = (0..1000)
             .take_while(|_| {
                 go(&mut player, true);
                 player.rate > 0.0

@@ -100,11 +100,11 @@ impl Probe {
     }
 
     /// Distance of a point from its surface, m.
-    #[inline(always)]
+    #[inline]
     fn distance(&self, x: f64, y: f64, z: f64) -> f64 {
         let ([ax, ay, az], [dx, dy, dz]) = (self.a, self.axis);
         let (x, y, z) = (x - ax, y - ay, z - az);
-        let along = ((x * dx + y * dy + z * dz) * self.inverse).max(0.0).min(1.0);
+        let along = ((x * dx + y * dy + z * dz) * self.inverse).clamp(0.0, 1.0);
         let (x, y, z) = (x - along * dx, y - along * dy, z - along * dz);
         (x * x + y * y + z * z).sqrt() - self.radius
     }
