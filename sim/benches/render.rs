@@ -25,9 +25,11 @@ fn pairs(c: &mut Criterion) {
             appearance: &look,
             faults: &ImageFaults::default(),
         };
-        c.bench_function(&format!("stereo pair with truth, {threads} thread(s)"), |b| {
-            b.iter(|| black_box(renderer.render(&view, Want::Rectified)));
-        });
+        for (want, name) in [(Want::Rectified, "rectified"), (Want::RectifiedAndRaw, "rectified and raw")] {
+            c.bench_function(&format!("stereo pair with truth, {name}, {threads} thread(s)"), |b| {
+                b.iter(|| black_box(renderer.render(&view, want)));
+            });
+        }
     }
 }
 
