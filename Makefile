@@ -14,7 +14,7 @@ setup: ## install what running needs (Debian packages, ONNX Runtime)
 	@scripts/setup.sh run
 
 build: setup ## build the executable
-	$(CARGO) build --release -p proctor
+	$(CARGO) build --release --workspace --bin proctor
 
 demo: build ## the whole loop on the built-in simulator; DEMO_SECONDS=60 runs it headless with the scripted surgeon
 	@target/release/proctor demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS) --scripted) $(DEMO_ARGS)
