@@ -4,7 +4,7 @@
 
 use hiroz::{Builder, MessageTypeInfo, context::ZContextBuilder};
 use hiroz_msgs::ros::{sensor_msgs::JointState, std_msgs};
-use proctor_bus::{Bus, HirozConfig, StereoSubscriber, Subscriber, Wire, graph};
+use proctor_bus::{Bus, HirozConfig, Publisher, StereoSubscriber, Subscriber, Wire, graph};
 use proctor_types::*;
 use std::{
     net::TcpListener,
@@ -54,6 +54,15 @@ fn take<T: Wire>(subscriber: &Subscriber<T>) -> T {
     until("a message", || subscriber.take()).unwrap()
 }
 
+/// What a reader hears first of a value said again and again: until the sessions know each other, samples go nowhere.
+fn first_heard<T: Wire>(publisher: &Publisher<T>, subscriber: &Subscriber<T>, value: &T) -> T {
+    let heard = until("a first message", || {
+        publisher.publish(value).unwrap();
+        subscriber.take()
+    });
+    heard.unwrap()
+}
+
 fn at(ms: i64) -> Stamp {
     Stamp::from_nanos("t", 1_700_000_000_000_000_000 + ms * 1_000_000).unwrap()
 }
@@ -69,12 +78,7 @@ fn joints_and_pictures_cross_unchanged() {
     let topic = graph::measured_js(ArmId::Psm1);
     let publisher = a.publisher(&topic).unwrap();
     let subscriber = b.subscriber::<ArmJoints>(&topic).unwrap();
-    // Until the sessions know each other, samples go nowhere.
-    let first = until("joints", || {
-        publisher.publish(&joints(0)).unwrap();
-        subscriber.take()
-    });
-    assert_eq!(first.unwrap(), joints(0));
+    assert_eq!(first_heard(&publisher, &subscriber, &joints(0)), joints(0));
 
     let mut stereo = StereoSubscriber::new(&b).unwrap();
     let image = |ms: i64| {
@@ -110,11 +114,7 @@ fn peers_that_know_only_a_third_hear_each_other() {
     let topic = graph::measured_js(ArmId::Psm1);
     let publisher = b.publisher(&topic).unwrap();
     let subscriber = c.subscriber::<ArmJoints>(&topic).unwrap();
-    let heard = until("joints", || {
-        publisher.publish(&joints(0)).unwrap();
-        subscriber.take()
-    });
-    assert_eq!(heard.unwrap(), joints(0));
+    assert_eq!(first_heard(&publisher, &subscriber, &joints(0)), joints(0));
 }
 
 #[test]
@@ -196,11 +196,7 @@ fn a_slow_reader_keeps_the_newest_and_counts_the_rest() {
     let publisher = a.publisher(&topic).unwrap();
     let subscriber = b.subscriber_of_depth::<ArmJoints>(&topic, 4).unwrap();
     let probe = b.subscriber::<ArmJoints>(&topic).unwrap();
-    until("the peer", || {
-        publisher.publish(&joints(0)).unwrap();
-        probe.take()
-    })
-    .unwrap();
+    first_heard(&publisher, &probe, &joints(0));
     while until_quiet(&probe).is_some() {}
     while subscriber.take().is_some() {}
     let before = subscriber.dropped();

@@ -266,7 +266,7 @@ impl SafetyCore {
             Some(Finding::node(Constraint::Sequence, scene.seq as f64, 0.0))
         } else if matches!(scene.quality, QualityVerdict::Unusable | QualityVerdict::Unknown) {
             // Says nothing about the field: what was seen before ages on.
-            Some(Finding::node(Constraint::SceneStale, 0.0, 0.0).at(SceneFault::BadPicture.index()))
+            Some(Finding::scene(None, SceneFault::BadPicture, 0.0, 0.0))
         } else {
             None
         };
@@ -386,10 +386,7 @@ impl SafetyCore {
             }
         } else if let Some(arm) = contradicted {
             facts.causes.add(Constraint::SceneStale);
-            self.log.say(
-                Outcome::Held,
-                Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::Contradicted.index()),
-            );
+            self.log.say(Outcome::Held, Finding::scene(arm, SceneFault::Contradicted, 0.0, 0.0));
         }
         facts.at_rest =
             ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.rest));
@@ -506,10 +503,10 @@ impl SafetyCore {
     fn trusted(&self, arm: ArmId) -> Result<(), Finding> {
         let Some(scene) = self.filter.scene() else { return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0)) };
         if scene.quality != QualityVerdict::Good {
-            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::BadPicture.index()));
+            return Err(Finding::scene(arm, SceneFault::BadPicture, 0.0, 0.0));
         }
         if *scene.alignment.get(arm) != Alignment::Aligned {
-            return Err(Finding::of(arm, Constraint::SceneStale, 0.0, 0.0).at(SceneFault::Contradicted.index()));
+            return Err(Finding::scene(arm, SceneFault::Contradicted, 0.0, 0.0));
         }
         Ok(())
     }

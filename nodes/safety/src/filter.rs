@@ -17,7 +17,7 @@ use crate::{
     dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
     plan::Plan,
     player::{Player, Step},
-    surface::{FAR, LiveScene, Policy},
+    surface::{FAR, LiveScene, Policy, probes},
     zones::{Keepout, MAX_ZONES},
 };
 use arrayvec::ArrayVec;
@@ -175,11 +175,9 @@ impl Filter {
         let off = self.nominal.get(arm).inverse() * world_from_base;
         let (far, turned) = (off.translation.vector.norm(), off.rotation.angle());
         if far > c.hand_eye_translation {
-            Some(
-                Finding::of(arm, Constraint::SceneStale, far, c.hand_eye_translation).at(SceneFault::Displaced.index()),
-            )
+            Some(Finding::scene(arm, SceneFault::Displaced, far, c.hand_eye_translation))
         } else if turned > c.hand_eye_rotation {
-            Some(Finding::of(arm, Constraint::SceneStale, turned, c.hand_eye_rotation).at(SceneFault::Turned.index()))
+            Some(Finding::scene(arm, SceneFault::Turned, turned, c.hand_eye_rotation))
         } else {
             None
         }
@@ -433,7 +431,7 @@ impl Filter {
         let body = self.bodies.get(arm);
         let Some(start) = body.shape(from) else { return false };
         let mut way = ArrayVec::<_, ESCAPE_TICKS>::new();
-        way.push(start.capsules);
+        way.push(probes(&start.capsules));
         let mut last = *here;
         for q in ahead {
             let Some(shape) = body.shape(&q).filter(|_| !way.is_full()) else { return false };
@@ -442,7 +440,7 @@ impl Filter {
                 return false;
             }
             last = now;
-            way.push(shape.capsules);
+            way.push(probes(&shape.capsules));
         }
         self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, &rules.policy, RESERVE + travel))
     }

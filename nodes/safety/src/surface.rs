@@ -77,9 +77,17 @@ impl<const K: usize> Balls<K> {
     }
 }
 
+/// An arm's shape made ready for many distances.
+pub type Probes = ArrayVec<Probe, MAX_CAPSULES>;
+
+/// The probes of an arm's capsules.
+pub fn probes(capsules: &ArrayVec<Capsule, MAX_CAPSULES>) -> Probes {
+    capsules.iter().map(Probe::new).collect()
+}
+
 /// A capsule made ready for many distances.
 #[derive(Debug, Clone, Copy)]
-struct Probe {
+pub struct Probe {
     a: [f64; 3],
     axis: [f64; 3],
     /// 1 / length^2 of the axis; 0 for a ball.
@@ -139,6 +147,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Distance kept from a class, m; `None` where contact is allowed.
+    fn kept(&self, class: Class) -> Option<f64> {
+        self.keep.get(usize::from(class.id())).copied().flatten()
+    }
+
     /// What doubt and age add to a margin for a point of this standard deviation.
     pub fn doubt(&self, sigma: f64) -> f64 {
         (self.sigmas * (sigma * sigma + self.arm_variance).sqrt()).min(self.max_uncertainty) + self.growth
@@ -204,13 +217,13 @@ impl Surface {
     /// near or contact is allowed. Negative: too near.
     pub fn clearances(&self, capsules: &ArrayVec<Capsule, MAX_CAPSULES>, policy: &Policy) -> [f64; Class::COUNT] {
         let mut best = [FAR; Class::COUNT];
-        let probes: ArrayVec<Probe, MAX_CAPSULES> = capsules.iter().map(Probe::new).collect();
+        let probes = probes(capsules);
         let mut bounds = [f64::INFINITY; MAX_LEAVES];
         for (out, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
             out.copy_from_slice(&balls.clearances(&probes, policy));
         }
         for &(class, from, to) in &self.classes {
-            let Some((keep, slot)) = slot(&policy.keep, &mut best, class) else { continue };
+            let Some((keep, slot)) = policy.kept(class).zip(best.get_mut(usize::from(class.id()))) else { continue };
             let leaves =
                 bounds.get(from..to).unwrap_or_default().iter().zip(self.points.get(from..to).unwrap_or_default());
             let look = |points: &Balls<LEAF>| {
@@ -230,24 +243,20 @@ impl Surface {
 
     /// Whether no point that is too near comes nearer on the way through some shapes of an arm, one after the other: each point's clearance
     /// either does not fall or stays above `enough`, m. Point by point, because leaving the worst of them may mean nearing the next.
-    pub fn recedes(&self, way: &[ArrayVec<Capsule, MAX_CAPSULES>], policy: &Policy, enough: f64) -> bool {
+    pub fn recedes(&self, way: &[Probes], policy: &Policy, enough: f64) -> bool {
         /// Falling by less than this is rounding, m.
         const ROUNDING: f64 = 1e-9;
-        let Some(start) = way.first() else { return true };
-        let probes = |capsules: &ArrayVec<Capsule, MAX_CAPSULES>| -> ArrayVec<Probe, MAX_CAPSULES> {
-            capsules.iter().map(Probe::new).collect()
-        };
-        let start = probes(start);
+        let Some((start, ahead)) = way.split_first() else { return true };
         self.classes.iter().all(|&(class, from, to)| {
-            let Some(keep) = policy.keep.get(usize::from(class.id())).copied().flatten() else { return true };
+            let Some(keep) = policy.kept(class) else { return true };
             self.points.get(from..to).unwrap_or_default().iter().all(|points| {
-                let mut last = points.clearances(&start, policy);
+                let mut last = points.clearances(start, policy);
                 // No point moves farther than `enough`: what is twice as far away stays clear.
                 if last.iter().all(|h| h - keep >= 2.0 * enough) {
                     return true;
                 }
-                way.iter().skip(1).all(|capsules| {
-                    let now = points.clearances(&probes(capsules), policy);
+                ahead.iter().all(|shape| {
+                    let now = points.clearances(shape, policy);
                     let fine = now.iter().zip(&last).all(|(h, last)| *h >= last - ROUNDING || h - keep >= enough);
                     last = now;
                     fine
@@ -255,15 +264,6 @@ impl Surface {
             })
         })
     }
-}
-
-fn slot<'a>(
-    keep: &[Option<f64>; Class::COUNT],
-    best: &'a mut [f64; Class::COUNT],
-    class: Class,
-) -> Option<(f64, &'a mut f64)> {
-    let i = usize::from(class.id());
-    Some((keep.get(i).copied().flatten()?, best.get_mut(i)?))
 }
 
 /// A ball around points, and their largest sigma.
@@ -442,6 +442,7 @@ mod tests {
         let worst = |c: &ArrayVec<Capsule, MAX_CAPSULES>| surface.clearances(c, &policy())[artery];
         let (here, right, up) = (tool(0.0, 0.0), tool(0.0001, 0.0), tool(0.0, 0.0001));
         assert!(worst(&here) < 0.0 && worst(&right) > worst(&here) && worst(&up) > worst(&here));
+        let (here, right, up) = (probes(&here), probes(&right), probes(&up));
         assert!(!surface.recedes(&[here.clone(), right], &policy(), 1e-4));
         assert!(surface.recedes(&[here.clone(), up.clone()], &policy(), 1e-4));
         assert!(!surface.recedes(&[here.clone(), up.clone(), here], &policy(), 1e-4));

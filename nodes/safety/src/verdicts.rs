@@ -2,7 +2,7 @@
 //! [`REPEAT`], so that a steady limit does not flood the bus and its end is noticed by its silence.
 
 use arrayvec::ArrayVec;
-use proctor_types::{ArmId, Constraint, Outcome, Stamp, Verdict};
+use proctor_types::{ArmId, Constraint, Outcome, SceneFault, Stamp, Verdict};
 use std::time::Duration;
 
 /// Most verdicts of one tick; further ones are counted in [`VerdictLog::dropped`].
@@ -39,6 +39,11 @@ impl Finding {
     /// About the node as a whole.
     pub fn node(constraint: Constraint, value: f64, limit: f64) -> Self {
         Self { arm: None, constraint, value, limit, index: -1 }
+    }
+
+    /// About the scene, or an arm in it.
+    pub fn scene(arm: impl Into<Option<ArmId>>, fault: SceneFault, value: f64, limit: f64) -> Self {
+        Self { arm: arm.into(), constraint: Constraint::SceneStale, value, limit, index: -1 }.at(fault.index())
     }
 
     /// Names the joint, zone, class or arm.

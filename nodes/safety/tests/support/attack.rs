@@ -306,14 +306,12 @@ pub fn attack(seed: u64, steps: u64, dear: u64) -> Report {
             c.verdicts.clear();
         }
     }
-    let Some(state) = c.state else {
-        return Report { violations: judge.found, verdicts: c.verdicts, executed: 0, moving };
-    };
     let mut violations = judge.found;
-    if state.violations > 0 {
-        violations.push(format!("seed {seed}: the node counted {} itself", state.violations));
+    let (counted, executed) = c.state.map_or((0, 0), |s| (s.violations, s.executed));
+    if counted > 0 {
+        violations.push(format!("seed {seed}: the node counted {counted} itself"));
     }
-    Report { violations, verdicts: c.verdicts, executed: state.executed, moving }
+    Report { violations, verdicts: c.verdicts, executed, moving }
 }
 
 /// What came of many attacks.
@@ -323,19 +321,6 @@ pub struct Tally {
     pub violations: Vec<String>,
     pub executed: u64,
     pub moving: u64,
-}
-
-impl Tally {
-    /// One line of JSON.
-    pub fn json(&self, first_seed: u64) -> String {
-        format!(
-            r#"{{"steps":{},"violations":{},"executed":{},"moving_commands":{},"first_seed":{first_seed}}}"#,
-            self.steps,
-            self.violations.len(),
-            self.executed,
-            self.moving
-        )
-    }
 }
 
 /// Ticks per seed.
