@@ -20,7 +20,7 @@ use instrument::{Link, Model};
 use nalgebra::{Isometry3, Matrix3, Point3, UnitQuaternion, Vector3};
 use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
-use raster::{BAND, Geometry, Pinhole, Sample};
+use raster::{BAND, Canvas, Geometry, Pinhole};
 use rayon::prelude::*;
 use shade::{Shader, Tones};
 use std::borrow::Cow;
@@ -231,10 +231,10 @@ impl Renderer {
         run(
             self.pool.as_ref(),
             jobs,
-            || vec![raster::EMPTY; w * BAND],
-            |samples, job| {
-                views[job.view].draw(geometry, job.band, samples);
-                shade_band(&shaders[job.view], w, samples, job);
+            Canvas::default,
+            |canvas, job| {
+                views[job.view].draw(geometry, job.band, canvas);
+                shade_band(&shaders[job.view], w, canvas, job);
             },
         );
         drop(shaders);
@@ -388,18 +388,18 @@ fn run<T: Send, S: Send>(
     }
 }
 
-fn shade_band(shader: &Shader, width: usize, samples: &[Sample], job: Job) {
+fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
     let Job { band, colour, mut truth, .. } = job;
-    for (i, (row, pixels)) in colour.chunks_mut(width).zip(samples.chunks(width)).enumerate() {
+    for (i, (row, pixels)) in colour.chunks_mut(width).zip(canvas.blocks().chunks(width / 8)).enumerate() {
         let y = band * BAND + i;
-        for (x, (out, pixels)) in row.chunks_exact_mut(8).zip(pixels.as_chunks::<8>().0).enumerate() {
+        for (x, (out, block)) in row.chunks_exact_mut(8).zip(pixels).enumerate() {
             let x = 8 * x;
             if shader.outside(x, y) {
                 // Truth buffers start out empty.
                 out.fill(0);
                 continue;
             }
-            let eight = shader.shade(x, y, pixels);
+            let eight = shader.shade(x, y, canvas.samples(block));
             out.copy_from_slice(&eight.colour);
             if let Some(t) = &mut truth {
                 let at = i * width + x;

@@ -9,7 +9,7 @@
 
 use super::{
     appearance::{Appearance, Surface},
-    raster::{Pinhole, Sample},
+    raster::Pinhole,
     texture::{STRIDE, Textures, Tile},
 };
 use crate::scene::noise::{hash, smoothstep, unit};
@@ -180,12 +180,7 @@ impl<'a> Shader<'a> {
     }
 
     /// Shades pixels `x..x+8` of row `y`.
-    pub(crate) fn shade(&self, x: usize, y: usize, samples: &[Sample; 8]) -> Eight {
-        let mut g = [s(0.0); 8];
-        for (row, sample) in g.iter_mut().zip(samples) {
-            *row = f32x8::from(sample.0);
-        }
-        let g = f32x8::transpose(g);
+    pub(crate) fn shade(&self, x: usize, y: usize, g: [f32x8; 8]) -> Eight {
         let zero = s(0.0);
         let one = s(1.0);
         let z = one / g[0];
