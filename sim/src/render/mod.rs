@@ -129,6 +129,7 @@ pub struct Renderer {
     rig: StereoRig,
     pool: Option<rayon::ThreadPool>,
     textures: Textures,
+    tones: Option<Tones>,
     models: Vec<Model>,
     geometry: Geometry,
     views: [raster::View; 2],
@@ -174,6 +175,7 @@ impl Renderer {
             rig,
             pool,
             textures: Textures::new(),
+            tones: None,
             models: Model::all()?,
             geometry: Geometry::default(),
             views: Default::default(),
@@ -209,7 +211,10 @@ impl Renderer {
         let columns: Matrix3<f32> = view.world_from_camera.rotation().to_rotation_matrix().matrix().cast();
         let world = std::array::from_fn(|c| [columns[(0, c)], columns[(1, c)], columns[(2, c)]]);
         let dirt = (view.appearance.smoke + view.faults.smoke, view.appearance.lens_blood + view.faults.blood);
-        let tones = Tones::new(view.appearance);
+        let tones = match self.tones.take() {
+            Some(tones) if tones.suits(view.appearance) => tones,
+            _ => Tones::new(view.appearance),
+        };
         let material = (&self.textures, &tones);
         let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));
         let (mut class, mut instance, mut depth) = (vec![0u8; w * h], vec![0u8; w * h], vec![0.0f32; w * h]);
@@ -238,6 +243,7 @@ impl Renderer {
             },
         );
         drop(shaders);
+        self.tones = Some(tones);
 
         let mut pictures = (0..eyes).map(|eye| self.finish(view, eye)).collect::<Vec<_>>().into_iter();
         let left = pictures.next().unwrap_or_default();

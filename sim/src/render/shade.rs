@@ -18,8 +18,12 @@ use wide::{f32x8, i32x8, u16x16, u32x8};
 
 /// Distance at which `Appearance::light` is meant, mm.
 const REFERENCE: f32 = 90.0;
-/// Steps of the tone table; its domain is the square root of linear light from 0 to 2.
-const TONES: usize = 2048;
+/// Linear light that the tone table covers: from all but black to more than white.
+const TONED: [f32; 2] = [1.0 / (1 << 20) as f32, 4.0];
+/// Steps of the tone table, of which the upper bits of a float are the index: 256 steps per octave.
+const TONES: usize = 8192;
+/// Bits of a float that the tone table does not look at.
+const TONE_SHIFT: u32 = 15;
 /// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments.
 pub(crate) const MATERIALS: usize = 8 + 3 * 8;
 /// Side of the coarse grid that holds blood on the lens, pixels.
@@ -32,16 +36,20 @@ pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
     f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
 }
 
-/// From the square root of linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
-pub(crate) struct Tones(Box<[[u8; TONES]; 3]>);
+/// From linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
+pub(crate) struct Tones {
+    /// What the table was made from: exposure, gamma, balance.
+    made_for: [f32; 5],
+    table: Box<[[u8; TONES]; 3]>,
+}
 
 impl Tones {
     pub(crate) fn new(look: &Appearance) -> Self {
-        let mut tones = Box::new([[0u8; TONES]; 3]);
-        for (c, table) in tones.iter_mut().enumerate() {
+        let mut table = Box::new([[0u8; TONES]; 3]);
+        for (c, table) in table.iter_mut().enumerate() {
             for (i, tone) in table.iter_mut().enumerate() {
-                let root = i as f32 * (2.0 / (TONES - 1) as f32);
-                let linear = root * root * look.exposure * look.balance[c];
+                let middle = TONED[0].to_bits() + ((i as u32) << TONE_SHIFT) + (1 << (TONE_SHIFT - 1));
+                let linear = f32::from_bits(middle).min(TONED[1]) * look.exposure * look.balance[c];
                 // Linear up to the knee, then a shoulder towards white.
                 let knee = 0.55;
                 let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
@@ -49,7 +57,30 @@ impl Tones {
                 *tone = (libm::powf(soft.min(1.0), 1.0 / look.gamma) * 255.0 + 0.5) as u8;
             }
         }
-        Self(tones)
+        Self { made_for: Self::parameters(look), table }
+    }
+
+    fn parameters(look: &Appearance) -> [f32; 5] {
+        let [r, g, b] = look.balance;
+        [look.exposure, look.gamma, r, g, b]
+    }
+
+    /// Whether the table is the one for `look`.
+    pub(crate) fn suits(&self, look: &Appearance) -> bool {
+        self.made_for.map(f32::to_bits) == Self::parameters(look).map(f32::to_bits)
+    }
+
+    /// RGBX bytes of eight pixels.
+    fn bytes(&self, light: [f32x8; 3]) -> [u32; 8] {
+        let mut out = [0u32; 8];
+        for (c, (table, light)) in self.table.iter().zip(light).enumerate() {
+            let bits = bytemuck::cast::<f32x8, u32x8>(light.fast_max(s(TONED[0])).fast_min(s(TONED[1])));
+            let at = ((bits - u32x8::splat(TONED[0].to_bits())) >> u32x8::splat(TONE_SHIFT)).to_array();
+            for i in 0..8 {
+                out[i] |= u32::from(table[at[i] as usize % TONES]) << (8 * c);
+            }
+        }
+        out
     }
 }
 
@@ -87,17 +118,82 @@ pub(crate) struct Eight {
     pub instance: [u8; 8],
 }
 
-/// Unit vectors from the scope to eight seen points, world axes.
-struct Rays {
-    eye: [f32x8; 3],
-    light: [f32x8; 3],
-    half: [f32x8; 3],
+impl Eight {
+    /// Says that the pixels of a bit mask show a material.
+    fn mark(&mut self, m: &Material, pixels: u32) {
+        if pixels == 0xff {
+            (self.class, self.instance) = ([m.class; 8], [m.instance; 8]);
+            return;
+        }
+        for i in (0..8).filter(|i| pixels >> i & 1 == 1) {
+            (self.class[i], self.instance[i]) = (m.class, m.instance);
+        }
+    }
 }
 
-/// Cosine between a normal and the way back along a ray, 0 when turned away.
+/// Rays from one place at the scope (eye, light or between) to eight seen points: (x, y, 1) in the camera's frame, y as the row has
+/// it, and one over the length of that.
+#[derive(Clone, Copy)]
+struct Ray {
+    x: f32x8,
+    inverse: f32x8,
+}
+
+/// Where eight neighbouring pixels look.
+struct Sight {
+    /// Depth, mm, and 1 over it.
+    z: f32x8,
+    near: f32x8,
+    /// The eye's rays' x.
+    px: f32x8,
+    /// Squared length of (0, y, 1), and that vector in world axes.
+    row2: f32,
+    row: [f32; 3],
+}
+
+impl Sight {
+    /// Rays from a place so many mm right of the eye.
+    #[inline(always)]
+    fn from(&self, aside: f32) -> Ray {
+        let x = self.px - s(aside) * self.near;
+        Ray { x, inverse: inverse_root(x * x + s(self.row2)) }
+    }
+}
+
+/// Cosines between a surface's normals and the way back along rays.
+struct Slant {
+    /// Normals along the camera's x axis, and along [`Sight::row`].
+    right: f32x8,
+    row: f32x8,
+    /// One over the normals' length.
+    inverse: f32x8,
+}
+
+impl Slant {
+    #[inline(always)]
+    fn new(n: &[f32x8; 3], inverse: f32x8, right: &[f32; 3], row: &[f32; 3]) -> Self {
+        let along = |a: &[f32; 3]| n[0] * s(a[0]) + n[1] * s(a[1]) + n[2] * s(a[2]);
+        Self { right: along(right), row: along(row), inverse }
+    }
+
+    /// 0 where turned away.
+    #[inline(always)]
+    fn facing(&self, ray: &Ray) -> f32x8 {
+        (s(0.0) - (self.right * ray.x + self.row) * (ray.inverse * self.inverse)).fast_max(s(0.0))
+    }
+}
+
+/// One over the square root to 5e-6, for positive normal numbers: the float's bits halved as a first guess, two Newton steps. Cheaper
+/// than a root and a division, and the same bits everywhere, which the processor's own approximation is not.
 #[inline(always)]
-fn facing(n: &[f32x8; 3], ray: &[f32x8; 3]) -> f32x8 {
-    (s(0.0) - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(s(0.0))
+fn inverse_root(v: f32x8) -> f32x8 {
+    let half = v * s(0.5);
+    let guess = i32x8::splat(0x5f37_59df) - (bytemuck::cast::<f32x8, i32x8>(v) >> i32x8::splat(1));
+    let mut r = bytemuck::cast::<i32x8, f32x8>(guess);
+    for _ in 0..2 {
+        r *= s(1.5) - half * r * r;
+    }
+    r
 }
 
 fn s(v: f32) -> f32x8 {
@@ -181,108 +277,79 @@ impl<'a> Shader<'a> {
 
     /// Shades pixels `x..x+8` of row `y`.
     pub(crate) fn shade(&self, x: usize, y: usize, g: [f32x8; 8]) -> Eight {
-        let zero = s(0.0);
         let one = s(1.0);
-        let z = one / g[0];
         let columns = s(x as f32) + f32x8::from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         let (cx, cy) = self.centre();
         let (rx, ry) = (columns - s(cx), y as f32 - cy);
         let r2 = (rx * rx + s(ry * ry)) * s(1.0 / (self.look.circle * self.look.circle));
         let inside = r2.simd_lt(one);
+        let seen = inside & g[7].simd_gt(s(0.5));
 
-        // Unit vectors to the seen point, world axes: from the eye, from the light, and from half-way between them, which is all
-        // but opposite to the half vector, because eye and light stand so near each other. The last value: (distance / z)^2.
-        let px = (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx);
         let py = (y as f32 - self.pinhole.cy) / self.pinhole.fy;
-        let [right, down, forward] = self.world;
-        let from = |aside: f32| {
-            let x = px - s(aside) * g[0];
-            let q2 = x * x + s(py * py + 1.0);
-            let iq = one / q2.sqrt();
-            let ray = std::array::from_fn(|k| (x * s(right[k]) + s(down[k] * py + forward[k])) * iq);
-            (ray, q2)
+        let [_, down, forward] = self.world;
+        let sight = Sight {
+            z: one / g[0],
+            near: g[0],
+            px: (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx),
+            row2: py * py + 1.0,
+            row: std::array::from_fn(|k| down[k] * py + forward[k]),
         };
-        let aside = self.pinhole.light - self.pinhole.shift;
-        let (lit, q2) = from(aside);
-        let number = g[7].to_array();
-        let mut id = [0usize; 8];
-        for (i, v) in id.iter_mut().zip(number) {
-            *i = v as usize % MATERIALS;
-        }
-        // Only metal mirrors, so only it needs to know where the eye is.
-        let eye = if id.iter().any(|&i| self.materials[i].metal) { from(0.0).0 } else { [zero; 3] };
-        let rays = Rays { eye, light: lit, half: from(0.5 * aside).0 };
-        let seen = (inside & g[7].simd_gt(s(0.5))).to_bitmask();
-        let mut light = [zero; 3];
-        if seen != 0 {
-            // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
-            let mut done = !seen & 0xff;
-            while done != 0xff {
-                let first = (!done).trailing_zeros() as usize;
-                let mine = (0..8).fold(0u32, |m, i| m | u32::from(id[i] == id[first]) << i);
-                let colour = self.surface(&self.materials[id[first]], &g, z, &rays);
-                if mine & seen == seen {
-                    light = colour;
-                } else {
-                    let which = g[7].floor().simd_eq(s(id[first] as f32));
-                    for c in 0..3 {
-                        light[c] = which.bitselect(colour[c], light[c]);
-                    }
-                }
-                done |= mine;
+        let lamp = sight.from(self.aside());
+        let mut out = Eight { colour: [0; 8], depth: (seen & sight.z).to_array(), class: [0; 8], instance: [0; 8] };
+        let mut light = [s(0.0); 3];
+        // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
+        let number = g[7].fast_trunc_int();
+        let mut left = seen.to_bitmask();
+        while left != 0 {
+            let first = number.as_array()[left.trailing_zeros() as usize];
+            let material = &self.materials[first as usize % MATERIALS];
+            let colour = self.surface(material, &g, &sight, &lamp);
+            let own = bytemuck::cast::<i32x8, f32x8>(number.simd_eq(i32x8::splat(first))) & seen;
+            for c in 0..3 {
+                light[c] = own.bitselect(colour[c], light[c]);
             }
+            let mine = own.to_bitmask();
+            out.mark(material, mine);
+            left &= !mine;
         }
 
-        // Light from the scope: inverse square with a flattened share, vignette.
-        let d2 = (z * z * q2 * s(1.0 / (REFERENCE * REFERENCE))).fast_max(s(0.06));
+        // Light from the scope: inverse square (limited close up) with a flattened share, vignette.
+        let closeness = s(REFERENCE) * g[0] * lamp.inverse;
+        let square = (closeness * closeness).fast_min(s(1.0 / 0.06));
         let fall = self.look.fall_off;
-        let arriving = s(self.look.light) * (s(fall) / d2 + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
+        let arriving =
+            s(self.look.light) * (s(fall) * square + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
         for l in &mut light {
             *l *= arriving;
         }
         if self.smoke > 0.0 {
-            self.add_smoke(&mut light, z, columns, y, seen);
+            self.add_smoke(&mut light, sight.z, columns, y, seen.to_bitmask());
         }
         if !self.lens.is_empty() {
             self.add_lens_blood(&mut light, x, y);
         }
         let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
-        let k = s(self.look.saturation);
-        let mut colour = [0u32; 8];
-        for c in 0..3 {
-            let l = (light[c] * k + grey).fast_max(zero).fast_min(s(4.0)).sqrt();
-            let at = (l * s((TONES - 1) as f32 * 0.5) + s(0.5)).fast_trunc_int().to_array();
-            for i in 0..8 {
-                colour[i] |= u32::from(self.tones.0[c][at[i] as usize & (TONES - 1)]) << (8 * c);
-            }
-        }
+        let colour = self.tones.bytes(light.map(|l| l * s(self.look.saturation) + grey));
         // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
-        let lit = if self.smoke > 0.0 { inside.to_bitmask() } else { seen };
-        let mut out = Eight { colour, depth: z.to_array(), class: [0; 8], instance: [0; 8] };
-        for i in 0..8 {
-            if lit >> i & 1 == 0 {
-                out.colour[i] = 0;
-            }
-            if seen >> i & 1 == 1 {
-                let m = &self.materials[id[i]];
-                out.class[i] = m.class;
-                out.instance[i] = m.instance;
-            } else {
-                out.depth[i] = 0.0;
-            }
-        }
+        let lit = if self.smoke > 0.0 { inside } else { seen };
+        out.colour = (u32x8::from(colour) & bytemuck::cast::<f32x8, u32x8>(lit)).to_array();
         out
+    }
+
+    /// How far right of the eye the light leaves the scope, mm.
+    fn aside(&self) -> f32 {
+        self.pinhole.light - self.pinhole.shift
     }
 
     /// Reflected light of one material for unit arriving light.
     #[inline]
-    fn surface(&self, m: &Material, g: &[f32x8; 8], z: f32x8, rays: &Rays) -> [f32x8; 3] {
+    fn surface(&self, m: &Material, g: &[f32x8; 8], sight: &Sight, lamp: &Ray) -> [f32x8; 3] {
         let (zero, one) = (s(0.0), s(1.0));
-        let f = &m.surface;
+        let (f, z) = (&m.surface, sight.z);
         let open = clamp01((g[7] - g[7].floor() - s(0.05)) * s(1.0 / 0.9));
         let t = [g[4] * z, g[5] * z, g[6] * z];
-        let il = one / (g[1] * g[1] + g[2] * g[2] + g[3] * g[3]).fast_max(s(1e-20)).sqrt();
-        let mut n = [g[1] * il, g[2] * il, g[3] * il];
+        let il = inverse_root((g[1] * g[1] + g[2] * g[2] + g[3] * g[3]).fast_max(s(1e-20)));
+        let n = [g[1] * il, g[2] * il, g[3] * il];
         let tile = self.textures.tile(m.tile);
         let scale = s(f.texels_per_mm);
         let mut value = [zero; 2];
@@ -318,11 +385,13 @@ impl<'a> Shader<'a> {
         for k in 0..3 {
             tilted[k] = n[k] - bump * (slope[k] - n[k] * along);
         }
-        let il = one / (tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]).sqrt();
-        let smooth_ndl = facing(&n, &rays.light);
-        n = [tilted[0] * il, tilted[1] * il, tilted[2] * il];
-        let ndl = facing(&n, &rays.light);
-        let ndh = facing(&n, &rays.half);
+        let il = inverse_root(tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]);
+        let slant = |n: &[f32x8; 3], inverse: f32x8| Slant::new(n, inverse, &self.world[0], &sight.row);
+        let smooth_ndl = slant(&n, one).facing(lamp);
+        let rough_slant = slant(&tilted, il);
+        let ndl = rough_slant.facing(lamp);
+        // The direction half-way between eye and light is all but opposite to the half vector: they stand so near each other.
+        let ndh = rough_slant.facing(&sight.from(0.5 * self.aside()));
 
         let mut rough = s(f.roughness);
         let mut specular = s(f.specular);
@@ -351,13 +420,16 @@ impl<'a> Shader<'a> {
         let a2 = rough * rough;
         let n2 = ndh * ndh;
         let d = n2 * (a2 - one) + one;
-        let lobe = a2 / (d * d) * specular * s(0.25) / (n2 * (one - a2) + a2).sqrt();
+        let d2 = d * d;
+        let lobe = a2 * specular * s(0.25) * inverse_root(d2 * d2 * (n2 * (one - a2) + a2));
         let gloss = lobe * open;
         // Darker towards silhouettes than Lambert: light that enters wet tissue obliquely comes out elsewhere.
         let body = ndl * (s(0.62) + s(0.38) * smooth_ndl) * open;
         let mirrored = if m.metal {
             // Metal mirrors the red surroundings below and around it, and darkness above.
-            let up = n[2] * s(2.0) * facing(&n, &rays.eye) + rays.eye[2];
+            let eye = sight.from(0.0);
+            let ray = (eye.x * s(self.world[0][2]) + s(sight.row[2])) * eye.inverse;
+            let up = tilted[2] * il * s(2.0) * rough_slant.facing(&eye) + ray;
             s(self.look.reflection) * specular.fast_min(one) * clamp01(s(0.30) - s(0.70) * up)
         } else {
             zero
