@@ -233,15 +233,10 @@ impl Renderer {
             job.truth = Some(Truth { class, instance, depth });
         }
         let views = &self.views;
-        run(
-            self.pool.as_ref(),
-            jobs,
-            Canvas::default,
-            |canvas, job| {
-                views[job.view].draw(geometry, job.band, canvas);
-                shade_band(&shaders[job.view], w, canvas, job);
-            },
-        );
+        run(self.pool.as_ref(), jobs, Canvas::default, |canvas, job| {
+            views[job.view].draw(geometry, job.band, canvas);
+            shade_band(&shaders[job.view], w, canvas, job);
+        });
         drop(shaders);
         self.tones = Some(tones);
 

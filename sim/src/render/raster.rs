@@ -279,9 +279,8 @@ fn draw_large<'a>(rows: impl Iterator<Item = &'a mut [Block]>, mut edges: [Edge;
                 continue;
             }
             let lanes = |f: &dyn Fn(usize) -> f32| f32x8::from(std::array::from_fn::<f32, 8, _>(f));
-            let outside = i32x8::from(std::array::from_fn::<i32, 8, _>(|i| {
-                -i32::from(edges.iter().any(|e| value(e, i) < 0))
-            }));
+            let outside =
+                i32x8::from(std::array::from_fn::<i32, 8, _>(|i| -i32::from(edges.iter().any(|e| value(e, i) < 0))));
             let weight = [1, 2].map(|k| lanes(&|i| (value(&edges[k], i) - edges[k].bias) as f32));
             fill.put(block, outside, weight);
         }

@@ -317,8 +317,7 @@ impl<'a> Shader<'a> {
         let closeness = s(REFERENCE) * g[0] * lamp.inverse;
         let square = (closeness * closeness).fast_min(s(1.0 / 0.06));
         let fall = self.look.fall_off;
-        let arriving =
-            s(self.look.light) * (s(fall) * square + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
+        let arriving = s(self.look.light) * (s(fall) * square + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
         for l in &mut light {
             *l *= arriving;
         }
