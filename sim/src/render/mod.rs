@@ -5,6 +5,7 @@
 //! arguments only: not on threads, earlier frames or the clock.
 
 mod appearance;
+mod bilinear;
 mod instrument;
 mod lens;
 mod post;
@@ -404,8 +405,8 @@ fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
             out.copy_from_slice(&eight.colour);
             if let Some(t) = &mut truth {
                 let at = i * width + x;
-                t.class[at..at + 8].copy_from_slice(&eight.class);
-                t.instance[at..at + 8].copy_from_slice(&eight.instance);
+                t.class[at..at + 8].copy_from_slice(&eight.class.to_le_bytes());
+                t.instance[at..at + 8].copy_from_slice(&eight.instance.to_le_bytes());
                 t.depth[at..at + 8].copy_from_slice(&eight.depth.map(|z| z * 1e-3));
             }
         }

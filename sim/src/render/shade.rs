@@ -10,7 +10,8 @@
 use super::{
     appearance::{Appearance, Surface},
     raster::Pinhole,
-    texture::{STRIDE, Textures, Tile},
+    bilinear,
+    texture::{SIDE, STRIDE, Texels, Textures, Tile, WINDOW},
 };
 use crate::scene::noise::{hash, smoothstep, unit};
 use proctor_types::Class;
@@ -114,20 +115,21 @@ pub(crate) struct Eight {
     pub colour: [u32; 8],
     /// Millimetres, 0 where nothing is seen.
     pub depth: [f32; 8],
-    pub class: [u8; 8],
-    pub instance: [u8; 8],
+    /// One byte per pixel, the first pixel's the lowest.
+    pub class: u64,
+    pub instance: u64,
 }
 
 impl Eight {
     /// Says that the pixels of a bit mask show a material.
     fn mark(&mut self, m: &Material, pixels: u32) {
-        if pixels == 0xff {
-            (self.class, self.instance) = ([m.class; 8], [m.instance; 8]);
-            return;
-        }
-        for i in (0..8).filter(|i| pixels >> i & 1 == 1) {
-            (self.class[i], self.instance[i]) = (m.class, m.instance);
-        }
+        let spread = if pixels == 0xff {
+            0x0101_0101_0101_0101
+        } else {
+            (0..8).fold(0, |bytes, i| bytes | u64::from(pixels >> i & 1) << (8 * i))
+        };
+        self.class |= spread * u64::from(m.class);
+        self.instance |= spread * u64::from(m.instance);
     }
 }
 
@@ -295,7 +297,7 @@ impl<'a> Shader<'a> {
             row: std::array::from_fn(|k| down[k] * py + forward[k]),
         };
         let lamp = sight.from(self.aside());
-        let mut out = Eight { colour: [0; 8], depth: (seen & sight.z).to_array(), class: [0; 8], instance: [0; 8] };
+        let mut out = Eight { colour: [0; 8], depth: (seen & sight.z).to_array(), class: 0, instance: 0 };
         let mut light = [s(0.0); 3];
         // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
         let number = g[7].fast_trunc_int();
@@ -500,49 +502,29 @@ fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
     film
 }
 
-/// The four texels around (u, v), repeated, and the position between them in whole 1/256. (No vector shifts by a scalar here: their
-/// counts travel through memory.)
+/// The four texels around (u, v), repeated, and the position between them in whole 1/256.
 #[inline(always)]
-fn taps(tile: &[u32], u: f32x8, v: f32x8) -> ([[u32; 8]; 4], f32x8, f32x8) {
-    let place = |c: f32x8| (c + s(8192.0)).fast_max(s(0.0)).fast_min(s(16383.0));
-    let (u, v) = (place(u), place(v));
+fn taps(tile: &Texels, u: f32x8, v: f32x8) -> ([[u32x8; 2]; 2], f32x8, f32x8) {
     let (wu, wv) = (u.floor(), v.floor());
-    let mask = i32x8::splat(255);
-    let at = ((wv.fast_trunc_int() & mask) * i32x8::splat(STRIDE as i32) + (wu.fast_trunc_int() & mask)).to_array();
-    let mut taps = [[0u32; 8]; 4];
-    for i in 0..8 {
-        let from = at[i] as usize;
-        let near = &tile[from..from + STRIDE + 2];
-        taps[0][i] = near[0];
-        taps[1][i] = near[1];
-        taps[2][i] = near[STRIDE];
-        taps[3][i] = near[STRIDE + 1];
-    }
-    (taps, ((u - wu) * s(256.0)).floor(), ((v - wv) * s(256.0)).floor())
+    let whole = |f: f32x8| f.fast_trunc_int() & i32x8::splat(SIDE as i32 - 1);
+    let at = (whole(wv) * i32x8::splat(STRIDE as i32) + whole(wu)).to_array();
+    let row = |down: usize| {
+        bilinear::pairs(|i| {
+            let from = at[i] as usize % WINDOW + down * STRIDE;
+            [tile[from], tile[from + 1]]
+        })
+    };
+    let between = |f: f32x8, whole: f32x8| ((f - whole) * s(256.0)).floor();
+    ([row(0), row(1)], between(u, wu), between(v, wv))
 }
 
-/// Bilinear texel at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1. Two channels share a 32-bit lane as 16-bit
-/// fixed point, so all four take few multiplications. Shifts take a vector of counts, which AVX2 has in one instruction.
+/// Bilinear texel at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1.
 #[inline(always)]
-fn lookup(tile: &[u32], u: f32x8, v: f32x8) -> [f32x8; 4] {
-    let (t, fu, fv) = taps(tile, u, v);
-    // 65537 f is f in both halves, exact in f32.
-    let pairs = |f: f32x8| bytemuck::cast::<i32x8, u16x16>((f * s(65537.0)).fast_trunc_int());
-    let whole = u16x16::splat(256);
-    let (fu, fv) = (pairs(fu), pairs(fv));
-    let (nu, nv) = (whole - fu, whole - fv);
-    let (low, eight, sixteen) = (u32x8::splat(0x00ff_00ff), u32x8::splat(8), u32x8::splat(16));
-    let halves = |v: u32x8| bytemuck::cast::<u32x8, u16x16>(v);
-    let joined = |v: u16x16| bytemuck::cast::<u16x16, u32x8>(v);
-    let blend = |a: u32x8, b: u32x8, c: u32x8, d: u32x8| {
-        let near = joined(halves(a) * nu + halves(b) * fu) >> eight & low;
-        let below = joined(halves(c) * nu + halves(d) * fu) >> eight & low;
-        joined(halves(near) * nv + halves(below) * fv)
-    };
-    let (a, b, c, d) = (u32x8::from(t[0]), u32x8::from(t[1]), u32x8::from(t[2]), u32x8::from(t[3]));
-    let even = blend(a & low, b & low, c & low, d & low);
-    let odd = blend(a >> eight & low, b >> eight & low, c >> eight & low, d >> eight & low);
-    let first = u32x8::splat(0xffff);
+fn lookup(tile: &Texels, u: f32x8, v: f32x8) -> [f32x8; 4] {
+    let (rows, across, down) = taps(tile, u, v);
+    let parts = bilinear::blend(rows, bilinear::weights(across), bilinear::weights(down), 0);
+    let [even, odd] = parts.map(bytemuck::cast::<u16x16, u32x8>);
+    let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
     let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
     let unsigned = |v: u32x8| float(v & first) * s(1.0 / 65280.0);
     let signed = |v: u32x8| float(v >> sixteen) * s(2.0 / 65280.0) - s(1.0);
@@ -551,11 +533,10 @@ fn lookup(tile: &[u32], u: f32x8, v: f32x8) -> [f32x8; 4] {
 
 /// Bilinear mottle at (u, v), 0..1.
 #[inline(always)]
-fn lookup_mottle(tile: &[u32], u: f32x8, v: f32x8) -> f32x8 {
-    let (taps, fu, fv) = taps(tile, u, v);
-    let mask = i32x8::splat(255);
-    let part = |j: usize| f32x8::from_i32x8(bytemuck::cast::<[u32; 8], i32x8>(taps[j]) & mask);
-    let (fu, fv) = (fu * s(1.0 / 256.0), fv * s(1.0 / 256.0));
-    let (near, below) = (mix(part(0), part(1), fu), mix(part(2), part(3), fu));
-    mix(near, below, fv) * s(1.0 / 255.0)
+fn lookup_mottle(tile: &Texels, u: f32x8, v: f32x8) -> f32x8 {
+    let (rows, across, down) = taps(tile, u, v);
+    let part = |texel: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(texel & u32x8::splat(255)));
+    let (across, down) = (across * s(1.0 / 256.0), down * s(1.0 / 256.0));
+    let [near, below] = rows.map(|[a, b]| mix(part(a), part(b), across));
+    mix(near, below, down) * s(1.0 / 255.0)
 }
