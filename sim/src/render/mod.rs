@@ -6,6 +6,8 @@
 
 mod appearance;
 mod bilinear;
+mod crew;
+mod gather;
 mod instrument;
 mod lens;
 mod post;
@@ -17,14 +19,13 @@ pub use appearance::{Appearance, Surface};
 pub use lens::RAW_DISTORTION;
 
 use crate::scene::{Tissue, mesh::V3};
-use instrument::{Link, Model};
-use nalgebra::{Isometry3, Matrix3, Point3, UnitQuaternion, Vector3};
+use crew::Crew;
+use instrument::Model;
+use nalgebra::{Isometry3, Matrix3, Point3};
 use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
 use raster::{BAND, Canvas, Geometry, Pinhole};
-use rayon::prelude::*;
 use shade::{Shader, Tones};
-use std::borrow::Cow;
 use texture::Textures;
 
 /// What can be wrong with a renderer's construction.
@@ -128,7 +129,7 @@ impl Rendered {
 /// Draws frames; keeps its buffers and threads between them.
 pub struct Renderer {
     rig: StereoRig,
-    pool: Option<rayon::ThreadPool>,
+    crew: Crew,
     textures: Textures,
     tones: Option<Tones>,
     models: Vec<Model>,
@@ -136,10 +137,11 @@ pub struct Renderer {
     views: [raster::View; 2],
     positions: Vec<V3>,
     normals: Vec<V3>,
+    /// RGBX before and after blur and noise; the latter with the margin that distorting needs.
     shaded: [Vec<u32>; 2],
-    spare: Vec<u8>,
+    finished: [Vec<u32>; 2],
     grain: Vec<i8>,
-    distortion: Option<Vec<lens::Tap>>,
+    distortion: Option<Vec<lens::Taps>>,
 }
 
 /// One band of one view with the outputs it fills.
@@ -168,13 +170,10 @@ impl Renderer {
                 max: 4096.0,
             })?;
         }
-        let pool = match threads {
-            0 | 1 => None,
-            n => Some(rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("render-{i}")).build()?),
-        };
+        let pixels = rig.left.width * rig.left.height;
         Ok(Self {
             rig,
-            pool,
+            crew: Crew::new(threads)?,
             textures: Textures::new(),
             tones: None,
             models: Model::all()?,
@@ -182,8 +181,8 @@ impl Renderer {
             views: Default::default(),
             positions: Vec::new(),
             normals: Vec::new(),
-            shaded: Default::default(),
-            spare: Vec::new(),
+            shaded: [0, 1].map(|_| vec![0; pixels]),
+            finished: [0, 1].map(|_| vec![0; pixels + lens::margin(rig.left.width)]),
             grain: post::grain(rig.left.width),
             distortion: None,
         })
@@ -202,12 +201,8 @@ impl Renderer {
         self.gather(view, &camera_from_world.iso().rotation, &camera_from_world.translation());
         let pinholes = self.pinholes();
         let (geometry, views) = (&self.geometry, &mut self.views);
-        run(
-            self.pool.as_ref(),
-            views.iter_mut().zip(pinholes).take(eyes).collect(),
-            || (),
-            |(), (v, p)| v.prepare(geometry, &p),
-        );
+        let both = views.iter_mut().zip(pinholes).take(eyes).collect();
+        self.crew.run(both, |_, (v, p)| v.prepare(geometry, &p));
 
         let columns: Matrix3<f32> = view.world_from_camera.rotation().to_rotation_matrix().matrix().cast();
         let world = std::array::from_fn(|c| [columns[(0, c)], columns[(1, c)], columns[(2, c)]]);
@@ -221,7 +216,6 @@ impl Renderer {
         let (mut class, mut instance, mut depth) = (vec![0u8; w * h], vec![0u8; w * h], vec![0.0f32; w * h]);
         let mut jobs = Vec::new();
         for (eye, colour) in self.shaded.iter_mut().take(eyes).enumerate() {
-            colour.resize(w * h, 0);
             jobs.extend(colour.chunks_mut(w * BAND).enumerate().map(|(band, colour)| Job {
                 view: eye,
                 band,
@@ -234,9 +228,9 @@ impl Renderer {
             job.truth = Some(Truth { class, instance, depth });
         }
         let views = &self.views;
-        run(self.pool.as_ref(), jobs, Canvas::default, |canvas, job| {
-            views[job.view].draw(geometry, job.band, canvas);
-            shade_band(&shaders[job.view], w, canvas, job);
+        self.crew.run(jobs, |worker, job| {
+            views[job.view].draw(geometry, job.band, &mut worker.canvas);
+            shade_band(&shaders[job.view], w, &worker.canvas, job);
         });
         drop(shaders);
         self.tones = Some(tones);
@@ -244,10 +238,7 @@ impl Renderer {
         let mut pictures = (0..eyes).map(|eye| self.finish(view, eye)).collect::<Vec<_>>().into_iter();
         let left = pictures.next().unwrap_or_default();
         let right = pictures.next();
-        let raw = (want == Want::RectifiedAndRaw).then(|| {
-            let taps = self.distortion.get_or_insert_with(|| lens::taps(&self.rig.left));
-            [Some(&left), right.as_ref()].map(|p| image(w, h, lens::distort(taps, w, p.map_or(&[][..], |p| p))))
-        });
+        let raw = (want == Want::RectifiedAndRaw).then(|| self.distort().map(|r| image(w, h, r)));
         let (rw, rh) = if right.is_some() { (w, h) } else { (0, 0) };
         Rendered {
             left: image(w, h, left),
@@ -274,119 +265,65 @@ impl Renderer {
         })
     }
 
-    /// Fills the frame's geometry: tissue as it lies, instruments as they stand.
-    fn gather(&mut self, view: &View, rotation: &UnitQuaternion<f64>, translation: &Vector3<f64>) {
-        let turn = Turn::new(rotation, &(translation * 1e3));
-        self.geometry.clear();
-        view.tissue.deformed(&mut self.positions, &mut self.normals);
-        let mesh = view.tissue.mesh();
-        for part in &mesh.parts {
-            let class = f32::from(part.class.id());
-            for v in part.vertices.clone() {
-                self.geometry.vertices.push(raster::Vertex {
-                    camera: turn.point(self.positions[v]),
-                    normal: self.normals[v],
-                    texture: mesh.position[v],
-                    material: class + 0.05 + 0.9 * mesh.openness[v],
-                });
-            }
-        }
-        for pose in view.instruments {
-            let Some(model) = self.models.iter().find(|m| m.kind == pose.kind) else { continue };
-            let half = 0.5 * pose.jaw.max(0.0);
-            let instance = pose.arm.index() as u8 + 1;
-            for (link, mesh) in &model.links {
-                let opened = |angle: f64| {
-                    Cow::Owned(pose.world_from_jaw * UnitQuaternion::from_axis_angle(&Vector3::x_axis(), angle))
-                };
-                let world_from_link = match link {
-                    Link::Shaft => Cow::Borrowed(&pose.world_from_shaft),
-                    Link::Wrist => Cow::Borrowed(&pose.world_from_wrist),
-                    Link::UpperJaw if pose.kind == JawKind::Hook => Cow::Borrowed(&pose.world_from_jaw),
-                    Link::UpperJaw => opened(half),
-                    Link::LowerJaw => opened(-half),
-                };
-                let to_world = Turn::new(&world_from_link.rotation, &(world_from_link.translation.vector * 1e3));
-                let base = self.geometry.vertices.len() as u32;
-                for part in &mesh.parts {
-                    let material = shade::instrument_material(instance, part.class) + 0.95;
-                    for v in part.vertices.clone() {
-                        self.geometry.vertices.push(raster::Vertex {
-                            camera: turn.point(to_world.point(mesh.position[v])),
-                            normal: to_world.direction(mesh.normal[v]),
-                            texture: mesh.position[v],
-                            material,
-                        });
-                    }
-                }
-                self.geometry.triangles.extend(mesh.triangles.iter().map(|t| t.map(|i| i + base)));
-            }
-        }
-        // Instruments first, then small organs, the wall last: what is hidden fails the depth test and costs little.
-        for part in mesh.parts.iter().rev() {
-            self.geometry.triangles.extend_from_slice(&mesh.triangles[part.triangles.clone()]);
-        }
-        self.geometry.finish();
-    }
-
-    /// Blur, noise and packing of one shaded view; black in a blackout.
+    /// Blur and noise of one shaded view into `finished`, and its RGB; black in a blackout.
     fn finish(&mut self, view: &View, eye: usize) -> Vec<[u8; 3]> {
         let (w, h) = (self.rig.left.width, self.rig.left.height);
+        let (shaded, finished) = (&mut self.shaded[eye], &mut self.finished[eye]);
+        let mut out = vec![[0u8; 3]; w * h];
         if view.faults.blackout {
-            return vec![[0; 3]; w * h];
+            finished.fill(0);
+            return out;
         }
         let look = view.appearance;
-        let source: &mut [u8] = bytemuck::cast_slice_mut(&mut self.shaded[eye]);
-        self.spare.resize(4 * w * h, 0);
-        let mut left = look.blur.clamp(0.0, 8.0);
-        // Whole passes first; the last, fractional one on the way to the output.
-        while left > 1.0 {
-            let from = &*source;
-            let rows: Vec<_> = self.spare.chunks_mut(4 * w).enumerate().collect();
-            run(self.pool.as_ref(), rows, || (), |(), (y, out)| post::blur_row(from, w, h, y, 256, out));
-            source.copy_from_slice(&self.spare);
-            left -= 1.0;
-        }
         let noise_seed =
             (view.seq as u32).wrapping_mul(0x9E37_79B1) ^ (view.seq >> 32) as u32 ^ look.seed ^ ((eye as u32) << 31);
-        let finish = post::Finish {
+        let mut finish = post::Finish {
             width: w,
             height: h,
-            blur: (left * 256.0) as u16,
+            blur: 256,
             noise: (look.noise.clamp(0.0, 40.0) * 256.0) as u32,
             seed: noise_seed,
         };
-        let (source, grain) = (&*source, &self.grain);
-        let mut out = vec![[0u8; 3]; w * h];
-        let bands: Vec<_> = out.chunks_mut(w * BAND).enumerate().collect();
-        run(
-            self.pool.as_ref(),
-            bands,
-            || vec![0u8; 4 * w],
-            |row, (band, out)| {
-                for (i, out) in out.chunks_mut(w).enumerate() {
-                    let y = band * BAND + i;
-                    post::blur_row(source, finish.width, finish.height, y, finish.blur, row);
-                    post::pack_row(&finish, grain, row, y, out);
-                }
-            },
-        );
+        let mut left = look.blur.clamp(0.0, 8.0);
+        // Whole passes first; the last, fractional one on the way to the output.
+        while left > 1.0 {
+            let (source, target) = (bytemuck::cast_slice(shaded), bytemuck::cast_slice_mut(&mut finished[..w * h]));
+            let rows: Vec<_> = target.chunks_mut(4 * w).enumerate().collect();
+            self.crew.run(rows, |worker, (y, out)| post::blur_row(&finish, source, y, &mut worker.sums, out));
+            shaded.copy_from_slice(&finished[..w * h]);
+            left -= 1.0;
+        }
+        finish.blur = (left * 256.0) as u16;
+        let source: &[u8] = bytemuck::cast_slice(shaded);
+        let bands: Vec<_> = finished[..w * h].chunks_mut(w * BAND).zip(out.chunks_mut(w * BAND)).enumerate().collect();
+        self.crew.run(bands, |worker, (band, (finished, out))| {
+            for (i, (row, out)) in finished.chunks_mut(w).zip(out.chunks_mut(w)).enumerate() {
+                let (y, row) = (band * BAND + i, bytemuck::cast_slice_mut(row));
+                post::blur_row(&finish, source, y, &mut worker.sums, row);
+                post::noise_row(&finish, &self.grain, y, row);
+                post::pack_row(row, out);
+            }
+        });
         out
     }
-}
 
-/// Runs `work` over `items`, on the pool if there is one. Items are independent, so the result does not depend on it.
-fn run<T: Send, S: Send>(
-    pool: Option<&rayon::ThreadPool>,
-    items: Vec<T>,
-    scratch: impl Fn() -> S + Sync + Send,
-    work: impl Fn(&mut S, T) + Sync + Send,
-) {
-    if let Some(pool) = pool {
-        pool.install(|| items.into_par_iter().with_max_len(1).for_each_init(scratch, work));
-    } else {
-        let mut s = scratch();
-        items.into_iter().for_each(|item| work(&mut s, item));
+    /// Both finished views as the distorted lens shows them.
+    fn distort(&mut self) -> [Vec<[u8; 3]>; 2] {
+        let (w, h) = (self.rig.left.width, self.rig.left.height);
+        let taps = self.distortion.get_or_insert_with(|| lens::taps(&self.rig.left));
+        let mut raw = [0, 1].map(|_| vec![[0u8; 3]; w * h]);
+        let [left, right] = raw.each_mut().map(|r| r.chunks_mut(w * BAND));
+        let bands: Vec<_> = taps.chunks(w * BAND / 8).zip(left.zip(right)).collect();
+        let finished = &self.finished;
+        self.crew.run(bands, |_, (taps, (left, right))| {
+            // Both views in step, so that the taps are read once.
+            let outs = left.as_chunks_mut::<8>().0.iter_mut().zip(right.as_chunks_mut::<8>().0);
+            for (taps, (left, right)) in taps.iter().zip(outs) {
+                *left = post::pack(lens::distort(taps, w, &finished[0]));
+                *right = post::pack(lens::distort(taps, w, &finished[1]));
+            }
+        });
+        raw
     }
 }
 
@@ -416,26 +353,6 @@ fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
 /// An image whose size is right by construction.
 fn image<P>(width: usize, height: usize, data: Vec<P>) -> Image<P> {
     Image::new(width, height, data).expect("the buffer was made with this size")
-}
-
-/// A rigid transform in single precision, mm.
-struct Turn {
-    r: Matrix3<f32>,
-    t: Vector3<f32>,
-}
-
-impl Turn {
-    fn new(rotation: &UnitQuaternion<f64>, translation: &Vector3<f64>) -> Self {
-        Self { r: rotation.to_rotation_matrix().matrix().cast(), t: translation.cast() }
-    }
-    fn direction(&self, v: V3) -> V3 {
-        let m = &self.r;
-        std::array::from_fn(|i| m[(i, 0)] * v[0] + m[(i, 1)] * v[1] + m[(i, 2)] * v[2])
-    }
-    fn point(&self, v: V3) -> V3 {
-        let d = self.direction(v);
-        [d[0] + self.t.x, d[1] + self.t.y, d[2] + self.t.z]
-    }
 }
 
 /// Class of a label, for readers of truth images.

@@ -9,8 +9,8 @@
 
 use super::{
     appearance::{Appearance, Surface},
-    raster::Pinhole,
     bilinear,
+    raster::Pinhole,
     texture::{SIDE, STRIDE, Texels, Textures, Tile, WINDOW},
 };
 use crate::scene::noise::{hash, smoothstep, unit};
