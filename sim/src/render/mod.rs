@@ -13,6 +13,7 @@ mod lens;
 mod post;
 mod raster;
 mod shade;
+mod shelf;
 mod texture;
 
 pub use appearance::{Appearance, Surface};
@@ -26,6 +27,7 @@ use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
 use raster::{BAND, Canvas, Geometry, Pinhole};
 use shade::{Shader, Tones};
+use shelf::Shelf;
 use texture::Textures;
 
 /// What can be wrong with a renderer's construction.
@@ -142,6 +144,9 @@ pub struct Renderer {
     finished: [Vec<u32>; 2],
     grain: Vec<i8>,
     distortion: Option<Vec<lens::Taps>>,
+    colours: Shelf<[u8; 3]>,
+    bytes: Shelf<u8>,
+    depths: Shelf<f32>,
 }
 
 /// One band of one view with the outputs it fills.
@@ -185,6 +190,10 @@ impl Renderer {
             finished: [0, 1].map(|_| vec![0; pixels + lens::margin(rig.left.width)]),
             grain: post::grain(rig.left.width),
             distortion: None,
+            // What two frames hand out: one may be held while the next is drawn.
+            colours: Shelf::new(8),
+            bytes: Shelf::new(4),
+            depths: Shelf::new(2),
         })
     }
 
@@ -213,7 +222,8 @@ impl Renderer {
         };
         let material = (&self.textures, &tones);
         let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));
-        let (mut class, mut instance, mut depth) = (vec![0u8; w * h], vec![0u8; w * h], vec![0.0f32; w * h]);
+        let [mut class, mut instance] = [0, 1].map(|_| self.bytes.take(w * h));
+        let mut depth = self.depths.take(w * h);
         let mut jobs = Vec::new();
         for (eye, colour) in self.shaded.iter_mut().take(eyes).enumerate() {
             jobs.extend(colour.chunks_mut(w * BAND).enumerate().map(|(band, colour)| Job {
@@ -235,18 +245,15 @@ impl Renderer {
         drop(shaders);
         self.tones = Some(tones);
 
-        let mut pictures = (0..eyes).map(|eye| self.finish(view, eye)).collect::<Vec<_>>().into_iter();
-        let left = pictures.next().unwrap_or_default();
-        let right = pictures.next();
-        let raw = (want == Want::RectifiedAndRaw).then(|| self.distort().map(|r| image(w, h, r)));
-        let (rw, rh) = if right.is_some() { (w, h) } else { (0, 0) };
+        let left = self.finish(view, 0);
+        let right = if eyes == 2 { self.finish(view, 1) } else { self.colours.lend(0, 0, Vec::new()) };
         Rendered {
-            left: image(w, h, left),
-            right: image(rw, rh, right.unwrap_or_default()),
-            raw,
-            labels: image(w, h, class),
-            instances: image(w, h, instance),
-            depth: image(w, h, depth),
+            left,
+            right,
+            raw: (want == Want::RectifiedAndRaw).then(|| self.distort()),
+            labels: self.bytes.lend(w, h, class),
+            instances: self.bytes.lend(w, h, instance),
+            depth: self.depths.lend(w, h, depth),
         }
     }
 
@@ -266,13 +273,14 @@ impl Renderer {
     }
 
     /// Blur and noise of one shaded view into `finished`, and its RGB; black in a blackout.
-    fn finish(&mut self, view: &View, eye: usize) -> Vec<[u8; 3]> {
+    fn finish(&mut self, view: &View, eye: usize) -> Image<[u8; 3]> {
         let (w, h) = (self.rig.left.width, self.rig.left.height);
         let (shaded, finished) = (&mut self.shaded[eye], &mut self.finished[eye]);
-        let mut out = vec![[0u8; 3]; w * h];
+        let mut out = self.colours.take(w * h);
         if view.faults.blackout {
             finished.fill(0);
-            return out;
+            out.fill([0; 3]);
+            return self.colours.lend(w, h, out);
         }
         let look = view.appearance;
         let noise_seed =
@@ -304,14 +312,14 @@ impl Renderer {
                 post::pack_row(row, out);
             }
         });
-        out
+        self.colours.lend(w, h, out)
     }
 
     /// Both finished views as the distorted lens shows them.
-    fn distort(&mut self) -> [Vec<[u8; 3]>; 2] {
+    fn distort(&mut self) -> [Image<[u8; 3]>; 2] {
         let (w, h) = (self.rig.left.width, self.rig.left.height);
         let taps = self.distortion.get_or_insert_with(|| lens::taps(&self.rig.left));
-        let mut raw = [0, 1].map(|_| vec![[0u8; 3]; w * h]);
+        let mut raw = [0, 1].map(|_| self.colours.take(w * h));
         let [left, right] = raw.each_mut().map(|r| r.chunks_mut(w * BAND));
         let bands: Vec<_> = taps.chunks(w * BAND / 8).zip(left.zip(right)).collect();
         let finished = &self.finished;
@@ -323,7 +331,7 @@ impl Renderer {
                 *right = post::pack(lens::distort(taps, w, &finished[1]));
             }
         });
-        raw
+        raw.map(|r| self.colours.lend(w, h, r))
     }
 }
 
@@ -334,25 +342,28 @@ fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
         for (x, (out, block)) in row.chunks_exact_mut(8).zip(pixels).enumerate() {
             let x = 8 * x;
             if shader.outside(x, y) {
-                // Truth buffers start out empty.
                 out.fill(0);
+                if let Some(t) = &mut truth {
+                    t.set(i * width + x, 0, 0, [0.0; 8]);
+                }
                 continue;
             }
             let eight = shader.shade(x, y, canvas.samples(block));
             out.copy_from_slice(&eight.colour);
             if let Some(t) = &mut truth {
-                let at = i * width + x;
-                t.class[at..at + 8].copy_from_slice(&eight.class.to_le_bytes());
-                t.instance[at..at + 8].copy_from_slice(&eight.instance.to_le_bytes());
-                t.depth[at..at + 8].copy_from_slice(&eight.depth.map(|z| z * 1e-3));
+                t.set(i * width + x, eight.class, eight.instance, eight.depth.map(|z| z * 1e-3));
             }
         }
     }
 }
 
-/// An image whose size is right by construction.
-fn image<P>(width: usize, height: usize, data: Vec<P>) -> Image<P> {
-    Image::new(width, height, data).expect("the buffer was made with this size")
+impl Truth<'_> {
+    /// Eight pixels' truth; classes and instances as bytes, the first pixel's the lowest.
+    fn set(&mut self, at: usize, class: u64, instance: u64, depth: [f32; 8]) {
+        self.class[at..at + 8].copy_from_slice(&class.to_le_bytes());
+        self.instance[at..at + 8].copy_from_slice(&instance.to_le_bytes());
+        self.depth[at..at + 8].copy_from_slice(&depth);
+    }
 }
 
 /// Class of a label, for readers of truth images.
