@@ -26,7 +26,7 @@ use nalgebra::{Isometry3, Matrix3, Point3};
 use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
 use raster::{BAND, Canvas, Geometry, Pinhole};
-use shade::{Shader, Tones};
+use shade::{RUN, Shader, Shown, Tones};
 use shelf::Shelf;
 use texture::Textures;
 
@@ -164,14 +164,14 @@ struct Truth<'a> {
 }
 
 impl Renderer {
-    /// A renderer for `rig` on `threads` threads (0 and 1: the caller's). The picture's width must be a multiple of 8.
+    /// A renderer for `rig` on `threads` threads (0 and 1: the caller's). The picture's width must be a multiple of 16.
     pub fn new(rig: StereoRig, threads: usize) -> Result<Self, RenderError> {
-        if !rig.left.width.is_multiple_of(8) || rig.left.width == 0 || rig.left.height == 0 {
+        if !rig.left.width.is_multiple_of(RUN) || rig.left.width == 0 || rig.left.height == 0 {
             let value = rig.left.width as f64;
             Err(InvalidValue::Range {
-                what: "rendered width (a positive multiple of 8)",
+                what: "rendered width (a positive multiple of 16)",
                 value,
-                min: 8.0,
+                min: 16.0,
                 max: 4096.0,
             })?;
         }
@@ -337,32 +337,19 @@ impl Renderer {
 
 fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
     let Job { band, colour, mut truth, .. } = job;
-    for (i, (row, pixels)) in colour.chunks_mut(width).zip(canvas.blocks().chunks(width / 8)).enumerate() {
+    for (i, (row, blocks)) in colour.chunks_mut(width).zip(canvas.blocks().chunks(width / 8)).enumerate() {
         let y = band * BAND + i;
-        for (x, (out, block)) in row.chunks_exact_mut(8).zip(pixels).enumerate() {
-            let x = 8 * x;
-            if shader.outside(x, y) {
-                out.fill(0);
-                if let Some(t) = &mut truth {
-                    t.set(i * width + x, 0, 0, [0.0; 8]);
-                }
-                continue;
-            }
-            let eight = shader.shade(x, y, canvas.samples(block));
-            out.copy_from_slice(&eight.colour);
+        let runs = row.as_chunks_mut::<RUN>().0.iter_mut().zip(blocks.as_chunks().0);
+        for (x, (out, blocks)) in (0..).step_by(RUN).zip(runs) {
+            let shown = if shader.outside(x, y) { Shown::NOTHING } else { shader.shade(x, y, canvas.samples(blocks)) };
+            *out = shown.colour;
             if let Some(t) = &mut truth {
-                t.set(i * width + x, eight.class, eight.instance, eight.depth.map(|z| z * 1e-3));
+                let at = i * width + x..i * width + x + RUN;
+                t.class[at.clone()].copy_from_slice(&shown.class.to_le_bytes());
+                t.instance[at.clone()].copy_from_slice(&shown.instance.to_le_bytes());
+                t.depth[at].copy_from_slice(&shown.depth.map(|z| z * 1e-3));
             }
         }
-    }
-}
-
-impl Truth<'_> {
-    /// Eight pixels' truth; classes and instances as bytes, the first pixel's the lowest.
-    fn set(&mut self, at: usize, class: u64, instance: u64, depth: [f32; 8]) {
-        self.class[at..at + 8].copy_from_slice(&class.to_le_bytes());
-        self.instance[at..at + 8].copy_from_slice(&instance.to_le_bytes());
-        self.depth[at..at + 8].copy_from_slice(&depth);
     }
 }
 

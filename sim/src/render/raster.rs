@@ -4,7 +4,7 @@
 //! by depth alone, ties by submission order, which is fixed.
 
 use crate::scene::mesh::V3;
-use wide::{f32x8, i32x8};
+use wide::{f32x8, f32x16, i32x8};
 
 /// Rows per band: one band's pixels and faces fit the second-level cache.
 pub(crate) const BAND: usize = 24;
@@ -328,14 +328,17 @@ impl Canvas {
         &self.blocks
     }
 
-    /// What the pixels of a block show: one vector per part of a [`Sample`].
+    /// What the pixels of two neighbouring blocks show: one vector per part of a [`Sample`].
     #[inline]
-    pub(crate) fn samples(&self, block: &Block) -> [f32x8; 8] {
-        let (face, weight) = (block.face.to_array(), block.weight.map(f32x8::to_array));
-        f32x8::transpose(std::array::from_fn(|i| {
-            let f = &self.faces[face[i] as usize];
-            f.at + f32x8::splat(weight[0][i]) * f.along[0] + f32x8::splat(weight[1][i]) * f.along[1]
-        }))
+    pub(crate) fn samples(&self, blocks: &[Block; 2]) -> [f32x16; 8] {
+        let [a, b] = blocks.each_ref().map(|block| {
+            let (face, weight) = (block.face.to_array(), block.weight.map(f32x8::to_array));
+            f32x8::transpose(std::array::from_fn(|i| {
+                let f = &self.faces[face[i] as usize];
+                f.at + f32x8::splat(weight[0][i]) * f.along[0] + f32x8::splat(weight[1][i]) * f.along[1]
+            }))
+        });
+        std::array::from_fn(|k| bytemuck::cast([a[k], b[k]]))
     }
 }
 

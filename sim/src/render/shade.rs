@@ -15,7 +15,14 @@ use super::{
 };
 use crate::scene::noise::{hash, smoothstep, unit};
 use proctor_types::Class;
-use wide::{f32x8, i32x8, u16x16, u32x8};
+use wide::{f32x8, f32x16, i32x8, i32x16, u16x16, u32x8, u32x16};
+
+/// Pixels shaded at a time. Sixteen rather than the eight of a register: the chains of dependent operations are long, and two of them
+/// side by side keep the processor busy.
+pub(crate) const RUN: usize = 16;
+type F = f32x16;
+type I = i32x16;
+type U = u32x16;
 
 /// Distance at which `Appearance::light` is meant, mm.
 const REFERENCE: f32 = 90.0;
@@ -72,12 +79,12 @@ impl Tones {
     }
 
     /// RGBX bytes of eight pixels.
-    fn bytes(&self, light: [f32x8; 3]) -> [u32; 8] {
-        let mut out = [0u32; 8];
+    fn bytes(&self, light: [F; 3]) -> [u32; RUN] {
+        let mut out = [0u32; RUN];
         for (c, (table, light)) in self.table.iter().zip(light).enumerate() {
-            let bits = bytemuck::cast::<f32x8, u32x8>(light.fast_max(s(TONED[0])).fast_min(s(TONED[1])));
-            let at = ((bits - u32x8::splat(TONED[0].to_bits())) >> u32x8::splat(TONE_SHIFT)).to_array();
-            for i in 0..8 {
+            let bits = bytemuck::cast::<F, U>(light.fast_max(s(TONED[0])).fast_min(s(TONED[1])));
+            let at = ((bits - U::splat(TONED[0].to_bits())) >> U::splat(TONE_SHIFT)).to_array();
+            for i in 0..RUN {
                 out[i] |= u32::from(table[at[i] as usize % TONES]) << (8 * c);
             }
         }
@@ -110,26 +117,29 @@ pub(crate) struct Shader<'a> {
 }
 
 /// What a run of eight pixels shows.
-pub(crate) struct Eight {
+pub(crate) struct Shown {
     /// RGBX bytes.
-    pub colour: [u32; 8],
+    pub colour: [u32; RUN],
     /// Millimetres, 0 where nothing is seen.
-    pub depth: [f32; 8],
+    pub depth: [f32; RUN],
     /// One byte per pixel, the first pixel's the lowest.
-    pub class: u64,
-    pub instance: u64,
+    pub class: u128,
+    pub instance: u128,
 }
 
-impl Eight {
+impl Shown {
+    /// Black, without truth.
+    pub(crate) const NOTHING: Self = Self { colour: [0; RUN], depth: [0.0; RUN], class: 0, instance: 0 };
+
     /// Says that the pixels of a bit mask show a material.
     fn mark(&mut self, m: &Material, pixels: u32) {
-        let spread = if pixels == 0xff {
-            0x0101_0101_0101_0101
+        let spread = if pixels == 0xffff {
+            u128::from_le_bytes([1; RUN])
         } else {
-            (0..8).fold(0, |bytes, i| bytes | u64::from(pixels >> i & 1) << (8 * i))
+            (0..RUN).fold(0, |bytes, i| bytes | u128::from(pixels >> i & 1) << (8 * i))
         };
-        self.class |= spread * u64::from(m.class);
-        self.instance |= spread * u64::from(m.instance);
+        self.class |= spread * u128::from(m.class);
+        self.instance |= spread * u128::from(m.instance);
     }
 }
 
@@ -137,17 +147,17 @@ impl Eight {
 /// it, and one over the length of that.
 #[derive(Clone, Copy)]
 struct Ray {
-    x: f32x8,
-    inverse: f32x8,
+    x: F,
+    inverse: F,
 }
 
 /// Where eight neighbouring pixels look.
 struct Sight {
     /// Depth, mm, and 1 over it.
-    z: f32x8,
-    near: f32x8,
+    z: F,
+    near: F,
     /// The eye's rays' x.
-    px: f32x8,
+    px: F,
     /// Squared length of (0, y, 1), and that vector in world axes.
     row2: f32,
     row: [f32; 3],
@@ -165,22 +175,22 @@ impl Sight {
 /// Cosines between a surface's normals and the way back along rays.
 struct Slant {
     /// Normals along the camera's x axis, and along [`Sight::row`].
-    right: f32x8,
-    row: f32x8,
+    right: F,
+    row: F,
     /// One over the normals' length.
-    inverse: f32x8,
+    inverse: F,
 }
 
 impl Slant {
     #[inline(always)]
-    fn new(n: &[f32x8; 3], inverse: f32x8, right: &[f32; 3], row: &[f32; 3]) -> Self {
+    fn new(n: &[F; 3], inverse: F, right: &[f32; 3], row: &[f32; 3]) -> Self {
         let along = |a: &[f32; 3]| n[0] * s(a[0]) + n[1] * s(a[1]) + n[2] * s(a[2]);
         Self { right: along(right), row: along(row), inverse }
     }
 
     /// 0 where turned away.
     #[inline(always)]
-    fn facing(&self, ray: &Ray) -> f32x8 {
+    fn facing(&self, ray: &Ray) -> F {
         (s(0.0) - (self.right * ray.x + self.row) * (ray.inverse * self.inverse)).fast_max(s(0.0))
     }
 }
@@ -188,30 +198,30 @@ impl Slant {
 /// One over the square root to 5e-6, for positive normal numbers: the float's bits halved as a first guess, two Newton steps. Cheaper
 /// than a root and a division, and the same bits everywhere, which the processor's own approximation is not.
 #[inline(always)]
-fn inverse_root(v: f32x8) -> f32x8 {
+fn inverse_root(v: F) -> F {
     let half = v * s(0.5);
-    let guess = i32x8::splat(0x5f37_59df) - (bytemuck::cast::<f32x8, i32x8>(v) >> i32x8::splat(1));
-    let mut r = bytemuck::cast::<i32x8, f32x8>(guess);
+    let guess = I::splat(0x5f37_59df) - (bytemuck::cast::<F, I>(v) >> I::splat(1));
+    let mut r = bytemuck::cast::<I, F>(guess);
     for _ in 0..2 {
         r *= s(1.5) - half * r * r;
     }
     r
 }
 
-fn s(v: f32) -> f32x8 {
-    f32x8::splat(v)
+fn s(v: f32) -> F {
+    F::splat(v)
 }
 
-fn mix(a: f32x8, b: f32x8, t: f32x8) -> f32x8 {
+fn mix(a: F, b: F, t: F) -> F {
     a + (b - a) * t
 }
 
-fn clamp01(v: f32x8) -> f32x8 {
+fn clamp01(v: F) -> F {
     v.fast_max(s(0.0)).fast_min(s(1.0))
 }
 
 /// Smooth step of the whole pixel's soft threshold: 0 below `edge`, 1 above `edge + width`.
-fn ramp(v: f32x8, edge: f32, width: f32) -> f32x8 {
+fn ramp(v: F, edge: f32, width: f32) -> F {
     clamp01((v - s(edge)) * s(1.0 / width))
 }
 
@@ -265,7 +275,7 @@ impl<'a> Shader<'a> {
     /// Whether no pixel of the run `x..x+8` of row `y` lies in the field of view.
     pub(crate) fn outside(&self, x: usize, y: usize) -> bool {
         let (cx, cy) = self.centre();
-        let dx = (cx.clamp(x as f32, (x + 7) as f32)) - cx;
+        let dx = (cx.clamp(x as f32, (x + RUN - 1) as f32)) - cx;
         let dy = y as f32 - cy;
         dx * dx + dy * dy >= self.look.circle * self.look.circle
     }
@@ -278,9 +288,9 @@ impl<'a> Shader<'a> {
     }
 
     /// Shades pixels `x..x+8` of row `y`.
-    pub(crate) fn shade(&self, x: usize, y: usize, g: [f32x8; 8]) -> Eight {
+    pub(crate) fn shade(&self, x: usize, y: usize, g: [F; 8]) -> Shown {
         let one = s(1.0);
-        let columns = s(x as f32) + f32x8::from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let columns = s(x as f32) + F::from(std::array::from_fn::<f32, RUN, _>(|i| i as f32));
         let (cx, cy) = self.centre();
         let (rx, ry) = (columns - s(cx), y as f32 - cy);
         let r2 = (rx * rx + s(ry * ry)) * s(1.0 / (self.look.circle * self.look.circle));
@@ -297,7 +307,7 @@ impl<'a> Shader<'a> {
             row: std::array::from_fn(|k| down[k] * py + forward[k]),
         };
         let lamp = sight.from(self.aside());
-        let mut out = Eight { colour: [0; 8], depth: (seen & sight.z).to_array(), class: 0, instance: 0 };
+        let mut out = Shown { colour: [0; RUN], depth: (seen & sight.z).to_array(), class: 0, instance: 0 };
         let mut light = [s(0.0); 3];
         // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
         let number = g[7].fast_trunc_int();
@@ -306,7 +316,7 @@ impl<'a> Shader<'a> {
             let first = number.as_array()[left.trailing_zeros() as usize];
             let material = &self.materials[first as usize % MATERIALS];
             let colour = self.surface(material, &g, &sight, &lamp);
-            let own = bytemuck::cast::<i32x8, f32x8>(number.simd_eq(i32x8::splat(first))) & seen;
+            let own = bytemuck::cast::<I, F>(number.simd_eq(I::splat(first))) & seen;
             for c in 0..3 {
                 light[c] = own.bitselect(colour[c], light[c]);
             }
@@ -333,7 +343,7 @@ impl<'a> Shader<'a> {
         let colour = self.tones.bytes(light.map(|l| l * s(self.look.saturation) + grey));
         // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
         let lit = if self.smoke > 0.0 { inside } else { seen };
-        out.colour = (u32x8::from(colour) & bytemuck::cast::<f32x8, u32x8>(lit)).to_array();
+        out.colour = (U::from(colour) & bytemuck::cast::<F, U>(lit)).to_array();
         out
     }
 
@@ -344,7 +354,7 @@ impl<'a> Shader<'a> {
 
     /// Reflected light of one material for unit arriving light.
     #[inline]
-    fn surface(&self, m: &Material, g: &[f32x8; 8], sight: &Sight, lamp: &Ray) -> [f32x8; 3] {
+    fn surface(&self, m: &Material, g: &[F; 8], sight: &Sight, lamp: &Ray) -> [F; 3] {
         let (zero, one) = (s(0.0), s(1.0));
         let (f, z) = (&m.surface, sight.z);
         let open = clamp01((g[7] - g[7].floor() - s(0.05)) * s(1.0 / 0.9));
@@ -387,7 +397,7 @@ impl<'a> Shader<'a> {
             tilted[k] = n[k] - bump * (slope[k] - n[k] * along);
         }
         let il = inverse_root(tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]);
-        let slant = |n: &[f32x8; 3], inverse: f32x8| Slant::new(n, inverse, &self.world[0], &sight.row);
+        let slant = |n: &[F; 3], inverse: F| Slant::new(n, inverse, &self.world[0], &sight.row);
         let smooth_ndl = slant(&n, one).facing(lamp);
         let rough_slant = slant(&tilted, il);
         let ndl = rough_slant.facing(lamp);
@@ -445,7 +455,7 @@ impl<'a> Shader<'a> {
     }
 
     /// Grey scatter that grows with distance, in drifting wisps.
-    fn add_smoke(&self, light: &mut [f32x8; 3], z: f32x8, columns: f32x8, y: usize, seen: u32) {
+    fn add_smoke(&self, light: &mut [F; 3], z: F, columns: F, y: usize, seen: u32) {
         let a = lookup_mottle(
             self.textures.tile(Tile::Serosa),
             columns * s(0.11) + s(self.smoke_shift[0]),
@@ -462,9 +472,9 @@ impl<'a> Shader<'a> {
     }
 
     /// Blood on the lens: out of focus, so a smooth film that swallows green and blue first.
-    fn add_lens_blood(&self, light: &mut [f32x8; 3], x: usize, y: usize) {
+    fn add_lens_blood(&self, light: &mut [F; 3], x: usize, y: usize) {
         let (row, fy) = (y / LENS_CELL, (y % LENS_CELL) as f32 / LENS_CELL as f32);
-        let film = f32x8::from(std::array::from_fn::<f32, 8, _>(|i| {
+        let film = F::from(std::array::from_fn::<f32, RUN, _>(|i| {
             let (col, fx) = ((x + i) / LENS_CELL, ((x + i) % LENS_CELL) as f32 / LENS_CELL as f32);
             let at = |dx: usize, dy: usize| self.lens[(row + dy) * self.lens_columns + col + dx];
             let (p, q) = (at(0, 0) + (at(1, 0) - at(0, 0)) * fx, at(0, 1) + (at(1, 1) - at(0, 1)) * fx);
@@ -502,41 +512,54 @@ fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
     film
 }
 
-/// The four texels around (u, v), repeated, and the position between them in whole 1/256.
+/// Bilinear texels at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1.
 #[inline(always)]
-fn taps(tile: &Texels, u: f32x8, v: f32x8) -> ([[u32x8; 2]; 2], f32x8, f32x8) {
-    let (wu, wv) = (u.floor(), v.floor());
-    let whole = |f: f32x8| f.fast_trunc_int() & i32x8::splat(SIDE as i32 - 1);
-    let at = (whole(wv) * i32x8::splat(STRIDE as i32) + whole(wu)).to_array();
-    let row = |down: usize| {
-        bilinear::pairs(|i| {
-            let from = at[i] as usize % WINDOW + down * STRIDE;
-            [tile[from], tile[from + 1]]
-        })
-    };
-    let between = |f: f32x8, whole: f32x8| ((f - whole) * s(256.0)).floor();
-    ([row(0), row(1)], between(u, wu), between(v, wv))
-}
-
-/// Bilinear texel at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1.
-#[inline(always)]
-fn lookup(tile: &Texels, u: f32x8, v: f32x8) -> [f32x8; 4] {
-    let (rows, across, down) = taps(tile, u, v);
-    let parts = bilinear::blend(rows, bilinear::weights(across), bilinear::weights(down), 0);
-    let [even, odd] = parts.map(bytemuck::cast::<u16x16, u32x8>);
-    let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
-    let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
-    let unsigned = |v: u32x8| float(v & first) * s(1.0 / 65280.0);
-    let signed = |v: u32x8| float(v >> sixteen) * s(2.0 / 65280.0) - s(1.0);
-    [unsigned(even), unsigned(odd), signed(even), signed(odd)]
+fn lookup(tile: &Texels, u: F, v: F) -> [F; 4] {
+    let (at, across, down) = places(u, v);
+    let [a, b] = [0, 1].map(|half| {
+        let rows = rows(tile, &at, half);
+        let parts = bilinear::blend(rows, bilinear::weights(across[half]), bilinear::weights(down[half]), 0);
+        let [even, odd] = parts.map(bytemuck::cast::<u16x16, u32x8>);
+        let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
+        let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
+        [float(even & first), float(odd & first), float(even >> sixteen), float(odd >> sixteen)]
+    });
+    let joined = |k: usize| bytemuck::cast::<[f32x8; 2], F>([a[k], b[k]]);
+    let unsigned = |k: usize| joined(k) * s(1.0 / 65280.0);
+    let signed = |k: usize| joined(k) * s(2.0 / 65280.0) - s(1.0);
+    [unsigned(0), unsigned(1), signed(2), signed(3)]
 }
 
 /// Bilinear mottle at (u, v), 0..1.
 #[inline(always)]
-fn lookup_mottle(tile: &Texels, u: f32x8, v: f32x8) -> f32x8 {
-    let (rows, across, down) = taps(tile, u, v);
-    let part = |texel: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(texel & u32x8::splat(255)));
-    let (across, down) = (across * s(1.0 / 256.0), down * s(1.0 / 256.0));
-    let [near, below] = rows.map(|[a, b]| mix(part(a), part(b), across));
-    mix(near, below, down) * s(1.0 / 255.0)
+fn lookup_mottle(tile: &Texels, u: F, v: F) -> F {
+    let (at, across, down) = places(u, v);
+    let both = [0, 1].map(|half| {
+        let part = |texel: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(texel & u32x8::splat(255)));
+        let scale = f32x8::splat(1.0 / 256.0);
+        let mix = |a: f32x8, b: f32x8, t: f32x8| a + (b - a) * (t * scale);
+        let [near, below] = rows(tile, &at, half).map(|[a, b]| mix(part(a), part(b), across[half]));
+        mix(near, below, down[half])
+    });
+    bytemuck::cast::<[f32x8; 2], F>(both) * s(1.0 / 255.0)
+}
+
+/// Index of the texel up and left of (u, v), repeated, and the position between it and its neighbours in whole 1/256.
+#[inline(always)]
+fn places(u: F, v: F) -> ([i32; RUN], [f32x8; 2], [f32x8; 2]) {
+    let (wu, wv) = (u.floor(), v.floor());
+    let whole = |f: F| f.fast_trunc_int() & I::splat(SIDE as i32 - 1);
+    let between = |f: F, whole: F| bytemuck::cast::<F, [f32x8; 2]>(((f - whole) * s(256.0)).floor());
+    ((whole(wv) * I::splat(STRIDE as i32) + whole(wu)).to_array(), between(u, wu), between(v, wv))
+}
+
+/// The four texels around the places of half a run.
+#[inline(always)]
+fn rows(tile: &Texels, at: &[i32; RUN], half: usize) -> [[u32x8; 2]; 2] {
+    [0, STRIDE].map(|down| {
+        bilinear::pairs(|i| {
+            let from = at[8 * half + i] as usize % WINDOW + down;
+            [tile[from], tile[from + 1]]
+        })
+    })
 }
