@@ -32,10 +32,9 @@ pub(crate) fn blend(rows: [[u32x8; 2]; 2], across: u16x16, down: u16x16, roundin
     let (low, eight, rounding) = (u32x8::splat(0x00ff_00ff), u32x8::splat(8), u16x16::splat(rounding));
     let halves = |v: u32x8| bytemuck::cast::<u32x8, u16x16>(v);
     let divided = |v: u16x16| halves(bytemuck::cast::<u16x16, u32x8>(v) >> eight & low);
-    let one = |part: fn(u32x8, u32x8) -> u32x8| {
-        let [near, below] =
-            rows.map(|[a, b]| divided(halves(part(a, low)) * left + halves(part(b, low)) * across + rounding));
-        near * up + below * down
-    };
-    [one(|v, low| v & low), one(|v, low| v >> u32x8::splat(8) & low)]
+    let across = |a: u32x8, b: u32x8| divided(halves(a) * left + halves(b) * across + rounding);
+    let [[a, b], [c, d]] = rows;
+    let even = across(a & low, b & low) * up + across(c & low, d & low) * down;
+    let odd = across(a >> eight & low, b >> eight & low) * up + across(c >> eight & low, d >> eight & low) * down;
+    [even, odd]
 }

@@ -88,11 +88,11 @@ pub(crate) fn pack_row(row: &[u8], out: &mut [[u8; 3]]) {
 /// RGB of eight RGBX pixels.
 #[inline]
 pub(crate) fn pack(pixels: [u8; 32]) -> [[u8; 3]; 8] {
-    // The last four bytes are overwritten or dropped.
-    const RGB: u8x16 = u8x16::new([0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0]);
-    let mut out = [0u8; 28];
-    for (k, half) in pixels.as_chunks::<16>().0.iter().enumerate() {
-        out[12 * k..12 * k + 16].copy_from_slice(&u8x16::from(*half).shuffle(RGB).to_array());
-    }
-    bytemuck::cast(*out.first_chunk::<24>().unwrap_or(&[0; 24]))
+    const RGB: u8x16 = u8x16::new([0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 3, 3, 3]);
+    let [a, b] = bytemuck::cast::<[u8; 32], [[u8; 16]; 2]>(pixels);
+    let twelve = |half: [u8; 16]| u128::from_le_bytes(u8x16::from(half).shuffle(RGB).to_array()) & (u128::MAX >> 32);
+    let (a, b) = (twelve(a), twelve(b));
+    // 24 bytes as three words: through memory they would be read before they are whole.
+    let words = [a as u64, (a >> 64 | b << 32) as u64, (b >> 32) as u64];
+    bytemuck::cast::<[[u8; 8]; 3], [[u8; 3]; 8]>(words.map(u64::to_le_bytes))
 }

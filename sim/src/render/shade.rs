@@ -519,15 +519,8 @@ fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
 /// Bilinear texels at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1.
 #[inline(always)]
 fn lookup(tile: &Texels, u: F, v: F) -> [F; 4] {
-    let (at, across, down) = places(u, v);
-    let [a, b] = [0, 1].map(|half| {
-        let rows = rows(tile, &at, half);
-        let parts = bilinear::blend(rows, bilinear::weights(across[half]), bilinear::weights(down[half]), 0);
-        let [even, odd] = parts.map(bytemuck::cast::<u16x16, u32x8>);
-        let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
-        let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
-        [float(even & first), float(odd & first), float(even >> sixteen), float(odd >> sixteen)]
-    });
+    let [a, b] = places(u, v);
+    let (a, b) = (a.texels(tile), b.texels(tile));
     let joined = |k: usize| bytemuck::cast::<[f32x8; 2], F>([a[k], b[k]]);
     let unsigned = |k: usize| joined(k) * s(1.0 / 65280.0);
     let signed = |k: usize| joined(k) * s(2.0 / 65280.0) - s(1.0);
@@ -537,33 +530,65 @@ fn lookup(tile: &Texels, u: F, v: F) -> [F; 4] {
 /// Bilinear mottle at (u, v), 0..1.
 #[inline(always)]
 fn lookup_mottle(tile: &Texels, u: F, v: F) -> F {
-    let (at, across, down) = places(u, v);
-    let both = [0, 1].map(|half| {
-        let part = |texel: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(texel & u32x8::splat(255)));
-        let scale = f32x8::splat(1.0 / 256.0);
-        let mix = |a: f32x8, b: f32x8, t: f32x8| a + (b - a) * (t * scale);
-        let [near, below] = rows(tile, &at, half).map(|[a, b]| mix(part(a), part(b), across[half]));
-        mix(near, below, down[half])
-    });
-    bytemuck::cast::<[f32x8; 2], F>(both) * s(1.0 / 255.0)
+    let [a, b] = places(u, v);
+    bytemuck::cast::<[f32x8; 2], F>([a.mottle(tile), b.mottle(tile)]) * s(1.0 / 255.0)
 }
 
-/// Index of the texel up and left of (u, v), repeated, and the position between it and its neighbours in whole 1/256.
+/// Eight places in a tile.
+struct Places {
+    /// Index of the texel up and left.
+    at: [i32; 8],
+    /// Position between it and its neighbours in whole 1/256.
+    across: f32x8,
+    down: f32x8,
+}
+
+/// Where (u, v) lie in a tile, repeated.
 #[inline(always)]
-fn places(u: F, v: F) -> ([i32; RUN], [f32x8; 2], [f32x8; 2]) {
+fn places(u: F, v: F) -> [Places; 2] {
     let (wu, wv) = (u.floor(), v.floor());
     let whole = |f: F| f.fast_trunc_int() & I::splat(SIDE as i32 - 1);
     let between = |f: F, whole: F| bytemuck::cast::<F, [f32x8; 2]>(((f - whole) * s(256.0)).floor());
-    ((whole(wv) * I::splat(STRIDE as i32) + whole(wu)).to_array(), between(u, wu), between(v, wv))
+    let ([a, b], [across_a, across_b], [down_a, down_b]) = (
+        bytemuck::cast::<I, [[i32; 8]; 2]>(whole(wv) * I::splat(STRIDE as i32) + whole(wu)),
+        between(u, wu),
+        between(v, wv),
+    );
+    [Places { at: a, across: across_a, down: down_a }, Places { at: b, across: across_b, down: down_b }]
 }
 
-/// The four texels around the places of half a run.
-#[inline(always)]
-fn rows(tile: &Texels, at: &[i32; RUN], half: usize) -> [[u32x8; 2]; 2] {
-    [0, STRIDE].map(|down| {
+impl Places {
+    /// The texel there and its right neighbour, in the row there or the one below.
+    #[inline(always)]
+    fn row(&self, tile: &Texels, below: usize) -> [u32x8; 2] {
         bilinear::pairs(|i| {
-            let from = at[8 * half + i] as usize % WINDOW + down;
+            let from = self.at[i] as usize % WINDOW + below * STRIDE;
             [tile[from], tile[from + 1]]
         })
-    })
+    }
+
+    /// Mottle, feature and both slopes, 0..65280.
+    #[inline(always)]
+    fn texels(&self, tile: &Texels) -> [f32x8; 4] {
+        let rows = [self.row(tile, 0), self.row(tile, 1)];
+        let [even, odd] = bilinear::blend(rows, bilinear::weights(self.across), bilinear::weights(self.down), 0);
+        let (even, odd) = (bytemuck::cast::<u16x16, u32x8>(even), bytemuck::cast::<u16x16, u32x8>(odd));
+        let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
+        [float(even & first), float(odd & first), float(even >> sixteen), float(odd >> sixteen)]
+    }
+
+    /// Mottle, 0..255.
+    #[inline(always)]
+    fn mottle(&self, tile: &Texels) -> f32x8 {
+        let (across, down) = (self.across * f32x8::splat(1.0 / 256.0), self.down * f32x8::splat(1.0 / 256.0));
+        let part = |texel: u32x8| float(texel & u32x8::splat(255));
+        let mix = |[a, b]: [f32x8; 2], t: f32x8| a + (b - a) * t;
+        let ([a, b], [c, d]) = (self.row(tile, 0), self.row(tile, 1));
+        mix([mix([part(a), part(b)], across), mix([part(c), part(d)], across)], down)
+    }
+}
+
+#[inline(always)]
+fn float(v: u32x8) -> f32x8 {
+    f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v))
 }
