@@ -82,17 +82,17 @@ mod tests {
     fn distorting_blends_the_four_pixels_around_and_shows_black_outside() {
         let width = 8;
         let mut picture = vec![0x0003_0201; width * 4];
-        picture[9] = 0x00ff_6420;
+        picture[9] = 0x00ff_6620;
         picture.extend(vec![0; margin(width)]);
         let mut taps = Taps { at: [0, 1, 8, 9, 9, 20, 32, 32], between: [[0; 8]; 2] };
         (taps.between[0][3], taps.between[0][4], taps.between[1][4]) = (128, 64, 192);
         let shown = distort(&taps, width, &picture);
         let pixel = |i: usize| &shown[4 * i..4 * i + 4];
         assert_eq!(pixel(0), [1, 2, 3, 0]);
-        // Half of pixel 9, half of its plain neighbour: (32 + 1) / 2, (100 + 2) / 2, (255 + 3) / 2, rounded.
-        assert_eq!(pixel(3), [17, 51, 129, 0]);
-        // 3/4 of it across and 1/4 down: 1 + 31 * 3/16, 2 + 98 * 3/16, 3 + 252 * 3/16.
-        assert_eq!(pixel(4), [7, 20, 50, 0]);
+        // Half of pixel 9, half of its plain neighbour: (32 + 1) / 2, (102 + 2) / 2, (255 + 3) / 2, rounded.
+        assert_eq!(pixel(3), [17, 52, 129, 0]);
+        // 3/4 of it across and 1/4 down: 1 + 31 * 3/16, 2 + 100 * 3/16, 3 + 252 * 3/16.
+        assert_eq!(pixel(4), [7, 21, 50, 0]);
         assert_eq!((pixel(6), pixel(7)), (&[0; 4][..], &[0; 4][..]));
     }
 

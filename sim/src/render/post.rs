@@ -96,3 +96,35 @@ pub(crate) fn pack(pixels: [u8; 32]) -> [[u8; 3]; 8] {
     let words = [a as u64, (a >> 64 | b << 32) as u64, (b >> 32) as u64];
     bytemuck::cast::<[[u8; 8]; 3], [[u8; 3]; 8]>(words.map(u64::to_le_bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_drops_every_fourth_byte() {
+        let pixels: [u8; 32] = std::array::from_fn(|i| i as u8);
+        assert_eq!(pack(pixels), std::array::from_fn(|i| [0, 1, 2].map(|k| (4 * i + k) as u8)));
+    }
+
+    #[test]
+    fn noise_is_the_grain_scaled_by_level_and_strength_and_leaves_black_alone() {
+        let grain = grain(16);
+        let finish = Finish { width: 16, height: 1, blur: 0, noise: 5 * 256, seed: 3 };
+        let mut row: Vec<u8> = (0..64).map(|i| i * 4).collect();
+        let from = (hash(0, 17, 0, finish.seed) as usize % GRAINS) & !3;
+        noise_row(&finish, &grain, 0, &mut row);
+        for (i, noisy) in row.iter().enumerate() {
+            let level = 4.0 * i as f64;
+            // At mid-grey, 128, a grain of 32 is one standard deviation: five levels.
+            let moved = f64::from(grain[from + i]) / 32.0 * 5.0 * (level + 90.0) / 218.0;
+            let error = f64::from(*noisy) - (level + moved).clamp(0.0, 255.0);
+            // To the nearest level, except that what darkens is one level weaker; a twentieth for fixed point.
+            let above = if moved < 0.0 { 1.55 } else { 0.55 };
+            assert!(
+                if i == 0 { *noisy == 0 } else { (-0.55..above).contains(&error) },
+                "{level} moved {moved}: {noisy}"
+            );
+        }
+    }
+}

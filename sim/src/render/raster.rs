@@ -347,3 +347,81 @@ fn cross(a: [i32; 2], b: [i32; 2], c: [i32; 2]) -> i64 {
     let d = |p: i32, q: i32| i64::from(q) - i64::from(p);
     d(a[0], b[0]) * d(a[1], c[1]) - d(a[1], b[1]) * d(a[0], c[0])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::noise::hash;
+
+    const WIDTH: usize = 320;
+    const HEIGHT: usize = 240;
+
+    /// A camera that leaves points at depth 8 where they are: x / 8 and y / 8 are pixels, y down, from the picture's corner.
+    const PINHOLE: Pinhole =
+        Pinhole { fx: 1.0, fy: 1.0, cx: -0.5, cy: -0.5, shift: 0.0, light: 0.0, width: WIDTH, height: HEIGHT };
+
+    /// Which face every pixel shows, 0 none, for triangles with corners in 1/256 pixels.
+    fn faces(triangles: &[[[i32; 2]; 3]]) -> Vec<i32> {
+        let mut geometry = Geometry::default();
+        for (i, t) in triangles.iter().enumerate() {
+            for [x, y] in t {
+                let camera = [*x as f32 / 32.0, *y as f32 / 32.0, 8.0];
+                geometry.vertices.push(Vertex { camera, normal: [0.0; 3], texture: [0.0; 3], material: 1.0 });
+            }
+            geometry.triangles.push([0, 1, 2].map(|k| 3 * i as u32 + k));
+        }
+        geometry.finish();
+        let mut view = View::default();
+        view.prepare(&geometry, &PINHOLE);
+        let mut canvas = Canvas::default();
+        let mut shown = Vec::new();
+        for band in 0..HEIGHT / BAND {
+            view.draw(&geometry, band, &mut canvas);
+            shown.extend(canvas.blocks().iter().flat_map(|b| b.face.to_array()));
+        }
+        shown
+    }
+
+    /// Whether a pixel's centre, moved right by a hair and down by a hair of a hair, lies strictly inside: another way to say that top
+    /// and left edges belong to a face and the others do not.
+    fn holds(t: &[[i32; 2]; 3], x: usize, y: usize) -> bool {
+        let p = [(x as i128 * 256 + 128) * (1 << 40) + (1 << 20), (y as i128 * 256 + 128) * (1 << 40) + 1];
+        (0..3).all(|k| {
+            let [a, b] = [t[k], t[(k + 1) % 3]].map(|v| v.map(|v| i128::from(v) * (1 << 40)));
+            (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]) < 0
+        })
+    }
+
+    /// Random triangles that face the camera, up to `reach` pixels from one another's first corner.
+    fn random(count: i32, reach: i32) -> impl Iterator<Item = [[i32; 2]; 3]> {
+        let any = |i: i32, k: i32, below: i32| (hash(i, k, 0, 5) % (below as u32 * 256)) as i32;
+        (0..count).map(move |i| {
+            let first = [any(i, 0, WIDTH as i32 + 40) - 5120, any(i, 1, HEIGHT as i32 + 40) - 5120];
+            let mut t = [first; 3];
+            for k in 1..3 {
+                for d in 0..2 {
+                    // Some corners on pixel centres, so that edges run through them.
+                    let moved = first[d] + any(i, (2 * k + d) as i32, 2 * reach) - 256 * reach;
+                    t[k][d] = if i % 3 == 0 { (moved & !255) + 128 } else { moved };
+                }
+            }
+            if cross(t[0], t[1], t[2]) > 0 { [t[0], t[2], t[1]] } else { t }
+        })
+    }
+
+    #[test]
+    fn a_face_covers_exactly_the_pixels_whose_centres_it_holds_whatever_its_size() {
+        for reach in [4, 50, 400] {
+            let mut covered = 0;
+            for t in random(60, reach) {
+                let shown = faces(&[t]);
+                for (i, face) in shown.iter().enumerate() {
+                    let (x, y) = (i % WIDTH, i / WIDTH);
+                    assert_eq!(*face != 0, holds(&t, x, y), "{t:?} at ({x}, {y})");
+                    covered += usize::from(*face != 0);
+                }
+            }
+            assert!(covered > 100, "reach {reach}: {covered} pixels");
+        }
+    }
+}
