@@ -195,6 +195,28 @@ impl Slant {
     }
 }
 
+/// What a texture says, summed over the planes it is projected along: mottle and feature, and the slope along each axis.
+struct Skin {
+    value: [F; 2],
+    slope: [F; 3],
+}
+
+impl Skin {
+    /// The plane of axes A and B, with a weight, if any pixel sees it.
+    #[inline(always)]
+    fn add<const A: usize, const B: usize>(&mut self, tile: &Texels, at: &[F; 3], weight: F, scale: F) {
+        if weight.simd_gt(s(0.0)).to_bitmask() == 0 {
+            return;
+        }
+        let [p, q, u, v] = lookup(tile, at[A], at[B]);
+        let k = weight * scale;
+        self.value[0] += p * k;
+        self.value[1] += q * k;
+        self.slope[A] += u * k;
+        self.slope[B] += v * k;
+    }
+}
+
 /// One over the square root to 7e-4 either way, for positive normal numbers: the float's bits halved as a first guess, one Newton step
 /// with constants that balance the error. Cheaper than a root and a division, and the same bits everywhere, which the processor's
 /// own approximation is not.
@@ -367,32 +389,22 @@ impl<'a> Shader<'a> {
         let n = [g[1] * il, g[2] * il, g[3] * il];
         let tile = self.textures.tile(m.tile);
         let scale = s(f.texels_per_mm);
-        let mut value = [zero; 2];
-        let mut slope = [zero; 3];
+        let at = [t[0] * scale, t[1] * scale, t[2] * scale];
+        let mut skin = Skin { value: [zero; 2], slope: [zero; 3] };
         if m.metal {
-            let [a, b, u, v] = lookup(tile, (t[0] + t[1]) * scale, t[2] * scale);
-            value = [a, b];
-            slope = [u, u, v];
+            let [a, b, u, v] = lookup(tile, at[0] + at[1], at[2]);
+            skin = Skin { value: [a, b], slope: [u, u, v] };
         } else {
-            let mut w = [zero; 3];
-            for k in 0..3 {
-                let a = (n[k].abs() - s(0.48)).fast_max(zero);
-                w[k] = a * a;
-            }
+            let w = n.map(|n| {
+                let a = (n.abs() - s(0.48)).fast_max(zero);
+                a * a
+            });
             let total = one / (w[0] + w[1] + w[2]).fast_max(s(1e-9));
-            for k in 0..3 {
-                if w[k].simd_gt(zero).to_bitmask() == 0 {
-                    continue;
-                }
-                let (a, b) = [(1, 2), (0, 2), (0, 1)][k];
-                let [p, q, u, v] = lookup(tile, t[a] * scale, t[b] * scale);
-                let k = w[k] * total;
-                value[0] += p * k;
-                value[1] += q * k;
-                slope[a] += u * k;
-                slope[b] += v * k;
-            }
+            skin.add::<1, 2>(tile, &at, w[0], total);
+            skin.add::<0, 2>(tile, &at, w[1], total);
+            skin.add::<0, 1>(tile, &at, w[2], total);
         }
+        let Skin { value, slope } = skin;
         // Bump: tilt the normal against the slope's tangential part.
         let along = slope[0] * n[0] + slope[1] * n[1] + slope[2] * n[2];
         let bump = s(f.bump);
