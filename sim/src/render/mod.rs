@@ -1,7 +1,7 @@
 //! The stereo endoscope: two rectified views of the scene with labels, instances and depth.
 //!
 //! One frame: transform all vertices once (both views share depth), cut at the near plane, bin triangles per view and band of rows,
-//! rasterise a band into surface samples, shade it eight pixels at a time, then blur, noise and pack. Pictures depend on the
+//! find the nearest face of every pixel of a band, shade it sixteen pixels at a time, then blur, add noise and pack. Pictures depend on the
 //! arguments only: not on threads, earlier frames or the clock.
 
 mod appearance;
@@ -341,7 +341,7 @@ fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
         let y = band * BAND + i;
         let runs = row.as_chunks_mut::<RUN>().0.iter_mut().zip(blocks.as_chunks().0);
         for (x, (out, blocks)) in (0..).step_by(RUN).zip(runs) {
-            let shown = if shader.outside(x, y) { Shown::NOTHING } else { shader.shade(x, y, canvas.samples(blocks)) };
+            let shown = if shader.outside(x, y) { Shown::NOTHING } else { shader.shade(x, y, &canvas.samples(blocks)) };
             *out = shown.colour;
             if let Some(t) = &mut truth {
                 let at = i * width + x..i * width + x + RUN;

@@ -1,4 +1,4 @@
-//! From surface samples to colour, eight pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
+//! From surface samples to colour, sixteen pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
 //! approximate reciprocals), so a picture has the same bits on every x86-64 and for every thread count.
 
 #![allow(
@@ -48,12 +48,13 @@ pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
 pub(crate) struct Tones {
     /// What the table was made from: exposure, gamma, balance.
     made_for: [f32; 5],
-    table: Box<[[u8; TONES]; 3]>,
+    /// One row per channel.
+    table: Vec<[u8; TONES]>,
 }
 
 impl Tones {
     pub(crate) fn new(look: &Appearance) -> Self {
-        let mut table = Box::new([[0u8; TONES]; 3]);
+        let mut table = vec![[0u8; TONES]; 3];
         for (c, table) in table.iter_mut().enumerate() {
             for (i, tone) in table.iter_mut().enumerate() {
                 let middle = TONED[0].to_bits() + ((i as u32) << TONE_SHIFT) + (1 << (TONE_SHIFT - 1));
@@ -78,7 +79,7 @@ impl Tones {
         self.made_for.map(f32::to_bits) == Self::parameters(look).map(f32::to_bits)
     }
 
-    /// RGBX bytes of eight pixels.
+    /// RGBX bytes of a run of pixels.
     fn bytes(&self, light: [F; 3]) -> [u32; RUN] {
         let mut out = [0u32; RUN];
         for (c, (table, light)) in self.table.iter().zip(light).enumerate() {
@@ -116,7 +117,7 @@ pub(crate) struct Shader<'a> {
     lens_columns: usize,
 }
 
-/// What a run of eight pixels shows.
+/// What a run of pixels shows.
 pub(crate) struct Shown {
     /// RGBX bytes.
     pub colour: [u32; RUN],
@@ -143,7 +144,7 @@ impl Shown {
     }
 }
 
-/// Rays from one place at the scope (eye, light or between) to eight seen points: (x, y, 1) in the camera's frame, y as the row has
+/// Rays from one place at the scope (eye, light or between) to the seen points of a run: (x, y, 1) in the camera's frame, y as the row has
 /// it, and one over the length of that.
 #[derive(Clone, Copy)]
 struct Ray {
@@ -151,7 +152,7 @@ struct Ray {
     inverse: F,
 }
 
-/// Where eight neighbouring pixels look.
+/// Where the pixels of a run look.
 struct Sight {
     /// Depth, mm, and 1 over it.
     z: F,
@@ -298,7 +299,7 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// Whether no pixel of the run `x..x+8` of row `y` lies in the field of view.
+    /// Whether no pixel of the run `x..x+RUN` of row `y` lies in the field of view.
     pub(crate) fn outside(&self, x: usize, y: usize) -> bool {
         let (cx, cy) = self.centre();
         let dx = (cx.clamp(x as f32, (x + RUN - 1) as f32)) - cx;
@@ -313,8 +314,8 @@ impl<'a> Shader<'a> {
         )
     }
 
-    /// Shades pixels `x..x+8` of row `y`.
-    pub(crate) fn shade(&self, x: usize, y: usize, g: [F; 8]) -> Shown {
+    /// Shades pixels `x..x+RUN` of row `y`; `g` is what they show, part by part of a sample.
+    pub(crate) fn shade(&self, x: usize, y: usize, g: &[F; 8]) -> Shown {
         let one = s(1.0);
         let columns = s(x as f32) + F::from(std::array::from_fn::<f32, RUN, _>(|i| i as f32));
         let (cx, cy) = self.centre();
@@ -335,13 +336,13 @@ impl<'a> Shader<'a> {
         let lamp = sight.from(self.aside());
         let mut out = Shown { colour: [0; RUN], depth: (seen & sight.z).to_array(), class: 0, instance: 0 };
         let mut light = [s(0.0); 3];
-        // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
+        // Usually one material; at silhouettes each is shaded for the whole run and its own are kept.
         let number = g[7].fast_trunc_int();
         let mut left = seen.to_bitmask();
         while left != 0 {
             let first = number.as_array()[left.trailing_zeros() as usize];
             let material = &self.materials[first as usize % MATERIALS];
-            let colour = self.surface(material, &g, &sight, &lamp);
+            let colour = self.surface(material, g, &sight, &lamp);
             let own = bytemuck::cast::<I, F>(number.simd_eq(I::splat(first))) & seen;
             for c in 0..3 {
                 light[c] = own.bitselect(colour[c], light[c]);
