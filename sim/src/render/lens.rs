@@ -58,14 +58,15 @@ fn undistorted(camera: &CameraModel, x: usize, y: usize) -> (f64, f64) {
 /// Eight pixels of a rectified RGBX picture, followed by its [`margin`], as the distorted lens shows them: RGBX, bilinear.
 #[inline]
 pub(crate) fn distort(taps: &Taps, width: usize, rectified: &[u32]) -> [u8; 32] {
-    let row = |down: usize| {
+    let below = &rectified[width..];
+    let row = |pixels: &[u32]| {
         bilinear::pairs(|i| {
-            let from = taps.at[i] as usize + down * width;
-            rectified.get(from..).and_then(<[_]>::first_chunk::<2>).copied().unwrap_or_default()
+            let from = taps.at[i] as usize;
+            [pixels[from], pixels[from + 1]]
         })
     };
     let [across, down] = taps.between.map(|f| bytemuck::cast::<u32x8, u16x16>(f.map(|f| u32::from(f) * 65537).into()));
-    let [even, odd] = bilinear::blend([row(0), row(1)], across, down, 128);
+    let [even, odd] = bilinear::blend([row(rectified), row(below)], across, down, 128);
     let half = u16x16::splat(128);
     let [even, odd] = [even + half, odd + half].map(bytemuck::cast::<u16x16, u32x8>);
     bytemuck::cast((even >> u32x8::splat(8) & u32x8::splat(0x00ff_00ff)) | (odd & u32x8::splat(0xff00_ff00)))

@@ -314,8 +314,10 @@ pub(crate) struct Canvas {
 impl Canvas {
     fn clear(&mut self, blocks: usize) {
         let zero = f32x8::splat(0.0);
-        self.blocks.clear();
-        self.blocks.resize(blocks, Block { near: f32x8::splat(FAR), face: i32x8::splat(0), weight: [zero; 2] });
+        let (near, face) = (f32x8::splat(FAR), i32x8::splat(0));
+        self.blocks.resize(blocks, Block { near, face, weight: [zero; 2] });
+        // Weights may stay: the face that is none does not depend on them.
+        self.blocks.iter_mut().for_each(|b| (b.near, b.face) = (near, face));
         self.faces.clear();
         let nothing = Sample([FAR, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         self.faces.push(Face { at: f32x8::from(nothing.0), along: [zero; 2] });
