@@ -137,6 +137,7 @@ impl Model {
             upper: limit.upper,
             velocity: limit.velocity,
             acceleration: crate::limits::JAW_ACCELERATION,
+            jerk: crate::limits::JAW_ACCELERATION / crate::limits::BUILD_UP,
         })
     }
 
