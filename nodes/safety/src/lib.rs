@@ -7,6 +7,7 @@
 //! - [`authority`]: proposals, decisions, presence; the only place that makes an [`Approved`];
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
+//! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
@@ -43,6 +44,7 @@ pub mod plan;
 mod player;
 pub mod realtime;
 mod scalar;
+mod smooth;
 mod surface;
 pub mod verdicts;
 mod zones;
