@@ -217,8 +217,8 @@ impl Renderer {
         let world = std::array::from_fn(|c| [columns[(0, c)], columns[(1, c)], columns[(2, c)]]);
         let dirt = (view.appearance.smoke + view.faults.smoke, view.appearance.lens_blood + view.faults.blood);
         let tones = match self.tones.take() {
-            Some(tones) if tones.suits(view.appearance) => tones,
-            _ => Tones::new(view.appearance),
+            Some(tones) if tones.suits(view.appearance.gamma) => tones,
+            _ => Tones::new(view.appearance.gamma),
         };
         let material = (&self.textures, &tones);
         let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));

@@ -44,49 +44,39 @@ pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
     f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
 }
 
-/// From linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
+/// From linear light, exposed and white-balanced, to display bytes: shoulder and gamma.
 pub(crate) struct Tones {
-    /// What the table was made from: exposure, gamma, balance.
-    made_for: [f32; 5],
-    /// One row per channel.
-    table: Vec<[u8; TONES]>,
+    gamma: f32,
+    table: Box<[u8; TONES]>,
 }
 
 impl Tones {
-    pub(crate) fn new(look: &Appearance) -> Self {
-        let mut table = vec![[0u8; TONES]; 3];
-        for (c, table) in table.iter_mut().enumerate() {
-            for (i, tone) in table.iter_mut().enumerate() {
-                let middle = TONED[0].to_bits() + ((i as u32) << TONE_SHIFT) + (1 << (TONE_SHIFT - 1));
-                let linear = f32::from_bits(middle).min(TONED[1]) * look.exposure * look.balance[c];
-                // Linear up to the knee, then a shoulder towards white.
-                let knee = 0.55;
-                let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
-                let soft = if linear < knee { linear } else { knee + (1.0 - knee) * over };
-                *tone = (libm::powf(soft.min(1.0), 1.0 / look.gamma) * 255.0 + 0.5) as u8;
-            }
-        }
-        Self { made_for: Self::parameters(look), table }
+    pub(crate) fn new(gamma: f32) -> Self {
+        let table = Box::new(std::array::from_fn(|i| {
+            let middle = TONED[0].to_bits() + ((i as u32) << TONE_SHIFT) + (1 << (TONE_SHIFT - 1));
+            let linear = f32::from_bits(middle).min(TONED[1]);
+            // Linear up to the knee, then a shoulder towards white.
+            let knee = 0.55;
+            let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
+            let soft = if linear < knee { linear } else { knee + (1.0 - knee) * over };
+            (libm::powf(soft.min(1.0), 1.0 / gamma) * 255.0 + 0.5) as u8
+        }));
+        Self { gamma, table }
     }
 
-    fn parameters(look: &Appearance) -> [f32; 5] {
-        let [r, g, b] = look.balance;
-        [look.exposure, look.gamma, r, g, b]
-    }
-
-    /// Whether the table is the one for `look`.
-    pub(crate) fn suits(&self, look: &Appearance) -> bool {
-        self.made_for.map(f32::to_bits) == Self::parameters(look).map(f32::to_bits)
+    /// Whether the table is the one for `gamma`.
+    pub(crate) fn suits(&self, gamma: f32) -> bool {
+        self.gamma.to_bits() == gamma.to_bits()
     }
 
     /// RGBX bytes of a run of pixels.
     fn bytes(&self, light: [F; 3]) -> [u32; RUN] {
         let mut out = [0u32; RUN];
-        for (c, (table, light)) in self.table.iter().zip(light).enumerate() {
+        for (c, light) in light.iter().enumerate() {
             let bits = bytemuck::cast::<F, U>(light.fast_max(s(TONED[0])).fast_min(s(TONED[1])));
             let at = ((bits - U::splat(TONED[0].to_bits())) >> U::splat(TONE_SHIFT)).to_array();
             for i in 0..RUN {
-                out[i] |= u32::from(table[at[i] as usize % TONES]) << (8 * c);
+                out[i] |= u32::from(self.table[at[i] as usize % TONES]) << (8 * c);
             }
         }
         out
@@ -367,7 +357,9 @@ impl<'a> Shader<'a> {
             self.add_lens_blood(&mut light, x, y);
         }
         let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
-        let colour = self.tones.bytes(light.map(|l| l * s(self.look.saturation) + grey));
+        let gain = self.look.balance.map(|b| s(b * self.look.exposure));
+        let exposed = |c: usize| (light[c] * s(self.look.saturation) + grey) * gain[c];
+        let colour = self.tones.bytes([exposed(0), exposed(1), exposed(2)]);
         // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
         let lit = if self.smoke > 0.0 { inside } else { seen };
         out.colour = (U::from(colour) & bytemuck::cast::<F, U>(lit)).to_array();
