@@ -41,8 +41,7 @@ fn by_clarabel(p: &Problem) -> Option<Vec<f64>> {
     };
     let g = if rows.is_empty() { CscMatrix::zeros((0, n)) } else { CscMatrix::from(&rows) };
     let cones = [NonnegativeConeT(limits.len())];
-    let mut solver =
-        DefaultSolver::new(&CscMatrix::from(&h), &p.gradient[..n], &g, &limits, &cones, settings).unwrap();
+    let mut solver = DefaultSolver::new(&CscMatrix::from(&h), &p.gradient[..n], &g, &limits, &cones, settings).unwrap();
     solver.solve();
     (solver.solution.status == SolverStatus::Solved).then_some(solver.solution.x)
 }

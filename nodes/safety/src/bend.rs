@@ -379,7 +379,12 @@ impl Bender {
             let (along, foot) = foot(capsule, &point.position);
             let Some(normal) = (foot - point.position).try_normalize(1e-9) else { continue };
             let slope = Slope { limb, rates: limb.rates(point.part, along, &normal) };
-            self.keep(Key::Tissue { arm: limb.arm, class: point.class, rank }, point.clearance - kept, limb.time, &[slope]);
+            self.keep(
+                Key::Tissue { arm: limb.arm, class: point.class, rank },
+                point.clearance - kept,
+                limb.time,
+                &[slope],
+            );
         }
     }
 
@@ -466,9 +471,9 @@ impl Bender {
         for key in &self.last {
             let first = |arm: ArmId| limbs.iter().find(|l| l.arm == arm).and_then(|l| l.free).map(|(first, ..)| first);
             let bind = match *key {
-                Key::Bound { arm, joint, upper } => first(arm).map(|first| {
-                    if upper { Bind::Upper(first + joint) } else { Bind::Lower(first + joint) }
-                }),
+                Key::Bound { arm, joint, upper } => {
+                    first(arm).map(|first| if upper { Bind::Upper(first + joint) } else { Bind::Lower(first + joint) })
+                }
                 _ => self.keys.iter().position(|k| k == key).map(Bind::Row),
             };
             bind.into_iter().for_each(|b| guess.guess(b));
@@ -577,11 +582,7 @@ impl Limb {
 /// Where `distance` falls off fastest when the capsule is moved, from `d` here, and where along its axis that touches.
 fn slope(c: &Capsule, d: f64, distance: impl Fn(&Capsule) -> f64) -> (Vector3<f64>, f64) {
     let moved = |by: Vector3<f64>| distance(&Capsule { a: c.a + by, b: c.b + by, radius: c.radius }) - d;
-    let normal = Vector3::new(
-        moved(Vector3::x() * STEP),
-        moved(Vector3::y() * STEP),
-        moved(Vector3::z() * STEP),
-    );
+    let normal = Vector3::new(moved(Vector3::x() * STEP), moved(Vector3::y() * STEP), moved(Vector3::z() * STEP));
     let normal = normal.try_normalize(1e-3 * STEP).unwrap_or_else(Vector3::zeros);
     let swung = distance(&Capsule { b: c.b + normal * STEP, ..*c }) - d;
     (normal, (swung / STEP).clamp(0.0, 1.0))

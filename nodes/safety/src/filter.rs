@@ -38,10 +38,10 @@ const PATH_SAMPLES: u32 = 8;
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
 const MAX_TRAVEL: f64 = 2.0 * FAR;
-/// Parts of the straight way that are tried after the whole, most first; and of a way that was bent, with parts of the straight one last.
+/// Parts of the straight way that are tried after the whole, most first; and of a way that was bent, with a part of the straight one last.
 const STRAIGHT: [f64; 3] = [0.5, 0.25, 0.1];
 const BENT: [f64; 3] = [1.0, 0.5, 0.2];
-const AFTER_BENT: [f64; 2] = [0.5, 0.1];
+const AFTER_BENT: f64 = 0.25;
 /// Part of the tip-speed limit that is planned for, and that a candidate may reach.
 pub(crate) const TIP_PLANNED: f64 = 0.95;
 const TIP_CHECKED: f64 = 0.98;
@@ -274,27 +274,18 @@ impl Filter {
         // An arm that was bent a tick ago asks for the bent way first: going straight whenever that is just possible would make it shake.
         let was = self.bender.bending(arm).filter(|_| !state.rests());
         self.bender.note(arm, None);
-        if let Some(was) = was {
-            match self.bend(arm) {
-                Bent::Past(v, barrier) => {
-                    if self.check(arm, state, &state.advanced(v), &here, rules).is_ok() {
-                        self.bender.note(arm, barrier);
-                        let barred = barrier.map(|b| self.barred(arm, b, &here, rules));
-                        return taken(v, barred.or(binding), v == aim.braking);
-                    }
-                }
-                Bent::Straight => {}
-                Bent::Failed => return taken(aim.braking, Some(self.barred(arm, was, &here, rules)), true),
-            }
-        }
-        let Err(barred) = self.check(arm, state, &state.advanced(aim.next), &here, rules) else {
-            return taken(aim.next, binding, false);
+        let barred = match was {
+            Some(was) => self.barred(arm, was, &here, rules),
+            None => match self.check(arm, state, &state.advanced(aim.next), &here, rules) {
+                Ok(()) => return taken(aim.next, binding, false),
+                Err(barred) => barred,
+            },
         };
-        let mut tries = ArrayVec::<(Q, f64, Option<Barrier>), 6>::new();
+        let mut tries = ArrayVec::<(Q, f64, Option<Barrier>), 4>::new();
         match self.bend(arm) {
             Bent::Past(v, barrier) => {
                 tries.extend(BENT.map(|part| (v, part, barrier)));
-                tries.extend(AFTER_BENT.map(|part| (aim.next, part, None)));
+                tries.push((aim.next, AFTER_BENT, None));
             }
             Bent::Straight => tries.extend(STRAIGHT.map(|part| (aim.next, part, None))),
             Bent::Failed => {}
@@ -303,7 +294,9 @@ impl Filter {
             let v = map2(&aim.braking, &v, |b, v| b + part * (v - b));
             if self.check(arm, state, &state.advanced(v), &here, rules).is_ok() {
                 self.bender.note(arm, barrier);
-                return taken(v, Some(barred), v == aim.braking);
+                // Nothing bends the way any more: it is the straight one.
+                let straight = was.is_some() && barrier.is_none() && part == 1.0;
+                return taken(v, if straight { binding } else { Some(barred) }, v == aim.braking);
             }
         }
         taken(aim.braking, Some(barred), true)

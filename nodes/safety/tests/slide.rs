@@ -179,7 +179,11 @@ fn an_artery_is_passed_along() {
     let mut d = Drive::new(SafetyParams::default(), Some(points));
     d.run(900, &[(ARM, goal)]);
     let along = d.tip(ARM).x - start.x;
-    assert!(along > 0.7 * (open.tip(ARM).x - start.x), "{along} m along, without the artery {}", open.tip(ARM).x - start.x);
+    assert!(
+        along > 0.7 * (open.tip(ARM).x - start.x),
+        "{along} m along, without the artery {}",
+        open.tip(ARM).x - start.x
+    );
     assert!(d.tip(ARM).y - start.y < 0.010, "and not through it");
     assert!(d.limited_by(Constraint::LiveSurface));
 }

@@ -65,9 +65,9 @@ fn by_clarabel(p: &Program) -> (f64, Answer) {
     let (h, g) = (CscMatrix::from(&upper), CscMatrix::from(&dense(&p.rows, p.n)));
     let settings = DefaultSettings {
         verbose: false,
-        tol_gap_abs: 1e-9,
-        tol_gap_rel: 1e-9,
-        tol_feas: 1e-9,
+        tol_gap_abs: 1e-12,
+        tol_gap_rel: 1e-12,
+        tol_feas: 1e-12,
         ..DefaultSettings::default()
     };
     let begin = Instant::now();

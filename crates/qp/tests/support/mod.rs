@@ -135,7 +135,8 @@ fn hessian(p: &mut Problem, r: &mut Rng, units: &[f64]) {
 /// numbers that it is a sum of.
 pub fn broken(p: &Problem, s: &Solution) -> Vec<String> {
     let (n, mut found) = (p.variables(), Vec::new());
-    let sized = |terms: &mut dyn Iterator<Item = f64>| terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+    let sized =
+        |terms: &mut dyn Iterator<Item = f64>| terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
     // In units in which the diagonal of H is one, an error in any variable counts the same.
     let unit = |i: usize| p.hessian[i][i].sqrt();
     let size = (0..n).map(|i| (s.x[i] * unit(i)).abs()).fold(0.0, f64::max);
@@ -172,10 +173,21 @@ pub fn broken(p: &Problem, s: &Solution) -> Vec<String> {
     for i in 0..n {
         let pull = |(bind, u): (Bind, f64)| match bind {
             Bind::Lower(k) => -if k == i { u } else { 0.0 },
-            Bind::Upper(k) => if k == i { u } else { 0.0 },
+            Bind::Upper(k) => {
+                if k == i {
+                    u
+                } else {
+                    0.0
+                }
+            }
             Bind::Row(k) => -u * p.row(k).unwrap().0[i],
         };
-        let (rest, size) = sized(&mut (0..n).map(|j| p.hessian[i.min(j)][i.max(j)] * s.x[j]).chain([p.gradient[i]]).chain(s.active.iter().map(pull)));
+        let (rest, size) = sized(
+            &mut (0..n)
+                .map(|j| p.hessian[i.min(j)][i.max(j)] * s.x[j])
+                .chain([p.gradient[i]])
+                .chain(s.active.iter().map(pull)),
+        );
         if rest.abs() > 1e-7 * size {
             found.push(format!("slope {rest:e} along variable {i}, of {size:e}"));
         }
