@@ -6,7 +6,7 @@
 use crate::{
     Cleared, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, SetPoint, Spent,
     arms::{Arm, Tolerances},
-    authority::{self, Admission, Approved, Authority, Circumstances, Sequences},
+    authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
     dofs::{self, N, PerArm, Q},
     filter::{Decided, Desire, Rules},
@@ -15,9 +15,10 @@ use crate::{
     player::Player,
     verdicts::VerdictLog,
 };
+use proctor_seal::Verified;
 use proctor_types::{
-    Alignment, ArmId, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind, SafetyMode,
-    SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
+    Alignment, ArmId, Boot, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind,
+    SafetyMode, SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
 };
 use std::time::Duration;
 
@@ -59,13 +60,11 @@ struct Run {
 pub struct SafetyCore {
     params: SafetyParams,
     tolerances: Tolerances,
-    admission: Admission,
     machine: Machine,
     arms: PerArm<Arm>,
     filter: Filter,
     gate: Gate,
     authority: Authority,
-    requests: Sequences,
     log: VerdictLog,
     run: Option<Run>,
     /// Arms whose last approved motion was a *retract*: they may still touch what they hold.
@@ -78,6 +77,7 @@ pub struct SafetyCore {
     reported: Option<SafetyState>,
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
+    boot: Boot,
     tick: u64,
     executed: u64,
     violations: u64,
@@ -93,12 +93,10 @@ impl SafetyCore {
         let bodies = PerArm::from_fn(|arm| filter.body(arm).clone());
         Ok(Self {
             tolerances: Tolerances::new(&params),
-            admission: Admission::new(&params),
             machine: Machine::default(),
             arms: PerArm::from_fn(Arm::new),
             gate: Gate::new(&params, &bodies),
             authority: Authority::new(&params),
-            requests: Sequences::default(),
             log: VerdictLog::default(),
             run: None,
             retracting: PerArm::default(),
@@ -110,6 +108,7 @@ impl SafetyCore {
             reported: None,
             enabling_until: None,
             motion_allowed: None,
+            boot: Boot::default(),
             tick: 0,
             executed: 0,
             violations: 0,
@@ -135,6 +134,11 @@ impl SafetyCore {
         self.arms.get(arm).motion.map(|m| m.q)
     }
 
+    /// Says in every state which start of the node this is, as whoever verifies seals for it knows.
+    pub fn boot_as(&mut self, boot: Boot) {
+        self.boot = boot;
+    }
+
     /// How many ticks took longer than their period, as counted by whoever runs the loop.
     pub fn count_overruns(&mut self, overruns: u64) {
         self.overruns = overruns;
@@ -148,7 +152,7 @@ impl SafetyCore {
         let (early, jumped) = self.clock(now);
 
         // E-stop first, whatever else is in the queue and whoever sent it, however old or repeated.
-        let estop = events.iter().any(|e| matches!(e, Event::Request(r) if r.kind == RequestKind::EStop));
+        let estop = events.iter().any(Event::is_e_stop);
         if estop {
             self.update(
                 &Facts::default(),
@@ -225,6 +229,8 @@ impl SafetyCore {
                 self.judge(taken);
             }
             Event::Request(r) => self.request(&r, now),
+            // Acted upon before everything else.
+            Event::EStop => {}
             Event::EStopLine(pressed) => self.line_pressed = pressed,
         }
     }
@@ -286,21 +292,19 @@ impl SafetyCore {
         }
     }
 
-    fn request(&mut self, r: &OperatorRequest, now: Stamp) {
+    fn request(&mut self, r: &Verified<OperatorRequest>, now: Stamp) {
         // E-stops were acted upon before everything else.
         if r.kind == RequestKind::EStop {
             return;
         }
-        let admitted =
-            self.admission.check(r.operator, r.stamp, now).and_then(|()| self.requests.accept(r.operator, r.seq, now));
-        if let Err(finding) = admitted {
+        if let Err(finding) = self.authority.admit(&r.into(), self.machine.authority, now) {
             return self.log.refuse(finding);
         }
         let facts = self.facts(now, false);
         self.update(&facts, Some(Ask { operator: r.operator, kind: r.kind }), now);
     }
 
-    fn decide(&mut self, d: &Decision, now: Stamp) {
+    fn decide(&mut self, d: &Verified<Decision>, now: Stamp) {
         let arms = &self.arms;
         let set_point = |arm: ArmId| arms.get(arm).motion.map(|m| m.q);
         let circumstances = Circumstances {
@@ -740,6 +744,7 @@ impl SafetyCore {
         let state = SafetyState {
             stamp: now,
             tick: self.tick,
+            boot: self.boot,
             mode: self.machine.mode,
             cause: self.machine.cause.unwrap_or(Constraint::None),
             e_stop: self.machine.e_stop,
