@@ -124,6 +124,8 @@ constraints! {
     ClockJump = "clock_jump", "s";
     /// The gate behind the filter refused what the filter produced.
     Gate = "gate", "";
+    /// Joint jerk limit.
+    JointJerk = "joint_jerk", "rad/s3|m/s3";
     /// Not sealed by the login it claims: forged, damaged or altered. The value is the operator it names.
     NotAuthentic = "not_authentic", "";
     /// Sealed for another start of the safety node, or by a login that another one of the same name or sixteen later ones replaced.

@@ -94,7 +94,7 @@ impl SafetyCore {
         Ok(Self {
             tolerances: Tolerances::new(&params),
             machine: Machine::default(),
-            arms: PerArm::from_fn(Arm::new),
+            arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
             gate: Gate::new(&params, &bodies),
             authority: Authority::new(&params),
             log: VerdictLog::default(),
@@ -131,7 +131,7 @@ impl SafetyCore {
 
     /// Set-point of an arm while the gate is open for it (joints, then jaw).
     pub fn set_point(&self, arm: ArmId) -> Option<[f64; 7]> {
-        self.arms.get(arm).motion.map(|m| m.q)
+        self.arms.get(arm).set_point()
     }
 
     /// Says in every state which start of the node this is, as whoever verifies seals for it knows.
@@ -472,11 +472,12 @@ impl SafetyCore {
         if run.ending.is_none() {
             run.ending = self.doom(&run, now);
         }
-        if let Some(finding) = run.ending
-            && !run.moving
-        {
-            self.log.refuse(finding);
-            return self.end(run);
+        if let Some(finding) = run.ending {
+            if !run.moving {
+                self.log.refuse(finding);
+                return self.end(run);
+            }
+            self.log.say(Outcome::Held, finding);
         }
         if held.is_none() && run.moving {
             let age = self.authority.presence().map_or(0.0, |p| now.seconds_since(p.stamp));
@@ -528,7 +529,7 @@ impl SafetyCore {
                 self.move_arm(arm, state, now);
             }
         }
-        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).motion.is_none_or(|m| m.rests()));
+        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).stands());
         if resting && matches!(self.machine.mode, SafetyMode::Hold | SafetyMode::Fault) {
             for arm in ArmId::ALL {
                 self.arms.get_mut(arm).release();
@@ -562,8 +563,9 @@ impl SafetyCore {
         };
         self.say(arm, &decided);
         if let Some(sent) = self.clear(arm, &decided.state, &rules, now) {
-            self.audit(arm, state, &sent);
+            let before = self.arms.get(arm).set_point();
             self.arms.get_mut(arm).sent(sent);
+            self.audit(arm, before);
             self.advance(arm, &decided, sent == decided.state);
         }
     }
@@ -636,7 +638,9 @@ impl SafetyCore {
             (Some(player), Some(plan)) => player.done(plan),
             _ => false,
         };
-        if done && decided.state.rests() {
+        let stands = self.arms.get(arm).stands();
+        run.moving |= !stands;
+        if done && stands {
             self.executed += 1;
             self.log.say(Outcome::Passed, Finding::of(arm, Constraint::None, 1.0, 1.0));
             self.end(run);
@@ -658,7 +662,7 @@ impl SafetyCore {
         }
     }
 
-    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns what was sent.
+    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns which of the two was sent, smoothed.
     fn clear(&mut self, arm: ArmId, wanted: &MotionState, rules: &Rules, now: Stamp) -> Option<MotionState> {
         let before = self.arms.get(arm).motion?;
         match self.pass(arm, wanted, rules, now) {
@@ -678,8 +682,9 @@ impl SafetyCore {
             Err(finding) => {
                 // Nothing is sent: the arm keeps its last set-point. The machine stops everything in the next tick.
                 self.refused_by_gate(arm, finding);
-                self.arms.get_mut(arm).motion = Some(MotionState::resting(before.q));
-                self.gate.rest_at(arm, &before.q);
+                let last = self.arms.get(arm).set_point()?;
+                self.arms.get_mut(arm).rest_at(&last);
+                self.gate.rest_at(arm, &last);
                 None
             }
         }
@@ -699,7 +704,8 @@ impl SafetyCore {
         rules: &Rules,
         now: Stamp,
     ) -> Result<Cleared<SetPoint>, Finding> {
-        self.gate.clear(&Question { arm, stamp: now, q: &state.q, rules, scene: self.filter.scene() })
+        let q = self.arms.get(arm).smoothed(&state.q);
+        self.gate.clear(&Question { arm, stamp: now, q: &q, planned: &state.q, rules, scene: self.filter.scene() })
     }
 
     fn send(&mut self, cleared: Cleared<SetPoint>) {
@@ -708,8 +714,8 @@ impl SafetyCore {
     }
 
     /// Motion without permission, later than a stop may take: counted, and a reason to stop for good.
-    fn audit(&mut self, arm: ArmId, before: &MotionState, sent: &MotionState) {
-        let moved = before.q != sent.q;
+    fn audit(&mut self, arm: ArmId, before: Option<Q>) {
+        let moved = before != self.arms.get(arm).set_point();
         let since = self.motion_allowed.map_or(u64::MAX, |t| self.tick - t);
         if moved && since > LONGEST_STOP {
             self.violations += 1;

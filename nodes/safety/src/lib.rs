@@ -8,6 +8,7 @@
 //! - [`sessions`]: which logins have spoken, and how far each has counted;
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
+//! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
@@ -46,6 +47,7 @@ mod player;
 pub mod realtime;
 mod scalar;
 pub mod sessions;
+mod smooth;
 mod surface;
 pub mod verdicts;
 mod zones;
