@@ -13,6 +13,7 @@ use crate::{
     gate::Question,
     machine::{Ask, Effect, Facts, Machine},
     player::Player,
+    report::{self, Margins},
     verdicts::VerdictLog,
 };
 use proctor_seal::Verified;
@@ -28,6 +29,8 @@ pub const PERIOD: Duration = Duration::from_millis(1);
 const EARLIEST: f64 = 0.75e-3;
 /// [`SafetyState`] is published this often, and on every change.
 const REPORT: Duration = Duration::from_millis(20);
+/// Ticks in which every arm's nearest limit is looked up once, for reports.
+const MARGINS: u64 = 500;
 /// How long arms are asked to become ready after Enable.
 const ENABLING: Duration = Duration::from_secs(15);
 /// Ticks a stop may take; motion later than this after motion was last allowed is a violation. Counted in ticks, because the
@@ -75,6 +78,8 @@ pub struct SafetyCore {
     last: Option<Stamp>,
     last_report: Option<Stamp>,
     reported: Option<SafetyState>,
+    margins: Margins,
+    last_margins: Option<Stamp>,
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
     boot: Boot,
@@ -106,6 +111,8 @@ impl SafetyCore {
             last: None,
             last_report: None,
             reported: None,
+            margins: Margins::default(),
+            last_margins: None,
             enabling_until: None,
             motion_allowed: None,
             boot: Boot::default(),
@@ -772,6 +779,20 @@ impl SafetyCore {
             (self.last_report, self.reported) = (Some(now), Some(state));
             self.out.state = Some(state);
         }
+        self.report_margins(now);
+    }
+
+    /// One arm's nearest limit per call, so that no tick does the work of three; all of them once a second.
+    fn report_margins(&mut self, now: Stamp) {
+        if self.last_margins.is_none_or(|last| last.age(now) >= report::EVERY || last > now) {
+            self.last_margins = Some(now);
+            self.out.margins = Some(self.margins);
+        }
+        let Some(arm) = ArmId::ALL.get((self.tick % MARGINS) as usize).copied() else { return };
+        let q = self.arms.get(arm).set_point().or_else(|| self.arms.get(arm).measured());
+        let supervised = self.machine.mode == SafetyMode::Supervised;
+        let rules = self.filter.rules(arm, supervised, *self.retracting.get(arm), now);
+        *self.margins.get_mut(arm) = q.map(|q| self.filter.nearest(arm, &q, &rules));
     }
 }
 

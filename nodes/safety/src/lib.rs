@@ -45,10 +45,12 @@ mod params;
 pub mod plan;
 mod player;
 pub mod realtime;
+mod report;
 mod scalar;
 pub mod sessions;
 mod smooth;
 mod surface;
+mod timing;
 pub mod verdicts;
 mod zones;
 
@@ -64,6 +66,8 @@ pub use params::{
     Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, Motion, SafetyParams, Touch, Watchdogs,
 };
 pub use plan::{Plan, Planner};
+pub use report::Margins;
 pub use surface::{LiveScene, Placement, Surface};
+pub use timing::{Timed, Timing};
 pub use verdicts::{Finding, MAX_VERDICTS};
 pub use zones::{MAX_ZONES, Zone, ZoneShape};

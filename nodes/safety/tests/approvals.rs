@@ -3,7 +3,7 @@
 
 mod support;
 
-use proctor_safety::{Event, SafetyParams};
+use proctor_safety::SafetyParams;
 use proctor_types::{
     Alignment, ArmId, Constraint, DecisionKind, Digest, OperatorId, Outcome, Proposal, QualityVerdict, SafetyMode,
     SceneFault, Skill,
