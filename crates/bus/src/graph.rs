@@ -181,6 +181,11 @@ pub const fn request() -> Topic {
     topic("/proctor/request", "proctor_msgs/msg/OperatorRequest", Qos::EVENTS, 0.0, "console", &["safety"])
 }
 
+/// Whatever arrives here is an e-stop, readable or not. A topic of its own, so that no flood of other messages can crowd it out.
+pub const fn e_stop() -> Topic {
+    topic("/proctor/e_stop", "proctor_msgs/msg/OperatorRequest", Qos::EVENTS, 0.0, "console", &["safety"])
+}
+
 /// What operators ask of autonomy.
 pub const fn skill_request() -> Topic {
     topic("/proctor/skill_request", "proctor_msgs/msg/SkillRequest", Qos::EVENTS, 0.0, "console", &["autonomy"])
@@ -232,6 +237,7 @@ pub fn all() -> Vec<Topic> {
         decision(),
         presence(),
         request(),
+        e_stop(),
         skill_request(),
         safety_state(),
         verdict(),

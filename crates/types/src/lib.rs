@@ -23,8 +23,8 @@ pub mod trajectory;
 pub use anatomy::Class;
 pub use arm::{ArmId, ArmState, Jaw, JointCommand, Joints, MAX_JOINTS, OperatingState};
 pub use authority::{
-    Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal, ProposalId,
-    RequestKind, Role, Skill, SkillRequest, Withdrawal,
+    Boot, Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal,
+    ProposalId, RequestKind, Role, Seal, Sealed, SessionId, Skill, SkillRequest, Withdrawal,
 };
 pub use crtk::{ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
 pub use diagnostics::{Diagnosis, Diagnostics, Health};

@@ -52,7 +52,9 @@ fn because(v: &Verdict) -> String {
         | Constraint::WrongOperator
         | Constraint::EStop
         | Constraint::ArmNotReady
-        | Constraint::Gate => format!(": {}", cause(v.constraint)),
+        | Constraint::Gate
+        | Constraint::NotAuthentic
+        | Constraint::CrossSession => format!(": {}", cause(v.constraint)),
     }
 }
 
@@ -109,6 +111,8 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::FollowingError => "an arm does not follow",
         Constraint::ClockJump => "the clock jumped",
         Constraint::Gate => "the last check refused a command",
+        Constraint::NotAuthentic => "a message is forged or damaged",
+        Constraint::CrossSession => "a message of another session",
     }
 }
 

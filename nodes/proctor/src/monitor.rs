@@ -272,6 +272,7 @@ mod tests {
         let state = SafetyState {
             stamp: at(ms),
             tick: 0,
+            boot: proctor_types::Boot(1),
             mode: SafetyMode::Supervised,
             cause: proctor_types::Constraint::None,
             e_stop: false,

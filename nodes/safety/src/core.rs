@@ -6,7 +6,7 @@
 use crate::{
     Cleared, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, SetPoint, Spent, Wish,
     arms::{Arm, Tolerances},
-    authority::{self, Admission, Approved, Authority, Circumstances, Sequences},
+    authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
     dofs::{self, N, PerArm, Q},
     filter::{Decided, Desire, Rules},
@@ -16,9 +16,10 @@ use crate::{
     report::{self, Margins},
     verdicts::VerdictLog,
 };
+use proctor_seal::Verified;
 use proctor_types::{
-    Alignment, ArmId, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind, SafetyMode,
-    SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
+    Alignment, ArmId, Boot, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind,
+    SafetyMode, SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
 };
 use std::time::Duration;
 
@@ -62,13 +63,11 @@ struct Run {
 pub struct SafetyCore {
     params: SafetyParams,
     tolerances: Tolerances,
-    admission: Admission,
     machine: Machine,
     arms: PerArm<Arm>,
     filter: Filter,
     gate: Gate,
     authority: Authority,
-    requests: Sequences,
     log: VerdictLog,
     run: Option<Run>,
     /// Arms whose last approved motion was a *retract*: they may still touch what they hold.
@@ -83,6 +82,7 @@ pub struct SafetyCore {
     last_margins: Option<Stamp>,
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
+    boot: Boot,
     tick: u64,
     executed: u64,
     violations: u64,
@@ -98,12 +98,10 @@ impl SafetyCore {
         let bodies = PerArm::from_fn(|arm| filter.body(arm).clone());
         Ok(Self {
             tolerances: Tolerances::new(&params),
-            admission: Admission::new(&params),
             machine: Machine::default(),
             arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
             gate: Gate::new(&params, &bodies),
             authority: Authority::new(&params),
-            requests: Sequences::default(),
             log: VerdictLog::default(),
             run: None,
             retracting: PerArm::default(),
@@ -117,6 +115,7 @@ impl SafetyCore {
             last_margins: None,
             enabling_until: None,
             motion_allowed: None,
+            boot: Boot::default(),
             tick: 0,
             executed: 0,
             violations: 0,
@@ -142,6 +141,11 @@ impl SafetyCore {
         self.arms.get(arm).set_point()
     }
 
+    /// Says in every state which start of the node this is, as whoever verifies seals for it knows.
+    pub fn boot_as(&mut self, boot: Boot) {
+        self.boot = boot;
+    }
+
     /// How many ticks took longer than their period, as counted by whoever runs the loop.
     pub fn count_overruns(&mut self, overruns: u64) {
         self.overruns = overruns;
@@ -155,7 +159,7 @@ impl SafetyCore {
         let (early, jumped) = self.clock(now);
 
         // E-stop first, whatever else is in the queue and whoever sent it, however old or repeated.
-        let estop = events.iter().any(|e| matches!(e, Event::Request(r) if r.kind == RequestKind::EStop));
+        let estop = events.iter().any(Event::is_e_stop);
         if estop {
             self.update(
                 &Facts::default(),
@@ -232,6 +236,8 @@ impl SafetyCore {
                 self.judge(taken);
             }
             Event::Request(r) => self.request(&r, now),
+            // Acted upon before everything else.
+            Event::EStop => {}
             Event::EStopLine(pressed) => self.line_pressed = pressed,
         }
     }
@@ -293,21 +299,19 @@ impl SafetyCore {
         }
     }
 
-    fn request(&mut self, r: &OperatorRequest, now: Stamp) {
+    fn request(&mut self, r: &Verified<OperatorRequest>, now: Stamp) {
         // E-stops were acted upon before everything else.
         if r.kind == RequestKind::EStop {
             return;
         }
-        let admitted =
-            self.admission.check(r.operator, r.stamp, now).and_then(|()| self.requests.accept(r.operator, r.seq, now));
-        if let Err(finding) = admitted {
+        if let Err(finding) = self.authority.admit(&r.into(), self.machine.authority, now) {
             return self.log.refuse(finding);
         }
         let facts = self.facts(now, false);
         self.update(&facts, Some(Ask { operator: r.operator, kind: r.kind }), now);
     }
 
-    fn decide(&mut self, d: &Decision, now: Stamp) {
+    fn decide(&mut self, d: &Verified<Decision>, now: Stamp) {
         let arms = &self.arms;
         let set_point = |arm: ArmId| arms.get(arm).motion.map(|m| m.q);
         let circumstances = Circumstances {
@@ -762,6 +766,7 @@ impl SafetyCore {
         let state = SafetyState {
             stamp: now,
             tick: self.tick,
+            boot: self.boot,
             mode: self.machine.mode,
             cause: self.machine.cause.unwrap_or(Constraint::None),
             e_stop: self.machine.e_stop,

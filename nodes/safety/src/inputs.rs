@@ -2,9 +2,10 @@
 
 use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, report::Margins, surface::LiveScene};
 use arrayvec::ArrayVec;
+use proctor_seal::Verified;
 use proctor_types::{
-    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand, Verdict,
-    Withdrawal,
+    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, RequestKind, SafetyState,
+    StateCommand, Verdict, Withdrawal,
 };
 
 /// Most events of one tick; what does not fit waits in its queue for the next.
@@ -27,18 +28,32 @@ pub enum Event {
     Scene(Box<LiveScene>),
     /// A proposal, prepared.
     Plan(Box<Plan>),
-    /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0), or a proposal that could not be prepared.
+    /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0) or whose seal is not believed, or a proposal
+    /// that could not be prepared.
     Refused(crate::Finding),
     /// Autonomy took a proposal back.
     Withdrawal(Withdrawal),
+    /// Somebody wants everything to stop: needs no name and no proof.
+    EStop,
     /// An operator decided.
-    Decision(Decision),
+    Decision(Verified<Decision>),
     /// An operator holds, or lets go.
-    Presence(Presence),
+    Presence(Verified<Presence>),
     /// An operator asks.
-    Request(OperatorRequest),
+    Request(Verified<OperatorRequest>),
     /// The e-stop line of the cell is pressed (`true`) or released.
     EStopLine(bool),
+}
+
+impl Event {
+    /// Whether it asks for an e-stop, with proof or without.
+    pub(crate) fn is_e_stop(&self) -> bool {
+        match self {
+            Self::EStop => true,
+            Self::Request(r) => r.kind == RequestKind::EStop,
+            _ => false,
+        }
+    }
 }
 
 /// Events of one tick, in order of arrival.

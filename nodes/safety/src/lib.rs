@@ -5,6 +5,7 @@
 //! [`SafetyCore::step`] is the whole logic, 1000 times a second: no clock, no I/O, no allocation, no lock, no panic. Inside:
 //! - [`machine`]: the mode, a pure function; boots DISABLED, e-stop latches, one operator holds authority;
 //! - [`authority`]: proposals, decisions, presence; the only place that makes an [`Approved`];
+//! - [`sessions`]: which logins have spoken, and how far each has counted;
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
 //! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
@@ -12,7 +13,8 @@
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
-//! [`SafetyNode`] is the shell on the bus, [`realtime`] the thread for robots.
+//! [`SafetyNode`] is the shell on the bus, [`realtime`] the thread for robots. What an operator says reaches the core as a
+//! `proctor_seal::Verified` or not at all; an e-stop needs no proof.
 //!
 //! Authority cannot be forged:
 //! ```compile_fail
@@ -47,6 +49,7 @@ mod player;
 pub mod realtime;
 mod report;
 mod scalar;
+pub mod sessions;
 mod smooth;
 mod surface;
 mod timing;

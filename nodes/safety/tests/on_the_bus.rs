@@ -4,9 +4,10 @@
 use proctor_bus::{Bus, Node, Publisher, graph};
 use proctor_kinematics as _;
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_seal::{RootSecret, SessionKey, Verifier};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Diagnostics, Health, Jaw, JointCommand, Joints, OperatingState,
-    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Stamp, Verdict,
+    ArmId, ArmJoints, ArmStatus, Boot, Constraint, Diagnostics, Health, Jaw, JointCommand, Joints, OperatingState,
+    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Sealed, SessionId, Stamp, Verdict,
 };
 use std::{
     sync::{
@@ -24,11 +25,21 @@ fn home(arm: ArmId) -> Joints {
     Joints::for_arm(arm, if arm.has_jaw() { &[0.0, 0.0, 0.16, 0.0, 0.0, 0.0] } else { &[0.0, 0.0, 0.11, 0.0] }).unwrap()
 }
 
+const BOOT: Boot = Boot(3);
+
+fn root() -> RootSecret {
+    RootSecret::from_bytes([3; 32])
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(root(), BOOT)
+}
+
 struct World {
     joints: Vec<Publisher<ArmJoints>>,
     jaws: Vec<Publisher<Jaw>>,
     status: Vec<Publisher<ArmStatus>>,
-    request: Publisher<OperatorRequest>,
+    request: Publisher<Sealed<OperatorRequest>>,
     teleop: Publisher<JointCommand>,
     seq: u64,
 }
@@ -60,14 +71,17 @@ impl World {
 
     fn ask(&mut self, now: Stamp, kind: RequestKind) {
         self.seq += 1;
-        self.request.publish(&OperatorRequest { stamp: now, seq: self.seq, operator: OperatorId(1), kind }).unwrap();
+        let who = OperatorId(1);
+        let key = SessionKey::new(&root(), who, SessionId([1; 16]), at(3_600_000));
+        let request = OperatorRequest { stamp: now, seq: self.seq, operator: who, kind };
+        self.request.publish(&key.seal(BOOT, request)).unwrap();
     }
 }
 
 #[test]
 fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
     let bus = Bus::memory();
-    let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
     let mut world = World::new(&bus);
     let servo = bus.subscriber::<JointCommand>(&graph::servo_jp(ArmId::Psm1)).unwrap();
     let jaw = bus.subscriber::<Jaw>(&graph::jaw_servo_jp(ArmId::Psm1)).unwrap();
@@ -90,7 +104,7 @@ fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
         }
     }
     let state = states.newest().unwrap();
-    assert_eq!((state.mode, state.violations), (SafetyMode::Teleop, 0));
+    assert_eq!((state.mode, state.violations, state.boot), (SafetyMode::Teleop, 0, BOOT));
     let last = servo.newest().unwrap();
     assert!(last.position[0] > 0.0 && last.position[0] <= 0.01, "{last:?}");
     assert_eq!(last.stamp, at(199));
@@ -101,7 +115,7 @@ fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
 fn the_same_messages_give_the_same_verdicts() {
     let run = || {
         let bus = Bus::memory();
-        let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+        let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
         let mut world = World::new(&bus);
         let verdicts = bus.subscriber_of_depth::<Verdict>(&graph::verdict(), 1000).unwrap();
         let mut text = String::new();
@@ -134,7 +148,7 @@ fn the_same_messages_give_the_same_verdicts() {
 #[test]
 fn how_the_loop_and_every_arm_fare_is_said_once_a_second() {
     let bus = Bus::memory();
-    let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
     let world = World::new(&bus);
     let said = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
     for ms in 0..3500 {
@@ -170,7 +184,7 @@ fn the_real_time_thread_steps_publishes_and_ends_when_told() {
         Box::new(move || at(0).plus(Duration::from_nanos(ns.fetch_add(1_000_000, Ordering::SeqCst) as u64)))
     };
     let options = realtime::Options { clock, stop: stop.clone(), priority: None, lock_memory: false };
-    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options).unwrap();
+    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), verifier(), options).unwrap();
     let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
     let diagnostics = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
     let mut world = World::new(&bus);

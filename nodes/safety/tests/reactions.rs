@@ -5,10 +5,7 @@
 mod support;
 
 use proctor_safety::{Event, SafetyParams};
-use proctor_types::{
-    Alignment, ArmId, ArmStatus, Constraint, OperatingState, OperatorId, OperatorRequest, Outcome, Proposal,
-    RequestKind, SafetyMode, Stamp,
-};
+use proctor_types::{Alignment, ArmId, ArmStatus, Constraint, OperatingState, Outcome, Proposal, SafetyMode, Stamp};
 use std::{fmt::Write, time::Duration};
 use support::{Cellar, running};
 
@@ -112,9 +109,8 @@ fn measure(row: &Row) -> Measured {
 }
 
 fn estop(s: &mut Scene) {
-    // Of nobody known, stamped at the beginning of time and with a number used before: an e-stop counts all the same.
-    let kind = RequestKind::EStop;
-    s.cell.queue.push(Event::Request(OperatorRequest { stamp: Stamp::FIRST, seq: 0, operator: OperatorId(99), kind }));
+    // Of nobody known, without any proof: an e-stop counts all the same.
+    s.cell.queue.push(Event::EStop);
 }
 
 fn rows() -> Vec<Row> {
@@ -140,7 +136,7 @@ fn rows() -> Vec<Row> {
         let digest = s.motion.as_ref().unwrap().digest();
         s.cell.hold = None;
         let presence = s.cell.presence(false, digest);
-        s.cell.queue.push(Event::Presence(presence));
+        s.cell.hear(presence);
     };
     let contradicted: fn(&mut Scene) = |s| {
         s.cell.alignment = Alignment::Inconsistent;
