@@ -197,6 +197,11 @@ pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
 }
 
+/// How the safety node fares, for people and dashboards.
+pub const fn diagnostics() -> Topic {
+    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety", &[])
+}
+
 /// Joint set-points a teleoperator wants; safety decides what reaches the arm.
 pub fn teleop_servo_jp(arm: ArmId) -> Topic {
     of_arm(arm, topic("/teleop/{arm}/servo_jp", JOINT_STATE, Qos::LATEST, SERVO, "teleop", &["safety"]))
@@ -230,6 +235,7 @@ pub fn all() -> Vec<Topic> {
         skill_request(),
         safety_state(),
         verdict(),
+        diagnostics(),
     ];
     for arm in ArmId::ALL {
         let of_every_arm =

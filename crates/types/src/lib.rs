@@ -11,6 +11,7 @@ pub mod anatomy;
 pub mod arm;
 pub mod authority;
 pub mod crtk;
+pub mod diagnostics;
 pub mod frames;
 pub mod image;
 pub mod safety;
@@ -26,6 +27,7 @@ pub use authority::{
     RequestKind, Role, Skill, SkillRequest, Withdrawal,
 };
 pub use crtk::{ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
+pub use diagnostics::{Diagnosis, Diagnostics, Health};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict};

@@ -124,6 +124,8 @@ constraints! {
     ClockJump = "clock_jump", "s";
     /// The gate behind the filter refused what the filter produced.
     Gate = "gate", "";
+    /// Joint jerk limit.
+    JointJerk = "joint_jerk", "rad/s3|m/s3";
 }
 
 /// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.

@@ -5,11 +5,11 @@
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_types::{
     Alignment, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraModel, CameraSide, Class,
-    Clearance, Constraint, Decision, DecisionKind, Digest, Evidence, Frame, HandEye, Image, ImageQuality,
-    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
-    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Segmentation,
-    Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint,
-    Verdict, Withdrawal,
+    Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence, Frame, HandEye, Health,
+    Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest,
+    Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState,
+    Scene, Segmentation, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToolKeypoint,
+    Trajectory, TrajectoryPoint, Verdict, Withdrawal,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -378,4 +378,17 @@ pub fn verdict() -> impl Strategy<Value = Verdict> {
             index,
         },
     )
+}
+
+pub fn diagnostics() -> impl Strategy<Value = Diagnostics> {
+    let text = || "[ -~\u{e9}]{0,60}";
+    let health = proptest::sample::select(Health::ALL.to_vec());
+    let values = proptest::collection::vec((text(), text()), 0..6);
+    let one = (health, text(), text(), values).prop_map(|(health, name, message, values)| Diagnosis {
+        health,
+        name,
+        message,
+        values,
+    });
+    (stamp(), proptest::collection::vec(one, 0..6)).prop_map(|(stamp, all)| Diagnostics { stamp, all })
 }

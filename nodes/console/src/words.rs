@@ -31,6 +31,7 @@ fn because(v: &Verdict) -> String {
         Constraint::JointAcceleration => {
             format!(": {} at its acceleration limit, {}", joint(v.index), joint_values(v, "/s\u{b2}"))
         }
+        Constraint::JointJerk => format!(": {} at its jerk limit, {}", joint(v.index), joint_values(v, "/s\u{b3}")),
         Constraint::Jump => format!(": {} asked to jump, {}", joint(v.index), joint_values(v, "")),
         Constraint::StartMismatch => {
             format!(": {} is not where the motion starts, {}", joint(v.index), joint_values(v, ""))
@@ -82,6 +83,7 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::JointPosition => "a joint is at its end stop",
         Constraint::JointVelocity => "a joint is at its speed limit",
         Constraint::JointAcceleration => "a joint is at its acceleration limit",
+        Constraint::JointJerk => "a joint is at its jerk limit",
         Constraint::TipSpeed => "the tip is at its speed limit",
         Constraint::RemoteCentre => "too near the port",
         Constraint::NoGoZone => "too near a no-go zone",

@@ -13,6 +13,7 @@ use crate::{
     gate::Question,
     machine::{Ask, Effect, Facts, Machine},
     player::Player,
+    report::{self, Margins},
     verdicts::VerdictLog,
 };
 use proctor_types::{
@@ -27,6 +28,8 @@ pub const PERIOD: Duration = Duration::from_millis(1);
 const EARLIEST: f64 = 0.75e-3;
 /// [`SafetyState`] is published this often, and on every change.
 const REPORT: Duration = Duration::from_millis(20);
+/// Ticks in which every arm's nearest limit is looked up once, for reports.
+const MARGINS: u64 = 500;
 /// How long arms are asked to become ready after Enable.
 const ENABLING: Duration = Duration::from_secs(15);
 /// Ticks a stop may take; motion later than this after motion was last allowed is a violation. Counted in ticks, because the
@@ -76,6 +79,8 @@ pub struct SafetyCore {
     last: Option<Stamp>,
     last_report: Option<Stamp>,
     reported: Option<SafetyState>,
+    margins: Margins,
+    last_margins: Option<Stamp>,
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
     tick: u64,
@@ -95,7 +100,7 @@ impl SafetyCore {
             tolerances: Tolerances::new(&params),
             admission: Admission::new(&params),
             machine: Machine::default(),
-            arms: PerArm::from_fn(Arm::new),
+            arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
             gate: Gate::new(&params, &bodies),
             authority: Authority::new(&params),
             requests: Sequences::default(),
@@ -108,6 +113,8 @@ impl SafetyCore {
             last: None,
             last_report: None,
             reported: None,
+            margins: Margins::default(),
+            last_margins: None,
             enabling_until: None,
             motion_allowed: None,
             tick: 0,
@@ -132,7 +139,7 @@ impl SafetyCore {
 
     /// Set-point of an arm while the gate is open for it (joints, then jaw).
     pub fn set_point(&self, arm: ArmId) -> Option<[f64; 7]> {
-        self.arms.get(arm).motion.map(|m| m.q)
+        self.arms.get(arm).set_point()
     }
 
     /// How many ticks took longer than their period, as counted by whoever runs the loop.
@@ -468,11 +475,12 @@ impl SafetyCore {
         if run.ending.is_none() {
             run.ending = self.doom(&run, now);
         }
-        if let Some(finding) = run.ending
-            && !run.moving
-        {
-            self.log.refuse(finding);
-            return self.end(run);
+        if let Some(finding) = run.ending {
+            if !run.moving {
+                self.log.refuse(finding);
+                return self.end(run);
+            }
+            self.log.say(Outcome::Held, finding);
         }
         if held.is_none() && run.moving {
             let age = self.authority.presence().map_or(0.0, |p| now.seconds_since(p.stamp));
@@ -533,7 +541,7 @@ impl SafetyCore {
                 self.move_arm(arm, state, now);
             }
         }
-        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).motion.is_none_or(|m| m.rests()));
+        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).stands());
         if resting && matches!(self.machine.mode, SafetyMode::Hold | SafetyMode::Fault) {
             for arm in ArmId::ALL {
                 self.arms.get_mut(arm).release();
@@ -567,8 +575,9 @@ impl SafetyCore {
         };
         self.say(arm, &decided);
         if let Some(sent) = self.clear(arm, &decided.state, &rules, now) {
-            self.audit(arm, state, &sent);
+            let before = self.arms.get(arm).set_point();
             self.arms.get_mut(arm).sent(sent);
+            self.audit(arm, before);
             self.advance(arm, &decided, sent == decided.state);
         }
     }
@@ -641,7 +650,9 @@ impl SafetyCore {
             (Some(player), Some(plan)) => player.done(plan),
             _ => false,
         };
-        if done && decided.state.rests() {
+        let stands = self.arms.get(arm).stands();
+        run.moving |= !stands;
+        if done && stands {
             self.executed += 1;
             self.log.say(Outcome::Passed, Finding::of(arm, Constraint::None, 1.0, 1.0));
             self.end(run);
@@ -663,7 +674,7 @@ impl SafetyCore {
         }
     }
 
-    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns what was sent.
+    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns which of the two was sent, smoothed.
     fn clear(&mut self, arm: ArmId, wanted: &MotionState, rules: &Rules, now: Stamp) -> Option<MotionState> {
         let before = self.arms.get(arm).motion?;
         match self.pass(arm, wanted, rules, now) {
@@ -683,8 +694,9 @@ impl SafetyCore {
             Err(finding) => {
                 // Nothing is sent: the arm keeps its last set-point. The machine stops everything in the next tick.
                 self.refused_by_gate(arm, finding);
-                self.arms.get_mut(arm).motion = Some(MotionState::resting(before.q));
-                self.gate.rest_at(arm, &before.q);
+                let last = self.arms.get(arm).set_point()?;
+                self.arms.get_mut(arm).rest_at(&last);
+                self.gate.rest_at(arm, &last);
                 None
             }
         }
@@ -704,7 +716,8 @@ impl SafetyCore {
         rules: &Rules,
         now: Stamp,
     ) -> Result<Cleared<SetPoint>, Finding> {
-        self.gate.clear(&Question { arm, stamp: now, q: &state.q, rules, scene: self.filter.scene() })
+        let q = self.arms.get(arm).smoothed(&state.q);
+        self.gate.clear(&Question { arm, stamp: now, q: &q, planned: &state.q, rules, scene: self.filter.scene() })
     }
 
     fn send(&mut self, cleared: Cleared<SetPoint>) {
@@ -713,8 +726,8 @@ impl SafetyCore {
     }
 
     /// Motion without permission, later than a stop may take: counted, and a reason to stop for good.
-    fn audit(&mut self, arm: ArmId, before: &MotionState, sent: &MotionState) {
-        let moved = before.q != sent.q;
+    fn audit(&mut self, arm: ArmId, before: Option<Q>) {
+        let moved = before != self.arms.get(arm).set_point();
         let since = self.motion_allowed.map_or(u64::MAX, |t| self.tick - t);
         if moved && since > LONGEST_STOP {
             self.violations += 1;
@@ -770,6 +783,20 @@ impl SafetyCore {
             (self.last_report, self.reported) = (Some(now), Some(state));
             self.out.state = Some(state);
         }
+        self.report_margins(now);
+    }
+
+    /// One arm's nearest limit per call, so that no tick does the work of three; all of them once a second.
+    fn report_margins(&mut self, now: Stamp) {
+        if self.last_margins.is_none_or(|last| last.age(now) >= report::EVERY || last > now) {
+            self.last_margins = Some(now);
+            self.out.margins = Some(self.margins);
+        }
+        let Some(arm) = ArmId::ALL.get((self.tick % MARGINS) as usize).copied() else { return };
+        let q = self.arms.get(arm).set_point().or_else(|| self.arms.get(arm).measured());
+        let supervised = self.machine.mode == SafetyMode::Supervised;
+        let rules = self.filter.rules(arm, supervised, *self.retracting.get(arm), now);
+        *self.margins.get_mut(arm) = q.map(|q| self.filter.nearest(arm, &q, &rules));
     }
 }
 

@@ -537,9 +537,10 @@ impl Filter {
         }
     }
 
-    /// Smallest clearance less margin over everything, m, at a resting position; for reports.
-    pub fn margin(&self, arm: ArmId, q: &Q, rules: &Rules) -> f64 {
-        self.shape_clearance(arm, q, rules).into_iter().fold(FAR, f64::min)
+    /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
+    pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
+        let here = self.shape_clearance(arm, q, rules);
+        self.finding(arm, &here, &here, &here, rules)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What comes into the core and what comes out of it, bounded.
 
-use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
+use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, report::Margins, surface::LiveScene};
 use arrayvec::ArrayVec;
 use proctor_types::{
     ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand, Verdict,
@@ -64,6 +64,8 @@ pub struct Output {
     pub verdicts: ArrayVec<Verdict, MAX_VERDICTS>,
     /// The node's state, when it is due or changed.
     pub state: Option<SafetyState>,
+    /// The nearest limit of every arm, once a second.
+    pub margins: Option<Margins>,
     /// To be dropped by somebody with time.
     pub spent: ArrayVec<Spent, { 2 * MAX_EVENTS }>,
 }
@@ -74,6 +76,7 @@ impl Output {
         self.arm_requests.clear();
         self.verdicts.clear();
         self.state = None;
+        self.margins = None;
         // Whoever steps drains `spent`; what is left is dropped here, which costs time but loses nothing.
         self.spent.clear();
     }

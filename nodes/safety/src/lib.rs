@@ -8,6 +8,7 @@
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
 //! - `bend`: proposes to the filter how teleoperation gets past what bars its straight way;
+//! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
@@ -44,8 +45,11 @@ mod params;
 pub mod plan;
 mod player;
 pub mod realtime;
+mod report;
 mod scalar;
+mod smooth;
 mod surface;
+mod timing;
 pub mod verdicts;
 mod zones;
 
@@ -62,6 +66,8 @@ pub use params::{
     Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, Motion, SafetyParams, Touch, Watchdogs,
 };
 pub use plan::{Plan, Planner};
+pub use report::Margins;
 pub use surface::{LiveScene, Placement, Surface};
+pub use timing::{Timed, Timing};
 pub use verdicts::{Finding, MAX_VERDICTS};
 pub use zones::{MAX_ZONES, Zone, ZoneShape};

@@ -7,11 +7,12 @@
 use crate::{
     ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
     SafetyParams, SetPoint, realtime,
+    report::{self, Margins},
 };
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
-    SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal,
+    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest, Presence,
+    Proposal, SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal,
 };
 use std::time::Duration;
 
@@ -58,7 +59,11 @@ pub(crate) struct Comms {
     request: Subscriber<OperatorRequest>,
     state: Publisher<SafetyState>,
     verdict: Publisher<Verdict>,
+    diagnostics: Publisher<Diagnostics>,
     planner: Planner,
+    said: Option<SafetyState>,
+    pub(crate) margins: Margins,
+    reported: Option<Stamp>,
     failed: u64,
 }
 
@@ -88,12 +93,29 @@ impl Comms {
                 bus.subscriber(&graph::request())?,
                 bus.publisher(&graph::safety_state())?,
                 bus.publisher(&graph::verdict())?,
+                bus.publisher(&graph::diagnostics())?,
             ))
         };
-        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict) =
+        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, diagnostics) =
             open().map_err(|e| SafetyError::Bus(e.to_string()))?;
         let planner = Planner::new(params)?;
-        Ok(Self { arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, planner, failed: 0 })
+        Ok(Self {
+            arms,
+            scene,
+            proposal,
+            withdrawal,
+            decision,
+            presence,
+            request,
+            state,
+            verdict,
+            diagnostics,
+            planner,
+            said: None,
+            margins: Margins::default(),
+            reported: None,
+            failed: 0,
+        })
     }
 
     fn note(&mut self, sent: Result<(), BusError>) {
@@ -147,8 +169,22 @@ impl Comms {
         if let Some(state) = &out.state {
             let sent = self.state.publish(state);
             self.note(sent);
+            self.said = Some(*state);
+        }
+        if let Some(margins) = out.margins {
+            self.margins = margins;
         }
         out.spent.clear();
+    }
+
+    /// Once a second, how the node fares.
+    fn report(&mut self, now: Stamp, lap: Option<&realtime::Health>) {
+        if self.reported.is_some_and(|last| last.age(now) < report::EVERY && last <= now) {
+            return;
+        }
+        self.reported = Some(now);
+        let sent = self.diagnostics.publish(&report::report(now, self.said.as_ref(), &self.margins, lap));
+        self.note(sent);
     }
 }
 
@@ -248,10 +284,12 @@ impl Node for SafetyNode {
                     !events.is_full()
                 });
                 self.comms.publish(core.step(now, events));
+                self.comms.report(now, None);
             }
             Half::Split(link) => {
                 self.comms.collect(&mut |event| link.push(event));
                 link.drain(&mut self.comms);
+                self.comms.report(now, Some(&link.health));
             }
         }
     }

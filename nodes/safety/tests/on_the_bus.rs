@@ -5,8 +5,8 @@ use proctor_bus::{Bus, Node, Publisher, graph};
 use proctor_kinematics as _;
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest,
-    RequestKind, SafetyMode, SafetyState, Stamp, Verdict,
+    ArmId, ArmJoints, ArmStatus, Constraint, Diagnostics, Health, Jaw, JointCommand, Joints, OperatingState,
+    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Stamp, Verdict,
 };
 use std::{
     sync::{
@@ -131,6 +131,33 @@ fn the_same_messages_give_the_same_verdicts() {
     assert_eq!(text, run());
 }
 
+#[test]
+fn how_the_loop_and_every_arm_fare_is_said_once_a_second() {
+    let bus = Bus::memory();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+    let world = World::new(&bus);
+    let said = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
+    for ms in 0..3500 {
+        world.sense(at(ms));
+        node.poll(at(ms));
+    }
+    let all: Vec<_> = std::iter::from_fn(|| said.take()).map(Result::unwrap).collect();
+    assert_eq!(all.iter().map(|d| d.stamp).collect::<Vec<_>>(), [0, 1000, 2000, 3000].map(at));
+    let names: Vec<_> = all[3].all.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["safety: loop", "safety: PSM1", "safety: PSM2", "safety: ECM"]);
+    for arm in &all[3].all[1..] {
+        let figure = |name: &str| arm.values.iter().find(|(n, _)| n == name).unwrap().1.parse::<f64>().unwrap();
+        assert_eq!(arm.health, Health::Ok);
+        assert!(figure("margin left (m)") > 0.0, "{arm:?}");
+        assert!((figure("distance (m)") - figure("keeps (m)") - figure("margin left (m)")).abs() < 2e-5, "{arm:?}");
+    }
+    // At home a PSM's wrist is 160 - 15.6 mm below its remote centre and the ECM's tip 110 + 0.7 mm; nothing else is seen. Whichever of
+    // depth, zones and the other arms is nearest, the depth alone leaves no more than this.
+    let left = |i: usize| all[3].all[i].values.last().unwrap().1.parse::<f64>().unwrap();
+    assert!(left(1) <= 0.1444 - 0.045 + 1e-5 && left(3) <= 0.1107 - 0.045 + 1e-5);
+    assert!(all[0].all[1..].iter().all(|d| d.health == Health::Stale), "nothing is known at first");
+}
+
 /// The thread steps by the clock it is given; the test owns that clock, and waits for events, not for time to pass.
 #[test]
 fn the_real_time_thread_steps_publishes_and_ends_when_told() {
@@ -145,6 +172,7 @@ fn the_real_time_thread_steps_publishes_and_ends_when_told() {
     let options = realtime::Options { clock, stop: stop.clone(), priority: None, lock_memory: false };
     let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options).unwrap();
     let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
+    let diagnostics = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
     let mut world = World::new(&bus);
     let now = || at(0).plus(Duration::from_nanos(ns.load(Ordering::SeqCst) as u64));
     let mut mode = SafetyMode::Disabled;
@@ -162,5 +190,13 @@ fn the_real_time_thread_steps_publishes_and_ends_when_told() {
     stop.store(true, Ordering::SeqCst);
     assert_eq!(mode, SafetyMode::Ready);
     assert!(thread.health.ticks.load(Ordering::SeqCst) > 0);
+    // More than a second of its clock passes before the last report.
+    ns.fetch_add(2_000_000_000, Ordering::SeqCst);
+    node.poll(now());
+    let report = diagnostics.newest().unwrap();
+    let figure = |name: &str| report.all[0].values.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    assert!(figure("ticks in the last second").parse::<u64>().unwrap() > 0);
+    assert!(figure("tick p99 (us)").parse::<f64>().unwrap() <= figure("tick longest (us)").parse::<f64>().unwrap());
+    assert_eq!(figure("FIFO scheduling"), "false");
     assert!(thread.join());
 }
