@@ -13,10 +13,10 @@ mod support;
 use proctor_safety::{Event, Finding, SafetyCore, SafetyParams};
 use proctor_seal::Verifier;
 use proctor_types::{
-    ArmId, Boot, Constraint, Decision, DecisionKind, Digest, OperatorId, OperatorRequest, Presence, Proposal, RequestKind, SafetyMode,
-    Stamp,
+    ArmId, Boot, Constraint, Decision, DecisionKind, Digest, OperatorId, OperatorRequest, Presence, Proposal,
+    RequestKind, SafetyMode, Stamp,
 };
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::{
     hash::{Hash, Hasher},
     time::Duration,
@@ -24,7 +24,7 @@ use std::{
 use support::{BOOT, Cellar, Heard, key, root, sway};
 
 /// Acts beyond the opening.
-const ACTS: usize = 4;
+const ACTS: usize = 3;
 /// Ticks of a millisecond that an act takes: longer than the onset of a stop.
 const TICKS: usize = 10;
 /// After this many ticks without permission nothing moves any more.
@@ -89,8 +89,8 @@ enum Broken {
 struct Book {
     /// Who has approved the motion on offer since the last start, while holding authority.
     approved: Option<usize>,
-    /// Whose hold for it was heard last, and is not older than presence may be.
-    held: Option<usize>,
+    /// Who holds for it, as was heard last, not longer ago than presence lasts.
+    held: [bool; 2],
     /// Ticks since both were true of the holder of authority; capped.
     since_permitted: Option<u32>,
     /// An e-stop was heard and no reset since.
@@ -152,7 +152,7 @@ struct World {
     log: Vec<(Message, usize, Word, u8, bool)>,
     restarts: u8,
     book: Book,
-    held_at: Option<Stamp>,
+    held_at: [Option<Stamp>; 2],
 }
 
 impl World {
@@ -162,7 +162,7 @@ impl World {
         let motion = sway(&mut cell);
         cell.offer(&motion);
         cell.run(1);
-        Self { cell, broken, motion, log: Vec::new(), restarts: 0, book: Book::default(), held_at: None }
+        Self { cell, broken, motion, log: Vec::new(), restarts: 0, book: Book::default(), held_at: [None; 2] }
     }
 
     fn run(broken: Broken, acts: &[Act]) -> Self {
@@ -193,7 +193,7 @@ impl World {
                     gained_authority: before.gained_authority,
                     ..Book::default()
                 };
-                self.held_at = None;
+                self.held_at = [None; 2];
                 // Autonomy offers the motion again.
                 self.cell.offer(&self.motion.clone());
             }
@@ -236,9 +236,9 @@ impl World {
             Word::Approve if !again && holds => self.book.approved = Some(*who),
             Word::Hold if !again => {
                 let Message::Presence(p) = message else { unreachable!() };
-                (self.book.held, self.held_at) = (Some(*who), Some(p.stamp));
+                (self.book.held[*who], self.held_at[*who]) = (true, Some(p.stamp));
             }
-            Word::Release if !again => self.book.held = None,
+            Word::Release if !again => self.book.held[*who] = false,
             _ => {}
         }
         let replay = again || *said_in != restarts;
@@ -255,17 +255,16 @@ impl World {
         let before = self.cell.speed(ArmId::Psm1);
         drop(self.cell.tick_after(after));
         let speed = self.cell.speed(ArmId::Psm1);
-        let fresh = self.held_at.is_some_and(|at| self.cell.now.seconds_since(at) <= 0.1 + 1e-9);
-        if !fresh {
-            self.book.held = None;
+        for (held, at) in self.book.held.iter_mut().zip(self.held_at) {
+            *held &= at.is_some_and(|at| self.cell.now.seconds_since(at) <= 0.1 + 1e-9);
         }
         let machine = self.cell.core.machine();
         if machine.mode != SafetyMode::Supervised {
             self.book.approved = None;
         }
         let holder = machine.authority;
-        let holds = |who: Option<usize>| who.is_some_and(|w| holder == Some(OPERATORS[w]));
-        if holds(self.book.approved) && holds(self.book.held) {
+        let granted = self.book.approved.is_some_and(|w| holder == Some(OPERATORS[w]) && self.book.held[w]);
+        if granted {
             self.book.since_permitted = Some(0);
         } else if let Some(n) = &mut self.book.since_permitted {
             *n = (*n + 1).min(STOP + 1);
@@ -448,16 +447,16 @@ fn approvals(broken: Broken) -> Cell {
     Cell { broken, opening, says, posts, acts: acts() }
 }
 
-fn check(cell: Cell) -> impl Checker<Cell> {
-    cell.checker().threads(2).spawn_bfs().join()
+fn check(cell: Cell, until: HasDiscoveries) -> impl Checker<Cell> {
+    cell.checker().threads(2).finish_when(until).spawn_bfs().join()
 }
 
 #[test]
 fn no_interleaving_gives_motion_or_authority_that_was_not_granted() {
-    let checked = check(approvals(Broken::Nothing));
+    let checked = check(approvals(Broken::Nothing), HasDiscoveries::AnyFailures);
     println!("approvals: {} states, {} of them different", checked.state_count(), checked.unique_state_count());
     checked.assert_properties();
-    let checked = check(modes(Broken::Nothing));
+    let checked = check(modes(Broken::Nothing), HasDiscoveries::AnyFailures);
     println!("modes: {} states, {} of them different", checked.state_count(), checked.unique_state_count());
     for name in [MOTION, E_STOP, AUTHORITY] {
         checked.assert_no_discovery(name);
@@ -474,7 +473,7 @@ fn breaking_the_core_on_purpose_is_found() {
         (modes(Broken::OldStartsCount), AUTHORITY),
     ] {
         let broken = cell.broken;
-        let found = check(cell);
+        let found = check(cell, HasDiscoveries::AnyFailures);
         assert!(found.discovery(property).is_some(), "{broken:?} went unnoticed");
     }
 }
