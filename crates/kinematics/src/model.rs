@@ -55,14 +55,12 @@ impl Model {
     /// An embedded file; parsed once.
     pub fn embedded(file: &str, text: &'static str) -> Result<Self, KinematicsError> {
         let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
-        let robot = match parsed.get(file) {
-            Some(robot) => Arc::clone(robot),
-            None => {
-                let robot = urdf_rs::read_from_string(text)
-                    .map_err(|e| KinematicsError::Urdf { file: file.to_owned(), reason: e.to_string() })?;
-                Arc::clone(parsed.entry(file.to_owned()).or_insert_with(|| Arc::new(robot)))
-            }
-        };
+        if let Some(robot) = parsed.get(file) {
+            return Ok(Self { file: file.to_owned(), robot: Arc::clone(robot) });
+        }
+        let robot = urdf_rs::read_from_string(text)
+            .map_err(|e| KinematicsError::Urdf { file: file.to_owned(), reason: e.to_string() })?;
+        let robot = Arc::clone(parsed.entry(file.to_owned()).or_insert_with(|| Arc::new(robot)));
         Ok(Self { file: file.to_owned(), robot })
     }
 

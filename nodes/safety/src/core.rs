@@ -4,7 +4,7 @@
 //! watchdogs, machine, approvals, motion, gate, reports - so that a cause that arrives in a tick acts in that tick.
 
 use crate::{
-    Cleared, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, SetPoint, Spent,
+    Cleared, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, SetPoint, Spent, Wish,
     arms::{Arm, Tolerances},
     authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
@@ -527,6 +527,15 @@ impl SafetyCore {
         self.gate_refused = false;
         let states = PerArm::from_fn(|a| self.arms.get(a).motion);
         self.filter.begin(&states);
+        if self.machine.mode == SafetyMode::Teleop && self.machine.may_move() {
+            let wish = |arm: ArmId| {
+                let goal = self.arms.get(arm).goal()?;
+                let rules = self.filter.rules(arm, false, *self.retracting.get(arm), now);
+                states.get(arm).map(|state| Wish { state, goal, rules })
+            };
+            let wishes = PerArm::from_fn(wish);
+            self.filter.wish(&wishes);
+        }
         let allowed = self.motion_is_allowed(now);
         if allowed {
             self.motion_allowed = Some(self.tick);

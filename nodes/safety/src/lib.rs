@@ -9,6 +9,7 @@
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
 //! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
+//! - `bend`: proposes to the filter how teleoperation gets past what bars its straight way;
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
@@ -31,6 +32,7 @@
 
 mod arms;
 pub mod authority;
+mod bend;
 mod body;
 mod braking;
 mod core;
@@ -55,6 +57,7 @@ pub mod verdicts;
 mod zones;
 
 pub use authority::Approved;
+pub use bend::Wish;
 pub use core::{PERIOD, SafetyCore};
 pub use dofs::PerArm;
 pub use error::SafetyError;

@@ -9,12 +9,16 @@ mod bilinear;
 mod crew;
 mod gather;
 mod instrument;
+mod lanes;
 mod lens;
+mod lookup;
 mod post;
 mod raster;
 mod shade;
 mod shelf;
+mod sight;
 mod texture;
+mod tone;
 
 pub use appearance::{Appearance, Surface};
 pub use lens::RAW_DISTORTION;
@@ -22,13 +26,15 @@ pub use lens::RAW_DISTORTION;
 use crate::scene::{Tissue, mesh::V3};
 use crew::Crew;
 use instrument::Model;
+use lanes::RUN;
 use nalgebra::{Isometry3, Matrix3, Point3};
 use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
 use raster::{BAND, Canvas, Geometry, Pinhole};
-use shade::{RUN, Shader, Shown, Tones};
+use shade::{Shader, Shown};
 use shelf::Shelf;
 use texture::Textures;
+use tone::Tones;
 
 /// What can be wrong with a renderer's construction.
 #[derive(Debug, thiserror::Error)]
@@ -217,8 +223,8 @@ impl Renderer {
         let world = std::array::from_fn(|c| [columns[(0, c)], columns[(1, c)], columns[(2, c)]]);
         let dirt = (view.appearance.smoke + view.faults.smoke, view.appearance.lens_blood + view.faults.blood);
         let tones = match self.tones.take() {
-            Some(tones) if tones.suits(view.appearance) => tones,
-            _ => Tones::new(view.appearance),
+            Some(tones) if tones.suits(view.appearance.gamma) => tones,
+            _ => Tones::new(view.appearance.gamma),
         };
         let material = (&self.textures, &tones);
         let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));

@@ -1,5 +1,5 @@
-//! From surface samples to colour, sixteen pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
-//! approximate reciprocals), so a picture has the same bits on every x86-64 and for every thread count.
+//! From surface samples to colour, sixteen pixels at a time. Every operation is plain IEEE arithmetic, so a picture has the same bits
+//! on every x86-64 and for every thread count.
 
 #![allow(
     clippy::needless_range_loop,
@@ -9,29 +9,18 @@
 
 use super::{
     appearance::{Appearance, Surface},
-    bilinear,
+    lanes::{F, I, RUN, U, clamp01, inverse_root, mix, ramp, rough_inverse_root, s},
+    lookup::{Skin, lookup, lookup_mottle},
     raster::Pinhole,
-    texture::{SIDE, STRIDE, Texels, Textures, Tile, WINDOW},
+    sight::{Ray, Sight, Slant},
+    texture::{Textures, Tile},
+    tone::Tones,
 };
 use crate::scene::noise::{hash, smoothstep, unit};
 use proctor_types::Class;
-use wide::{f32x8, f32x16, i32x8, i32x16, u16x16, u32x8, u32x16};
-
-/// Pixels shaded at a time. Sixteen rather than the eight of a register: the chains of dependent operations are long, and two of them
-/// side by side keep the processor busy.
-pub(crate) const RUN: usize = 16;
-type F = f32x16;
-type I = i32x16;
-type U = u32x16;
 
 /// Distance at which `Appearance::light` is meant, mm.
 const REFERENCE: f32 = 90.0;
-/// Linear light that the tone table covers: from all but black to more than white.
-const TONED: [f32; 2] = [1.0 / (1 << 20) as f32, 4.0];
-/// Steps of the tone table, of which the upper bits of a float are the index: 256 steps per octave.
-const TONES: usize = 8192;
-/// Bits of a float that the tone table does not look at.
-const TONE_SHIFT: u32 = 15;
 /// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments.
 pub(crate) const MATERIALS: usize = 8 + 3 * 8;
 /// Side of the coarse grid that holds blood on the lens, pixels.
@@ -42,55 +31,6 @@ const SURROUNDINGS: [f32; 3] = [0.55, 0.30, 0.24];
 /// Material number of a part of an instrument (instance counts from 1).
 pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
     f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
-}
-
-/// From linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
-pub(crate) struct Tones {
-    /// What the table was made from: exposure, gamma, balance.
-    made_for: [f32; 5],
-    /// One row per channel.
-    table: Vec<[u8; TONES]>,
-}
-
-impl Tones {
-    pub(crate) fn new(look: &Appearance) -> Self {
-        let mut table = vec![[0u8; TONES]; 3];
-        for (c, table) in table.iter_mut().enumerate() {
-            for (i, tone) in table.iter_mut().enumerate() {
-                let middle = TONED[0].to_bits() + ((i as u32) << TONE_SHIFT) + (1 << (TONE_SHIFT - 1));
-                let linear = f32::from_bits(middle).min(TONED[1]) * look.exposure * look.balance[c];
-                // Linear up to the knee, then a shoulder towards white.
-                let knee = 0.55;
-                let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
-                let soft = if linear < knee { linear } else { knee + (1.0 - knee) * over };
-                *tone = (libm::powf(soft.min(1.0), 1.0 / look.gamma) * 255.0 + 0.5) as u8;
-            }
-        }
-        Self { made_for: Self::parameters(look), table }
-    }
-
-    fn parameters(look: &Appearance) -> [f32; 5] {
-        let [r, g, b] = look.balance;
-        [look.exposure, look.gamma, r, g, b]
-    }
-
-    /// Whether the table is the one for `look`.
-    pub(crate) fn suits(&self, look: &Appearance) -> bool {
-        self.made_for.map(f32::to_bits) == Self::parameters(look).map(f32::to_bits)
-    }
-
-    /// RGBX bytes of a run of pixels.
-    fn bytes(&self, light: [F; 3]) -> [u32; RUN] {
-        let mut out = [0u32; RUN];
-        for (c, (table, light)) in self.table.iter().zip(light).enumerate() {
-            let bits = bytemuck::cast::<F, U>(light.fast_max(s(TONED[0])).fast_min(s(TONED[1])));
-            let at = ((bits - U::splat(TONED[0].to_bits())) >> U::splat(TONE_SHIFT)).to_array();
-            for i in 0..RUN {
-                out[i] |= u32::from(table[at[i] as usize % TONES]) << (8 * c);
-            }
-        }
-        out
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -142,114 +82,6 @@ impl Shown {
         self.class |= spread * u128::from(m.class);
         self.instance |= spread * u128::from(m.instance);
     }
-}
-
-/// Rays from one place at the scope (eye, light or between) to the seen points of a run: (x, y, 1) in the camera's frame, y as the row has
-/// it, and one over the length of that.
-#[derive(Clone, Copy)]
-struct Ray {
-    x: F,
-    inverse: F,
-}
-
-/// Where the pixels of a run look.
-struct Sight {
-    /// Depth, mm, and 1 over it.
-    z: F,
-    near: F,
-    /// The eye's rays' x.
-    px: F,
-    /// Squared length of (0, y, 1), and that vector in world axes.
-    row2: f32,
-    row: [f32; 3],
-}
-
-impl Sight {
-    /// Rays from a place so many mm right of the eye.
-    #[inline(always)]
-    fn from(&self, aside: f32) -> Ray {
-        let x = self.px - s(aside) * self.near;
-        Ray { x, inverse: inverse_root(x * x + s(self.row2)) }
-    }
-}
-
-/// Cosines between a surface's normals and the way back along rays.
-struct Slant {
-    /// Normals along the camera's x axis, and along [`Sight::row`].
-    right: F,
-    row: F,
-    /// One over the normals' length.
-    inverse: F,
-}
-
-impl Slant {
-    #[inline(always)]
-    fn new(n: &[F; 3], inverse: F, right: &[f32; 3], row: &[f32; 3]) -> Self {
-        let along = |a: &[f32; 3]| n[0] * s(a[0]) + n[1] * s(a[1]) + n[2] * s(a[2]);
-        Self { right: along(right), row: along(row), inverse }
-    }
-
-    /// 0 where turned away.
-    #[inline(always)]
-    fn facing(&self, ray: &Ray) -> F {
-        (s(0.0) - (self.right * ray.x + self.row) * (ray.inverse * self.inverse)).fast_max(s(0.0))
-    }
-}
-
-/// What a texture says, summed over the planes it is projected along: mottle and feature, and the slope along each axis.
-struct Skin {
-    value: [F; 2],
-    slope: [F; 3],
-}
-
-impl Skin {
-    /// The plane of axes A and B, with a weight, if any pixel sees it.
-    #[inline(always)]
-    fn add<const A: usize, const B: usize>(&mut self, tile: &Texels, at: &[F; 3], weight: F, scale: F) {
-        if weight.simd_gt(s(0.0)).to_bitmask() == 0 {
-            return;
-        }
-        let [p, q, u, v] = lookup(tile, at[A], at[B]);
-        let k = weight * scale;
-        self.value[0] += p * k;
-        self.value[1] += q * k;
-        self.slope[A] += u * k;
-        self.slope[B] += v * k;
-    }
-}
-
-/// One over the square root to 7e-4 either way, for positive normal numbers: the float's bits halved as a first guess, one Newton step
-/// with constants that balance the error. Cheaper than a root and a division, and the same bits everywhere, which the processor's
-/// own approximation is not.
-#[inline(always)]
-fn rough_inverse_root(v: F) -> F {
-    let guess = I::splat(0x5f1f_fff9) - (bytemuck::cast::<F, I>(v) >> I::splat(1));
-    let r = bytemuck::cast::<I, F>(guess);
-    r * s(0.703_952_25) * (s(2.389_244_6) - v * r * r)
-}
-
-/// The same to 1e-6, by another step.
-#[inline(always)]
-fn inverse_root(v: F) -> F {
-    let r = rough_inverse_root(v);
-    r * (s(1.5) - s(0.5) * v * r * r)
-}
-
-fn s(v: f32) -> F {
-    F::splat(v)
-}
-
-fn mix(a: F, b: F, t: F) -> F {
-    a + (b - a) * t
-}
-
-fn clamp01(v: F) -> F {
-    v.fast_max(s(0.0)).fast_min(s(1.0))
-}
-
-/// Smooth step of the whole pixel's soft threshold: 0 below `edge`, 1 above `edge + width`.
-fn ramp(v: F, edge: f32, width: f32) -> F {
-    clamp01((v - s(edge)) * s(1.0 / width))
 }
 
 impl<'a> Shader<'a> {
@@ -367,7 +199,9 @@ impl<'a> Shader<'a> {
             self.add_lens_blood(&mut light, x, y);
         }
         let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
-        let colour = self.tones.bytes(light.map(|l| l * s(self.look.saturation) + grey));
+        let gain = self.look.balance.map(|b| s(b * self.look.exposure));
+        let exposed = |c: usize| (light[c] * s(self.look.saturation) + grey) * gain[c];
+        let colour = self.tones.bytes([exposed(0), exposed(1), exposed(2)]);
         // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
         let lit = if self.smoke > 0.0 { inside } else { seen };
         out.colour = (U::from(colour) & bytemuck::cast::<F, U>(lit)).to_array();
@@ -527,81 +361,4 @@ fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
         }
     }
     film
-}
-
-/// Bilinear texels at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1.
-#[inline(always)]
-fn lookup(tile: &Texels, u: F, v: F) -> [F; 4] {
-    let [a, b] = places(u, v);
-    let (a, b) = (a.texels(tile), b.texels(tile));
-    let joined = |k: usize| bytemuck::cast::<[f32x8; 2], F>([a[k], b[k]]);
-    let unsigned = |k: usize| joined(k) * s(1.0 / 65280.0);
-    let signed = |k: usize| joined(k) * s(2.0 / 65280.0) - s(1.0);
-    [unsigned(0), unsigned(1), signed(2), signed(3)]
-}
-
-/// Bilinear mottle at (u, v), 0..1.
-#[inline(always)]
-fn lookup_mottle(tile: &Texels, u: F, v: F) -> F {
-    let [a, b] = places(u, v);
-    bytemuck::cast::<[f32x8; 2], F>([a.mottle(tile), b.mottle(tile)]) * s(1.0 / 255.0)
-}
-
-/// Eight places in a tile.
-struct Places {
-    /// Index of the texel up and left.
-    at: [i32; 8],
-    /// Position between it and its neighbours in whole 1/256.
-    across: f32x8,
-    down: f32x8,
-}
-
-/// Where (u, v) lie in a tile, repeated.
-#[inline(always)]
-fn places(u: F, v: F) -> [Places; 2] {
-    let (wu, wv) = (u.floor(), v.floor());
-    let whole = |f: F| f.fast_trunc_int() & I::splat(SIDE as i32 - 1);
-    let between = |f: F, whole: F| bytemuck::cast::<F, [f32x8; 2]>(((f - whole) * s(256.0)).floor());
-    let ([a, b], [across_a, across_b], [down_a, down_b]) = (
-        bytemuck::cast::<I, [[i32; 8]; 2]>(whole(wv) * I::splat(STRIDE as i32) + whole(wu)),
-        between(u, wu),
-        between(v, wv),
-    );
-    [Places { at: a, across: across_a, down: down_a }, Places { at: b, across: across_b, down: down_b }]
-}
-
-impl Places {
-    /// The texel there and its right neighbour, in the row there or the one below.
-    #[inline(always)]
-    fn row(&self, tile: &Texels, below: usize) -> [u32x8; 2] {
-        bilinear::pairs(|i| {
-            let from = self.at[i] as usize % WINDOW + below * STRIDE;
-            [tile[from], tile[from + 1]]
-        })
-    }
-
-    /// Mottle, feature and both slopes, 0..65280.
-    #[inline(always)]
-    fn texels(&self, tile: &Texels) -> [f32x8; 4] {
-        let rows = [self.row(tile, 0), self.row(tile, 1)];
-        let [even, odd] = bilinear::blend(rows, bilinear::weights(self.across), bilinear::weights(self.down), 0);
-        let (even, odd) = (bytemuck::cast::<u16x16, u32x8>(even), bytemuck::cast::<u16x16, u32x8>(odd));
-        let (first, sixteen) = (u32x8::splat(0xffff), u32x8::splat(16));
-        [float(even & first), float(odd & first), float(even >> sixteen), float(odd >> sixteen)]
-    }
-
-    /// Mottle, 0..255.
-    #[inline(always)]
-    fn mottle(&self, tile: &Texels) -> f32x8 {
-        let (across, down) = (self.across * f32x8::splat(1.0 / 256.0), self.down * f32x8::splat(1.0 / 256.0));
-        let part = |texel: u32x8| float(texel & u32x8::splat(255));
-        let mix = |[a, b]: [f32x8; 2], t: f32x8| a + (b - a) * t;
-        let ([a, b], [c, d]) = (self.row(tile, 0), self.row(tile, 1));
-        mix([mix([part(a), part(b)], across), mix([part(c), part(d)], across)], down)
-    }
-}
-
-#[inline(always)]
-fn float(v: u32x8) -> f32x8 {
-    f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v))
 }
