@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn fresh(n: u8) -> Fresh {
-        Fresh { secret: SessionSecret::from_bytes([n; 32]), number: u32::from(n), id: SessionId([n; 16]) }
+        Fresh { secret: SessionSecret::from_bytes([n; 32]), number: u32::from(n), id: SessionId([!n; 16]) }
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         let mut a = Access::new(false);
         a.add_token(token(1), Role::Surgeon);
         let s = a.login(T0, PEER, &token(1).to_string(), fresh(9)).unwrap();
-        let (id, ends) = (SessionId([9; 16]), T0 + SESSION_LIFETIME);
+        let (id, ends) = (SessionId([!9; 16]), T0 + SESSION_LIFETIME);
         assert_eq!(s, Session { operator: OperatorId(9), role: Role::Surgeon, id, ends });
         assert_eq!(a.session(T0, &fresh(9).secret.to_cookie()), Some(s));
         assert_eq!(a.login(T0, PEER, &token(1).to_string(), fresh(8)), Err(LoginRefused::UnknownToken));
