@@ -8,6 +8,7 @@
 //!
 //! Invariants: nothing here allocates, locks or panics; loops are bounded ([`Solver::most`]); whatever the numbers, including NaN, an
 //! answer is a point that was checked against every constraint, or no point at all ([`Outcome`]). The same problem gives the same bits.
+#![allow(clippy::large_stack_arrays, reason = "capacities are fixed, and a problem is made once, at start")]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 

@@ -47,7 +47,7 @@ fn open<T: Spoken>(sealed: &Sealed<T>) -> Result<(), Refusal> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, b| format!("{text}{b:02x}"))
 }
 
 #[test]

@@ -482,6 +482,7 @@ impl Bender {
     }
 }
 
+#[allow(clippy::large_types_passed_by_value, reason = "kept in the limb that is made here")]
 fn limb(
     arm: ArmId,
     state: MotionState,

@@ -306,8 +306,7 @@ fn mean(arm: ArmId, q: &Q, planned: &[Q]) -> Result<(), Finding> {
     for (j, x) in q.iter().enumerate() {
         let sum: f64 = planned.iter().filter_map(|p| p.get(j)).sum();
         let off = (x - sum / planned.len() as f64).abs();
-        // Written so that NaN is refused too.
-        if !(off <= MEAN) {
+        if off.is_nan() || off > MEAN {
             return Err(Finding::of(arm, Constraint::Malformed, off, MEAN).at(j));
         }
     }

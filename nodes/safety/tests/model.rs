@@ -86,6 +86,7 @@ enum Broken {
 
 /// What the judge keeps: from what was heard, not from what the core says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent observations")]
 struct Book {
     /// Who has approved the motion on offer since the last start, while holding authority.
     approved: Option<usize>,

@@ -296,6 +296,7 @@ fn a_message_cut_anywhere_is_no_message() {
 
 /// Requests that give motion or clear a stop, in the state in which each would work, unsealed and sealed by a stranger.
 #[test]
+#[allow(clippy::type_complexity, reason = "a table")]
 fn only_a_sealed_request_enables_moves_clears_or_disables() {
     let rows: [(RequestKind, SafetyMode, SafetyMode, fn(&mut Theatre)); 6] = [
         (RequestKind::Enable, SafetyMode::Disabled, SafetyMode::Ready, |_| {}),

@@ -166,7 +166,7 @@ pub fn broken(p: &Problem, s: &Solution) -> Vec<String> {
         if gap.abs() > 1e-8 * (1e-3 + size + scale.abs()) {
             found.push(format!("{bind:?} does not bind: {gap:e}"));
         }
-        if !(u >= 0.0) {
+        if u.is_nan() || u < 0.0 {
             found.push(format!("{bind:?} has multiplier {u:e}"));
         }
     }
