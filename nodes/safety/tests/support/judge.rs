@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 const TOLERANCE: f64 = 1e-8;
 /// After the world changed, a stop may take so many ticks.
 const STOP: u64 = 600;
-/// And so many until its deceleration is built up: the jerk is limited.
+/// And so many until its deceleration is built up, or to run out after it: the jerk is limited, what is sent is a mean over 8 ticks.
 const ONSET: u64 = 10;
+/// How far a distance may fall in a tick while a stop runs out, m: 8 ticks of 6 rad/s^2 on a lever of 0.25 m.
+const RUN_OUT: f64 = 1.2e-5;
 
 /// A thick segment in the world.
 type Part = (Point3<f64>, Point3<f64>, f64);
@@ -25,6 +27,8 @@ pub struct Judge {
     pub tissue: Vec<SurfacePoint>,
     history: PerArm<VecDeque<[f64; 7]>>,
     last_tick: PerArm<u64>,
+    /// When the arm last slowed down in every joint.
+    last_braking: PerArm<u64>,
     /// When something in the world last changed without the arms.
     pub world_changed: u64,
     pub found: Vec<String>,
@@ -84,6 +88,7 @@ impl Judge {
             tissue,
             history: PerArm::default(),
             last_tick: PerArm::default(),
+            last_braking: PerArm::default(),
             world_changed: 0,
             found: Vec::new(),
             judged: 0,
@@ -218,11 +223,15 @@ impl Judge {
             for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
                 let since = tick.saturating_sub(self.world_changed);
-                let stopping = since < ONSET || (braking && since < STOP);
+                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < RUN_OUT;
+                let stopping = since < ONSET || (since < STOP && (braking || runs_out));
                 if breaks && !stopping {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
                 }
             }
+        }
+        if braking && !still {
+            *self.last_braking.get_mut(arm) = tick;
         }
         let history = self.history.get_mut(arm);
         history.push_front(q);
