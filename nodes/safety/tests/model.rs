@@ -448,6 +448,12 @@ fn approvals(broken: Broken) -> Cell {
     Cell { broken, opening, says, posts, acts: acts() }
 }
 
+/// A hold was said that nobody has heard yet.
+fn with_a_late_hold(mut cell: Cell) -> Cell {
+    cell.opening.push(Act::Post(0, Word::Hold));
+    cell
+}
+
 fn check(cell: Cell, until: HasDiscoveries) -> impl Checker<Cell> {
     cell.checker().threads(2).finish_when(until).spawn_bfs().join()
 }
@@ -468,7 +474,7 @@ fn no_interleaving_gives_motion_or_authority_that_was_not_granted() {
 fn breaking_the_core_on_purpose_is_found() {
     for (cell, property) in [
         (modes(Broken::Deaf), E_STOP),
-        (approvals(Broken::StalePresenceCounts), MOTION),
+        (with_a_late_hold(approvals(Broken::StalePresenceCounts)), MOTION),
         (approvals(Broken::AnyDigestCounts), MOTION),
         (approvals(Broken::AnybodyIsTheHolder), MOTION),
         (modes(Broken::OldStartsCount), AUTHORITY),
