@@ -118,6 +118,7 @@ wire_tests! {
     skill_request: SkillRequest, strategies::skill_request(), |_| Origin::NONE;
     safety_state: SafetyState, strategies::safety_state(), |_| Origin::NONE;
     verdict: Verdict, strategies::verdict(), |_| Origin::NONE;
+    zones_state: ZonesState, strategies::zones_state(), |_| Origin::NONE;
     clock: Stamp, strategies::stamp(), |_| Origin::NONE;
 }
 

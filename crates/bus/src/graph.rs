@@ -197,6 +197,11 @@ pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
 }
 
+/// Which no-go zones hold; verdicts number them.
+pub const fn zones_state() -> Topic {
+    topic("/proctor/zones_state", "proctor_msgs/msg/ZonesState", Qos::LATCHED, 0.0, "safety", &["console"])
+}
+
 /// Joint set-points a teleoperator wants; safety decides what reaches the arm.
 pub fn teleop_servo_jp(arm: ArmId) -> Topic {
     of_arm(arm, topic("/teleop/{arm}/servo_jp", JOINT_STATE, Qos::LATEST, SERVO, "teleop", &["safety"]))
@@ -230,6 +235,7 @@ pub fn all() -> Vec<Topic> {
         skill_request(),
         safety_state(),
         verdict(),
+        zones_state(),
     ];
     for arm in ArmId::ALL {
         let of_every_arm =

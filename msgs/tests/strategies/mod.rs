@@ -9,7 +9,7 @@ use proctor_types::{
     InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
     Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Segmentation,
     Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint,
-    Verdict, Withdrawal,
+    Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -378,4 +378,10 @@ pub fn verdict() -> impl Strategy<Value = Verdict> {
             index,
         },
     )
+}
+
+pub fn zones_state() -> impl Strategy<Value = ZonesState> {
+    let label = ("[ -~]{0,64}", number()).prop_map(|(name, margin)| ZoneLabel { name, margin });
+    let zones = vec(label, 0..=ZonesState::MAX_ZONES);
+    (stamp(), any::<u64>(), zones).prop_map(|(stamp, version, zones)| ZonesState { stamp, version, zones })
 }

@@ -10,7 +10,7 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal, RequestKind,
-    SafetyState, Scene, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
+    SafetyState, Scene, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
 };
 use std::{
     sync::Arc,
@@ -43,6 +43,7 @@ struct Input {
     withdrawal: Subscriber<Withdrawal>,
     safety: Subscriber<SafetyState>,
     verdict: Subscriber<Verdict>,
+    zones: Subscriber<ZonesState>,
     arms: [(Subscriber<ArmJoints>, Subscriber<ArmStatus>); 3],
 }
 
@@ -78,6 +79,7 @@ impl ConsoleNode {
                 withdrawal: bus.subscriber(&graph::withdrawal())?,
                 safety: bus.subscriber_of_depth(&graph::safety_state(), BATCH)?,
                 verdict: bus.subscriber_of_depth(&graph::verdict(), BATCH)?,
+                zones: bus.subscriber(&graph::zones_state())?,
                 arms: [arm(psm1)?, arm(psm2)?, arm(ecm)?],
             },
             output: Publishers {
@@ -168,6 +170,10 @@ impl Input {
             if let Some(status) = status.newest() {
                 latest.status[arm.index()] = Some(status);
             }
+        }
+        // Zones before the verdicts that number them.
+        if let Some(zones) = self.zones.newest() {
+            latest.zones(zones);
         }
         // Proposals before what ends them; the safety state last, since it speaks about all of these.
         each(&self.proposal, |p| latest.cards.offer(now, p));

@@ -1,6 +1,6 @@
 //! What comes into the core and what comes out of it, bounded.
 
-use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
+use crate::{Cleared, LiveZones, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
 use arrayvec::ArrayVec;
 use proctor_types::{
     ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand, Verdict,
@@ -27,6 +27,8 @@ pub enum Event {
     Scene(Box<LiveScene>),
     /// A proposal, prepared.
     Plan(Box<Plan>),
+    /// Zones, prepared, in place of those that hold.
+    Zones(Box<LiveZones>),
     /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0), or a proposal that could not be prepared.
     Refused(crate::Finding),
     /// Autonomy took a proposal back.
@@ -51,6 +53,8 @@ pub enum Spent {
     Scene(Box<LiveScene>),
     /// A plan.
     Plan(Box<Plan>),
+    /// Zones.
+    Zones(Box<LiveZones>),
 }
 
 /// What one tick produced.
@@ -64,6 +68,10 @@ pub struct Output {
     pub verdicts: ArrayVec<Verdict, MAX_VERDICTS>,
     /// The node's state, when it is due or changed.
     pub state: Option<SafetyState>,
+    /// An operator wants the zones file read again; what is in it comes back as [`Event::Zones`].
+    pub read_zones: bool,
+    /// Version of the zones that hold since this tick, if they changed in it.
+    pub zones: Option<u64>,
     /// To be dropped by somebody with time.
     pub spent: ArrayVec<Spent, { 2 * MAX_EVENTS }>,
 }
@@ -74,6 +82,8 @@ impl Output {
         self.arm_requests.clear();
         self.verdicts.clear();
         self.state = None;
+        self.read_zones = false;
+        self.zones = None;
         // Whoever steps drains `spent`; what is left is dropped here, which costs time but loses nothing.
         self.spent.clear();
     }

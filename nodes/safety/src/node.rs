@@ -6,12 +6,12 @@
 
 use crate::{
     ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
-    SafetyParams, SetPoint, realtime,
+    SafetyParams, SetPoint, realtime, rezoning::Rezoning,
 };
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
-    SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal,
+    SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
 };
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(crate) struct Comms {
     request: Subscriber<OperatorRequest>,
     state: Publisher<SafetyState>,
     verdict: Publisher<Verdict>,
+    zones: Publisher<ZonesState>,
+    rezoning: Rezoning,
     planner: Planner,
     failed: u64,
 }
@@ -88,12 +90,27 @@ impl Comms {
                 bus.subscriber(&graph::request())?,
                 bus.publisher(&graph::safety_state())?,
                 bus.publisher(&graph::verdict())?,
+                bus.publisher(&graph::zones_state())?,
             ))
         };
-        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict) =
+        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, zones) =
             open().map_err(|e| SafetyError::Bus(e.to_string()))?;
         let planner = Planner::new(params)?;
-        Ok(Self { arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, planner, failed: 0 })
+        Ok(Self {
+            arms,
+            scene,
+            proposal,
+            withdrawal,
+            decision,
+            presence,
+            request,
+            state,
+            verdict,
+            zones,
+            rezoning: Rezoning::new(params),
+            planner,
+            failed: 0,
+        })
     }
 
     fn note(&mut self, sent: Result<(), BusError>) {
@@ -107,8 +124,9 @@ impl Comms {
     }
 
     /// Takes what arrived, what stops first. `push` says whether there is room for more.
-    pub(crate) fn collect(&self, push: &mut dyn FnMut(Event) -> bool) {
-        let more = each(&self.request, None, BATCH, push, Event::Request)
+    pub(crate) fn collect(&mut self, push: &mut dyn FnMut(Event) -> bool) {
+        let more = self.rezoning.done().is_none_or(&mut *push)
+            && each(&self.request, None, BATCH, push, Event::Request)
             && each(&self.presence, None, BATCH, push, Event::Presence)
             && each(&self.withdrawal, None, BATCH, push, Event::Withdrawal)
             && ArmId::ALL.into_iter().all(|arm| self.collect_arm(arm, push))
@@ -148,6 +166,10 @@ impl Comms {
             let sent = self.state.publish(state);
             self.note(sent);
         }
+        if out.read_zones {
+            self.rezoning.begin();
+        }
+        out.zones.into_iter().for_each(|version| self.rezoning.taken(version));
         out.spent.clear();
     }
 }
@@ -240,6 +262,10 @@ impl Node for SafetyNode {
     }
 
     fn poll(&mut self, now: Stamp) {
+        if let Some(zones) = self.comms.rezoning.news(now) {
+            let sent = self.comms.zones.publish(&zones);
+            self.comms.note(sent);
+        }
         match &mut self.half {
             Half::Inline(core, events) => {
                 self.comms.collect(&mut |event| {

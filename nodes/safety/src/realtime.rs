@@ -74,6 +74,8 @@ enum Message {
     ArmRequest(StateCommand),
     Verdict(Verdict),
     State(SafetyState),
+    ReadZones,
+    Zones(u64),
     Spent(Spent),
 }
 
@@ -112,6 +114,12 @@ impl Link {
                 }
                 Ok(Message::State(s)) => {
                     out.state = Some(s);
+                    comms.publish(&mut out);
+                    out.clear();
+                }
+                Ok(Message::ReadZones) => out.read_zones = true,
+                Ok(Message::Zones(version)) => {
+                    out.zones = Some(version);
                     comms.publish(&mut out);
                     out.clear();
                 }
@@ -159,6 +167,10 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
         out.arm_requests.drain(..).for_each(|r| send(Message::ArmRequest(r)));
         out.verdicts.drain(..).for_each(|v| send(Message::Verdict(v)));
         out.state.take().into_iter().for_each(|s| send(Message::State(s)));
+        out.zones.take().into_iter().for_each(|v| send(Message::Zones(v)));
+        if out.read_zones {
+            send(Message::ReadZones);
+        }
         out.spent.drain(..).for_each(|s| send(Message::Spent(s)));
 
         let took = begin.elapsed();
@@ -184,6 +196,15 @@ pub fn ask_for_fifo(priority: i32) -> bool {
     let param = libc::sched_param { sched_priority: priority.clamp(1, 99) };
     // SAFETY: the thread is the calling one and `param` outlives the call, which reads it only.
     unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_FIFO, &raw const param) == 0 }
+}
+
+/// Takes turns with everybody else from now on, for a thread that has time but was started by one that has none.
+#[expect(unsafe_code, reason = "there is no safe interface to the scheduler")]
+pub(crate) fn take_turns() {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the thread is the calling one and `param` outlives the call, which reads it only.
+    // Giving up a priority is always permitted; if not, the thread only has more than it needs.
+    let _ = unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_OTHER, &raw const param) };
 }
 
 /// Locks present and future memory as it is touched; says whether that was granted.
