@@ -13,7 +13,7 @@ use super::{
     triangle::Segment,
 };
 use arrayvec::ArrayVec;
-use nalgebra::Point3;
+use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Capsule;
 use proctor_types::ArmId;
 use std::{
@@ -35,13 +35,23 @@ const TOUCH: f64 = 1e-9;
 /// A direction shorter than this proves nothing, and its square must not vanish in `f32`, m.
 const SHORTEST: f32 = 1e-12;
 
-/// Eight boxes, coordinate by coordinate; unused lanes repeat the first.
+/// Eight boxes, coordinate by coordinate; unused lanes repeat the first. Each lies along the surface that it holds, and is as thin as that
+/// is flat.
 #[derive(Debug, Clone)]
 struct Boxes {
     middle: [f32x8; 3],
-    /// Half lengths, rounded up.
+    axes: [[f32x8; 3]; 3],
+    /// Half lengths along the axes, rounded up.
     half: [f32x8; 3],
     count: usize,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Around {
+    middle: [f32; 3],
+    axes: [[f32; 3]; 3],
+    half: [f32; 3],
 }
 
 /// Eight triangles, corner by corner, coordinate by coordinate; unused lanes repeat the first.
@@ -90,7 +100,7 @@ impl Probe {
             a: all(a.coords.into()),
             along: all(along.into()),
             inverse: f32x8::splat(if square > 1e-30 { (1.0 / square) as f32 } else { 0.0 }),
-            // A bound sums about ten products of coordinates, each rounded by half of EPSILON relative to the largest.
+            // A bound sums about twenty products of coordinates, each rounded by half of EPSILON relative to the largest.
             slack: 32.0 * f64::from(f32::EPSILON) * (far + reach),
         }
     }
@@ -108,8 +118,8 @@ impl Probe {
     #[inline]
     fn boxes(&self, b: &Boxes) -> f32x8 {
         let (toward, from_a) = self.towards(&b.middle);
-        let half = dot(&toward.map(f32x8::abs), &b.half);
-        self.apart(&toward, dot(&toward, &from_a) - half)
+        let turned = [0, 1, 2].map(|k| b.axes.get(k).map_or(f32x8::ZERO, |axis| dot(&toward, axis).abs()));
+        self.apart(&toward, dot(&toward, &from_a) - dot(&turned, &b.half))
     }
 
     /// No point of each triangle is nearer to the segment than this less the slack, m.
@@ -156,14 +166,15 @@ impl Tree {
         }
         arrange(&mut sorted, group);
         let leaves: Vec<Leaf> = sorted.chunks(LANES).map(Leaf::new).collect();
-        let mut bounds: Vec<[[f32; 3]; 2]> = sorted.chunks(LANES).map(|t| extent(t.iter().flatten())).collect();
         let mut levels = Vec::new();
+        let mut each = LANES;
         loop {
-            levels.push(bounds.chunks(LANES).map(Boxes::new).collect::<Vec<_>>());
-            if bounds.len() <= LANES {
+            let boxes: Vec<Around> = sorted.chunks(each).map(Around::new).collect();
+            levels.push(boxes.chunks(LANES).map(Boxes::new).collect::<Vec<_>>());
+            if boxes.len() <= LANES {
                 break;
             }
-            bounds = bounds.chunks(LANES).map(|few| extent(few.iter().flatten())).collect();
+            each *= LANES;
         }
         let reach = sorted.iter().flatten().flatten().fold(0.0, |far: f32, x| far.max(x.abs()));
         Self { leaves, levels, reach: f64::from(reach) }
@@ -233,18 +244,53 @@ impl Tree {
 }
 
 impl Boxes {
-    fn new(boxes: &[[[f32; 3]; 2]]) -> Self {
-        let side = |i: usize, k: usize| {
-            let lane = boxes.get(i).or(boxes.first()).copied().unwrap_or_default();
-            let [low, high] = lane.map(|corner| corner.get(k).copied().unwrap_or(0.0));
-            let middle = low + (high - low) / 2.0;
-            // Differences of f32 are exact in f64; one rounding up to f32 follows.
-            let exact = (f64::from(middle) - f64::from(low)).max(f64::from(high) - f64::from(middle));
-            [middle, (exact as f32).next_up()]
-        };
-        let lanes = |what: fn([f32; 2]) -> f32| from_fn(|k| f32x8::new(from_fn(|i| what(side(i, k)))));
-        Self { middle: lanes(|[middle, _]| middle), half: lanes(|[_, half]| half), count: boxes.len().min(LANES) }
+    fn new(boxes: &[Around]) -> Self {
+        let lanes =
+            |what: &dyn Fn(&Around) -> f32| f32x8::new(from_fn(|i| boxes.get(i).or(boxes.first()).map_or(0.0, what)));
+        let vector =
+            |what: &dyn Fn(&Around) -> [f32; 3]| from_fn(|k| lanes(&|b| what(b).get(k).copied().unwrap_or(0.0)));
+        Self {
+            middle: vector(&|b| b.middle),
+            axes: from_fn(|j| vector(&|b| b.axes.get(j).copied().unwrap_or_default())),
+            half: vector(&|b| b.half),
+            count: boxes.len().min(LANES),
+        }
     }
+}
+
+impl Around {
+    /// The box around triangles that lies along their mean normal.
+    fn new(triangles: &[Triangle]) -> Self {
+        let corners = || triangles.iter().flatten().map(|c| Vector3::from(*c).cast::<f64>());
+        let normal = triangles.iter().map(|t| {
+            let [p, q, r] = t.map(|c| Vector3::from(c).cast::<f64>());
+            (q - p).cross(&(r - p))
+        });
+        // Triangles may be wound either way: each counts to the side of the first.
+        let mut sum = Vector3::zeros();
+        for n in normal {
+            sum += if n.dot(&sum) < 0.0 { -n } else { n };
+        }
+        let normal = sum.try_normalize(0.0).unwrap_or(Vector3::z());
+        let beside = normal.cross(&if normal.x.abs() < 0.7 { Vector3::x() } else { Vector3::y() }).normalize();
+        // As they are stored, so that their rounding is part of the half lengths.
+        let axes = [normal, beside, normal.cross(&beside)].map(|axis| axis.cast::<f32>());
+        let wide = axes.map(|axis| axis.cast::<f64>());
+        let [low, high] = corners().fold([[f64::INFINITY; 3], [f64::NEG_INFINITY; 3]], |[low, high], c| {
+            let along = wide.map(|axis| axis.dot(&c));
+            [pairs(low, along, f64::min), pairs(high, along, f64::max)]
+        });
+        let middle = wide.iter().zip(pairs(low, high, f64::midpoint)).map(|(axis, x)| axis * x).sum::<Vector3<f64>>();
+        let stored = middle.cast::<f32>();
+        let center = wide.map(|axis| axis.dot(&stored.cast()));
+        let half = pairs(pairs(center, low, |m, l| m - l), pairs(high, center, |h, m| h - m), f64::max);
+        Self { middle: stored.into(), axes: axes.map(Into::into), half: half.map(|x| (x as f32).next_up()) }
+    }
+}
+
+fn pairs(a: [f64; 3], b: [f64; 3], f: fn(f64, f64) -> f64) -> [f64; 3] {
+    let ([x, y, z], [u, v, w]) = (a, b);
+    [f(x, u), f(y, v), f(z, w)]
 }
 
 impl Leaf {
