@@ -14,12 +14,13 @@ use std::{
 /// Our interface packages, folders beside this file.
 const PACKAGES: [&str; 2] = ["proctor_msgs", "crtk_msgs"];
 /// Standard types that travel on Proctor's topics.
-const STANDARD: [(&str, &str); 5] = [
+const STANDARD: [(&str, &str); 6] = [
     ("sensor_msgs", "Image"),
     ("sensor_msgs", "CameraInfo"),
     ("sensor_msgs", "JointState"),
     ("geometry_msgs", "PoseStamped"),
     ("rosgraph_msgs", "Clock"),
+    ("diagnostic_msgs", "DiagnosticArray"),
 ];
 
 type Key = (String, String);
@@ -54,7 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A function from "package/msg/Name" to the message's text followed by the texts it needs (MCAP's `ros2msg` schema).
 fn definitions(ours: &[&Path]) -> Result<String, Box<dyn Error>> {
     let assets = bundled_assets_dir_for("jazzy");
-    let wanted_packages = ["std_msgs", "builtin_interfaces", "geometry_msgs", "sensor_msgs", "rosgraph_msgs"];
+    let wanted_packages =
+        ["std_msgs", "builtin_interfaces", "geometry_msgs", "sensor_msgs", "rosgraph_msgs", "diagnostic_msgs"];
     let assets: Vec<PathBuf> = wanted_packages.iter().map(|p| assets.join(p)).collect();
     let all: Vec<&Path> = ours.iter().copied().chain(assets.iter().map(PathBuf::as_path)).collect();
     let (messages, _, _) = discovery::discover_all(&all)?;

@@ -24,7 +24,8 @@ step "format" 2 "$cargo" fmt --all --check
 step "spelling" 2 .venv/bin/codespell --config .codespellrc
 step "xacro expands to the checked-in URDF" 2 .venv/bin/python urdf/check_generated.py
 step "lints" 40 "$cargo" clippy --release --workspace --all-targets -- -D warnings
-step "unit, property and whole-loop tests" 60 "$cargo" test --release --workspace
+step "unit, property and whole-loop tests" 60 bash -c 'set -o pipefail; "$cargo" test --release --workspace 2>&1 | tee target/tests.log'
+step "every hazard has a passing test" 1 .venv/bin/python tests/hazards.py target/tests.log
 step "documentation" 20 env RUSTDOCFLAGS="-D warnings" "$cargo" doc --release --workspace --no-deps --quiet
 step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/run.sh
 step "the console in Chromium" 12 tests/browser/run.sh

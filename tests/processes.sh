@@ -6,8 +6,12 @@ cd "$(dirname "$0")/.."
 port=$((20000 + RANDOM % 20000))
 here=tcp/127.0.0.1:$port
 pids=()
-trap 'kill -INT "${pids[@]}" 2>/dev/null; wait' EXIT
+secrets=$(mktemp -d)
+trap 'kill -INT "${pids[@]}" 2>/dev/null; wait; rm -rf "$secrets"' EXIT
 trap 'exit 0' INT TERM
+# What console and safety share, and nobody else.
+export PROCTOR_AUTHORITY_KEY=$secrets/authority.key
+target/release/proctor authority-key "$PROCTOR_AUTHORITY_KEY" >/dev/null
 target/release/proctor run sim --listen "$here" --camera-fps "${CAMERA_FPS:-15}" <&0 & pids+=($!)
 for node in perception fusion autonomy safety; do
   target/release/proctor run "$node" --connect "$here" </dev/null & pids+=($!)

@@ -23,7 +23,7 @@ mod generated {
 use hiroz_msgs::size_estimation;
 
 pub use generated::ros::{crtk_msgs, proctor_msgs};
-pub use hiroz_msgs::ros::{builtin_interfaces, geometry_msgs, rosgraph_msgs, sensor_msgs, std_msgs};
+pub use hiroz_msgs::ros::{builtin_interfaces, diagnostic_msgs, geometry_msgs, rosgraph_msgs, sensor_msgs, std_msgs};
 
 /// A message that can travel on a bus: it knows its ROS type and its CDR form.
 pub trait Message:

@@ -1,6 +1,8 @@
 //! Every message type that travels on Proctor's topics, with what a recording or a raw subscription needs to know.
 
-use crate::{Message, cdr::Layout, crtk_msgs, geometry_msgs, proctor_msgs, ros_name, rosgraph_msgs, sensor_msgs};
+use crate::{
+    Message, cdr::Layout, crtk_msgs, diagnostic_msgs, geometry_msgs, proctor_msgs, ros_name, rosgraph_msgs, sensor_msgs,
+};
 use hiroz::TypeInfo;
 
 include!(concat!(env!("OUT_DIR"), "/definitions.rs"));
@@ -35,6 +37,7 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<sensor_msgs::JointState>(),
         Entry::of::<geometry_msgs::PoseStamped>(),
         Entry::of::<rosgraph_msgs::Clock>(),
+        Entry::of::<diagnostic_msgs::DiagnosticArray>(),
         Entry::of::<crtk_msgs::OperatingState>(),
         Entry::of::<crtk_msgs::StringStamped>(),
         Entry::of::<proctor_msgs::Segmentation>(),

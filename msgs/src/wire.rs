@@ -5,6 +5,7 @@
 
 mod arm;
 mod authority;
+mod diagnostics;
 mod fields;
 mod picture;
 mod safety;

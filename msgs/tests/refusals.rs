@@ -223,6 +223,21 @@ fn other_encapsulations_and_tails_are_refused() {
     assert!(matches!(layout.check(&[0, 1]), Err(cdr::CdrFault::Size { len: 2, .. })));
 }
 
+#[test]
+fn an_e_stop_is_one_whatever_else_the_message_holds_and_nothing_else_is() {
+    let mut message = sample(strategies::operator_request()).encode();
+    (message.stamp.sec, message.stamp.nanosec) = (0, u32::MAX);
+    (message.seal.expires.sec, message.seal.expires.nanosec) = (i32::MIN, u32::MAX);
+    for kind in 0..=u8::MAX {
+        message.kind = kind;
+        let decoded = Sealed::<OperatorRequest>::decode(&message, Origin::NONE);
+        match kind {
+            msg::OperatorRequest::E_STOP => assert_eq!(decoded.unwrap().body.kind, RequestKind::EStop),
+            _ => assert!(decoded.is_err(), "{kind}"),
+        }
+    }
+}
+
 /// Constants of a .msg definition, in order: (name, value), up to the first field.
 fn constants(type_name: &str) -> Vec<(String, u8)> {
     let text = registry::definition(type_name).unwrap();

@@ -112,12 +112,13 @@ wire_tests! {
     scene: Scene, strategies::scene(), |_| Origin::NONE;
     proposal: Proposal, strategies::proposal(), |_| Origin::NONE;
     withdrawal: Withdrawal, strategies::withdrawal(), |_| Origin::NONE;
-    decision: Decision, strategies::decision(), |_| Origin::NONE;
-    presence: Presence, strategies::presence(), |_| Origin::NONE;
-    operator_request: OperatorRequest, strategies::operator_request(), |_| Origin::NONE;
+    decision: Sealed<Decision>, strategies::decision(), |_| Origin::NONE;
+    presence: Sealed<Presence>, strategies::presence(), |_| Origin::NONE;
+    operator_request: Sealed<OperatorRequest>, strategies::operator_request(), |_| Origin::NONE;
     skill_request: SkillRequest, strategies::skill_request(), |_| Origin::NONE;
     safety_state: SafetyState, strategies::safety_state(), |_| Origin::NONE;
     verdict: Verdict, strategies::verdict(), |_| Origin::NONE;
+    diagnostics: Diagnostics, strategies::diagnostics(), |_| Origin::NONE;
     zones_state: ZonesState, strategies::zones_state(), |_| Origin::NONE;
     clock: Stamp, strategies::stamp(), |_| Origin::NONE;
 }

@@ -7,10 +7,11 @@ use proctor::{
     stack::{Stack, StackConfig, find_root},
 };
 use proctor_bus::{Bus, Publisher, Subscriber, graph};
+use proctor_seal::{SESSION_LIFETIME, SessionKey};
 use proctor_sim::{Faults, node::SharedSimulator};
 use proctor_types::{
-    Constraint, Decision, DecisionKind, OperatorId, OperatorRequest, Presence, Proposal, RequestKind, Role, SafetyMode,
-    SafetyState, Scene, Skill, Stamp, Verdict,
+    Boot, Constraint, Decision, DecisionKind, OperatorId, OperatorRequest, Presence, Proposal, RequestKind, Role,
+    SafetyMode, SafetyState, Scene, Sealed, SessionId, Skill, Stamp, Verdict,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,20 +24,31 @@ const PRESENCE_EVERY: u64 = 20;
 /// How long the operator of these tests looks at a suggestion, milliseconds.
 const REACTION_MS: u64 = 500;
 
+/// When the clock of these tests starts.
+fn start() -> Stamp {
+    Stamp::FIRST.plus(Duration::from_secs(1000))
+}
+
 /// An operator who speaks on the bus as the console does.
 pub struct Operator {
     id: OperatorId,
     seq: u64,
-    decisions: Publisher<Decision>,
-    presences: Publisher<Presence>,
-    requests: Publisher<OperatorRequest>,
+    key: SessionKey,
+    boot: Boot,
+    decisions: Publisher<Sealed<Decision>>,
+    presences: Publisher<Sealed<Presence>>,
+    requests: Publisher<Sealed<OperatorRequest>>,
 }
 
 impl Operator {
-    fn new(bus: &Bus) -> anyhow::Result<Self> {
+    fn new(bus: &Bus, config: &StackConfig) -> anyhow::Result<Self> {
+        let id = OperatorId::new(1, Role::Scripted);
+        let expires = start().plus(SESSION_LIFETIME);
         Ok(Self {
-            id: OperatorId::new(1, Role::Scripted),
+            id,
             seq: 0,
+            key: SessionKey::new(&config.root, id, SessionId([1; 16]), expires),
+            boot: config.boot,
             decisions: bus.publisher(&graph::decision())?,
             presences: bus.publisher(&graph::presence())?,
             requests: bus.publisher(&graph::request())?,
@@ -51,7 +63,7 @@ impl Operator {
     /// Sends a request.
     pub fn request(&mut self, now: Stamp, kind: RequestKind) {
         let request = OperatorRequest { stamp: now, seq: self.next(), operator: self.id, kind };
-        self.requests.publish(&request).unwrap_or_default();
+        self.requests.publish(&self.key.seal(self.boot, request)).unwrap_or_default();
     }
 
     /// Approves or rejects.
@@ -59,13 +71,13 @@ impl Operator {
         let seq = self.next();
         let (operator, digest) = (self.id, proposal.digest());
         let decision = Decision { stamp: now, seq, operator, proposal: proposal.id, digest, kind };
-        self.decisions.publish(&decision).unwrap_or_default();
+        self.decisions.publish(&self.key.seal(self.boot, decision)).unwrap_or_default();
     }
 
     /// Says whether the hold for a proposal is pressed.
     pub fn hold(&mut self, now: Stamp, proposal: &Proposal, held: bool) {
         let presence = Presence { stamp: now, seq: self.next(), operator: self.id, held, digest: proposal.digest() };
-        self.presences.publish(&presence).unwrap_or_default();
+        self.presences.publish(&self.key.seal(self.boot, presence)).unwrap_or_default();
     }
 }
 
@@ -95,13 +107,13 @@ impl World {
         let config = StackConfig::simulated(&find_root()?, seed)?;
         let bus = Bus::memory();
         let stack = Stack::new(&bus, &config)?;
-        let operator = Operator::new(&bus)?;
+        let operator = Operator::new(&bus, &config)?;
         let states = bus.subscriber_of_depth(&graph::safety_state(), 64)?;
         let proposals = bus.subscriber_of_depth(&graph::proposal(), 64)?;
         let scenes = bus.subscriber(&graph::scene())?;
         let verdict_feed = bus.subscriber_of_depth(&graph::verdict(), 4096)?;
         let (monitor, simulator) = (stack.monitor.monitor(), stack.simulator.clone());
-        let mut exec = Lockstep::new(Stamp::FIRST.plus(Duration::from_secs(1000)));
+        let mut exec = Lockstep::new(start());
         let Stack { plant, camera, perception, fusion, autonomy, console, safety, monitor: judge, .. } = stack;
         exec.add(Box::new(plant));
         exec.add(Box::new(camera));

@@ -181,6 +181,11 @@ pub const fn request() -> Topic {
     topic("/proctor/request", "proctor_msgs/msg/OperatorRequest", Qos::EVENTS, 0.0, "console", &["safety"])
 }
 
+/// Whatever arrives here is an e-stop, readable or not. A topic of its own, so that no flood of other messages can crowd it out.
+pub const fn e_stop() -> Topic {
+    topic("/proctor/e_stop", "proctor_msgs/msg/OperatorRequest", Qos::EVENTS, 0.0, "console", &["safety"])
+}
+
 /// What operators ask of autonomy.
 pub const fn skill_request() -> Topic {
     topic("/proctor/skill_request", "proctor_msgs/msg/SkillRequest", Qos::EVENTS, 0.0, "console", &["autonomy"])
@@ -195,6 +200,11 @@ pub const fn safety_state() -> Topic {
 /// Judgements of the safety node.
 pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
+}
+
+/// How the safety node fares, for people and dashboards.
+pub const fn diagnostics() -> Topic {
+    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety", &[])
 }
 
 /// Which no-go zones hold; verdicts number them.
@@ -232,9 +242,11 @@ pub fn all() -> Vec<Topic> {
         decision(),
         presence(),
         request(),
+        e_stop(),
         skill_request(),
         safety_state(),
         verdict(),
+        diagnostics(),
         zones_state(),
     ];
     for arm in ArmId::ALL {

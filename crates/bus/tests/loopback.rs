@@ -8,15 +8,22 @@ use proctor_bus::{Bus, HirozConfig, Publisher, StereoSubscriber, Subscriber, Wir
 use proctor_types::*;
 use std::{
     net::TcpListener,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 /// Longest wait for a session to find its peer or for a message to cross.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A loopback endpoint nobody uses.
+/// A loopback endpoint nobody uses: below the ports that the system hands out by itself, and never the same twice in this process.
 fn endpoint() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let free = || {
+        let port = 12_000 + (std::process::id().wrapping_mul(16) + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = u16::try_from(port).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    };
+    let port = (0..1000).find_map(|_| free()).unwrap();
     format!("tcp/127.0.0.1:{port}")
 }
 

@@ -45,19 +45,21 @@ fn a_servo_reader_sees_only_the_newest_set_point() {
 fn events_arrive_in_order_and_the_oldest_go_first_at_the_bound() {
     let bus = Bus::memory();
     let topic = graph::decision();
-    let subscriber = bus.subscriber::<Decision>(&topic).unwrap();
+    let subscriber = bus.subscriber::<Sealed<Decision>>(&topic).unwrap();
     let publisher = bus.publisher(&topic).unwrap();
-    let decision = |seq| Decision {
-        stamp: at(1),
-        seq,
-        operator: OperatorId::new(1, Role::Surgeon),
-        proposal: ProposalId(1),
-        digest: Digest::default(),
-        kind: DecisionKind::Approve,
+    let decision = |seq| {
+        Sealed::bare(Decision {
+            stamp: at(1),
+            seq,
+            operator: OperatorId::new(1, Role::Surgeon),
+            proposal: ProposalId(1),
+            digest: Digest::default(),
+            kind: DecisionKind::Approve,
+        })
     };
     let depth = graph::Qos::EVENTS.depth as u64;
     (0..depth + 3).for_each(|seq| publisher.publish(&decision(seq)).unwrap());
-    let seen: Vec<u64> = std::iter::from_fn(|| subscriber.take()).map(|d| d.unwrap().seq).collect();
+    let seen: Vec<u64> = std::iter::from_fn(|| subscriber.take()).map(|d| d.unwrap().body.seq).collect();
     assert_eq!(seen, (3..depth + 3).collect::<Vec<_>>());
     assert_eq!((subscriber.dropped(), subscriber.refused()), (3, 0));
 }

@@ -22,7 +22,7 @@ pub struct Cell {
 impl Cell {
     /// The standard cell: two PSMs and an ECM around the operative site.
     pub fn standard() -> Result<Self, KinematicsError> {
-        let model = Model::parse(CELL_FILE, CELL_URDF)?;
+        let model = Model::embedded(CELL_FILE, CELL_URDF)?;
         let base = |arm: ArmId| model.origin(&format!("world_to_{}", arm.name())).map(Pose::new);
         let [a, b, c] = ArmId::ALL;
         let left = model.origin("endoscope_left_fixed")?;

@@ -84,7 +84,7 @@ impl Chain {
 
     /// The ECM; 4 joints.
     pub fn ecm() -> Result<Self, KinematicsError> {
-        let model = Model::parse("urdf/generated/ecm.urdf", ECM_URDF)?;
+        let model = Model::embedded("urdf/generated/ecm.urdf", ECM_URDF)?;
         let serial = model.serial("ECM_base", "ECM_tip")?;
         let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a: None };
         let limits = JointLimits::of(&serial.segments, None)?;

@@ -74,7 +74,7 @@ impl Instrument {
             name: name.to_owned(),
             known: Self::names().join(", "),
         })?;
-        Model::parse(&format!("urdf/generated/psm_{known}.urdf"), text)
+        Model::embedded(&format!("urdf/generated/psm_{known}.urdf"), text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Joint limits: positions and velocities from the URDF, accelerations from the table here (URDF has no field for them).
+//! Joint limits: positions and velocities from the URDF, accelerations and jerk from the tables here (URDF has no field for them).
 
 use crate::model::Segment;
 use proctor_types::{InvalidValue, Joints};
@@ -9,6 +9,8 @@ const PSM_ACCELERATION: [f64; 6] = [6.0, 6.0, 1.0, 15.0, 15.0, 15.0];
 const ECM_ACCELERATION: [f64; 4] = [2.0, 2.0, 0.4, 4.0];
 /// For the jaw, rad/s^2.
 pub(crate) const JAW_ACCELERATION: f64 = 40.0;
+/// Shortest time, s, in which an acceleration limit is built up: the jerk limit is the one divided by the other. Proctor's choice.
+pub(crate) const BUILD_UP: f64 = 0.004;
 
 /// Limits of an arm's joints (rad, m and their rates), each vector of the arm's length.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +23,8 @@ pub struct JointLimits {
     pub velocity: Joints,
     /// Largest accelerations, positive.
     pub acceleration: Joints,
+    /// Largest jerks (rad/s^3; insertion m/s^3), positive.
+    pub jerk: Joints,
     /// The jaw's; all zero for an arm without one.
     pub jaw: JawLimits,
 }
@@ -36,6 +40,8 @@ pub struct JawLimits {
     pub velocity: f64,
     /// Largest acceleration, positive.
     pub acceleration: f64,
+    /// Largest jerk, positive.
+    pub jerk: f64,
 }
 
 /// The first joint found outside its range.
@@ -58,6 +64,7 @@ impl JointLimits {
             upper: pick(|s| s.limit.1)?,
             velocity: pick(|s| s.limit.2)?,
             acceleration: Joints::new(acceleration)?,
+            jerk: Joints::new(&acceleration.iter().map(|a| a / BUILD_UP).collect::<Vec<_>>())?,
             jaw: jaw.unwrap_or_default(),
         })
     }

@@ -4,6 +4,10 @@ use crate::{Instrument, JawKind, JawLimits, KinematicsError};
 use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use proctor_types::MAX_JOINTS;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 use urdf_rs::{Geometry, Joint, JointType, Link, Robot};
 
 /// A fixed transform followed by motion about (or along) its z axis.
@@ -41,13 +45,22 @@ impl Serial {
 /// A parsed URDF with its name for error messages.
 pub(crate) struct Model {
     file: String,
-    robot: Robot,
+    robot: Arc<Robot>,
 }
 
+/// Embedded files that were parsed already, by name: they never change.
+static PARSED: Mutex<BTreeMap<String, Arc<Robot>>> = Mutex::new(BTreeMap::new());
+
 impl Model {
-    pub fn parse(file: &str, text: &str) -> Result<Self, KinematicsError> {
+    /// An embedded file; parsed once.
+    pub fn embedded(file: &str, text: &'static str) -> Result<Self, KinematicsError> {
+        let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(robot) = parsed.get(file) {
+            return Ok(Self { file: file.to_owned(), robot: Arc::clone(robot) });
+        }
         let robot = urdf_rs::read_from_string(text)
             .map_err(|e| KinematicsError::Urdf { file: file.to_owned(), reason: e.to_string() })?;
+        let robot = Arc::clone(parsed.entry(file.to_owned()).or_insert_with(|| Arc::new(robot)));
         Ok(Self { file: file.to_owned(), robot })
     }
 
@@ -137,6 +150,7 @@ impl Model {
             upper: limit.upper,
             velocity: limit.velocity,
             acceleration: crate::limits::JAW_ACCELERATION,
+            jerk: crate::limits::JAW_ACCELERATION / crate::limits::BUILD_UP,
         })
     }
 

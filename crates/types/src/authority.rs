@@ -1,4 +1,5 @@
-//! Who may move what: proposals, decisions, presence, and the digest that ties an approval to exactly one motion.
+//! Who may move what: proposals, decisions, presence, the digest that ties an approval to exactly one motion, and the seal that ties
+//! what an operator says to one login (made and checked by `proctor-seal`).
 
 use crate::{ArmId, Class, InvalidValue, Stamp, Trajectory};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ impl<'de> Deserialize<'de> for Digest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProposalId(pub u64);
 
-/// Names an operator's console session; 0 is nobody.
+/// Names an operator for one login, drawn at random with it; 0 is nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperatorId(pub u32);
 
@@ -211,7 +212,7 @@ pub enum DecisionKind {
 pub struct Decision {
     /// When it was taken.
     pub stamp: Stamp,
-    /// Rises with each decision of this operator.
+    /// Rises with each decision of this session.
     pub seq: u64,
     /// Who.
     pub operator: OperatorId,
@@ -228,7 +229,7 @@ pub struct Decision {
 pub struct Presence {
     /// When.
     pub stamp: Stamp,
-    /// Rises with each message of this operator.
+    /// Rises with each message of this session.
     pub seq: u64,
     /// Who.
     pub operator: OperatorId,
@@ -304,12 +305,62 @@ impl FromStr for RequestKind {
 pub struct OperatorRequest {
     /// When.
     pub stamp: Stamp,
-    /// Rises with each request of this operator.
+    /// Rises with each request of this session.
     pub seq: u64,
     /// Who.
     pub operator: OperatorId,
     /// What.
     pub kind: RequestKind,
+}
+
+/// Names one login of one operator for good: 128 random bits, drawn at the login.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct SessionId(pub [u8; 16]);
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(")?;
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+/// Names one start of the safety node: random, so that nothing said before it counts after it, whatever the clock says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Boot(pub u64);
+
+/// In which session something was said, to which start of the safety node, and the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seal {
+    /// Which login.
+    pub session: SessionId,
+    /// When that login ends.
+    pub expires: Stamp,
+    /// The start of the safety node it is meant for.
+    pub boot: Boot,
+    /// HMAC-SHA256 over every field of the message and of this seal, under the session's key.
+    pub tag: [u8; 32],
+}
+
+impl Seal {
+    /// No proof of anything: enough for an e-stop only.
+    pub const NONE: Self = Self { session: SessionId([0; 16]), expires: Stamp::FIRST, boot: Boot(0), tag: [0; 32] };
+}
+
+/// What an operator says, as it travels: nobody has checked its seal yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed<T> {
+    /// What is said.
+    pub body: T,
+    /// By whom, supposedly.
+    pub seal: Seal,
+}
+
+impl<T> Sealed<T> {
+    /// Without any proof.
+    pub const fn bare(body: T) -> Self {
+        Self { body, seal: Seal::NONE }
+    }
 }
 
 /// An operator asks autonomy for a skill; without one, autonomy proposes by itself when its conditions hold.

@@ -38,6 +38,12 @@ impl<P> Image<P> {
         &self.data
     }
 
+    /// The pixels as they lie in memory, to be used again; the image itself where a clone still shares them.
+    pub fn into_pixels(self) -> Result<Vec<P>, Self> {
+        let Self { width, height, data } = self;
+        Arc::try_unwrap(data).map_err(|data| Self { width, height, data })
+    }
+
     /// Pixel at column `x`, row `y`, or `None` outside.
     pub fn get(&self, x: usize, y: usize) -> Option<&P> {
         if x < self.width { self.data.get(y * self.width + x) } else { None }

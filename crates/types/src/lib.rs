@@ -11,6 +11,7 @@ pub mod anatomy;
 pub mod arm;
 pub mod authority;
 pub mod crtk;
+pub mod diagnostics;
 pub mod frames;
 pub mod image;
 pub mod safety;
@@ -22,10 +23,11 @@ pub mod trajectory;
 pub use anatomy::Class;
 pub use arm::{ArmId, ArmState, Jaw, JointCommand, Joints, MAX_JOINTS, OperatingState};
 pub use authority::{
-    Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal, ProposalId,
-    RequestKind, Role, Skill, SkillRequest, Withdrawal,
+    Boot, Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal,
+    ProposalId, RequestKind, Role, Seal, Sealed, SessionId, Skill, SkillRequest, Withdrawal,
 };
 pub use crtk::{ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
+pub use diagnostics::{Diagnosis, Diagnostics, Health};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict, ZoneLabel, ZonesState};

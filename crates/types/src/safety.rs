@@ -1,6 +1,6 @@
 //! What the safety node says about itself and about every command.
 
-use crate::{ArmId, Digest, Stamp};
+use crate::{ArmId, Boot, Digest, Stamp};
 use serde::{Deserialize, Serialize};
 
 /// State of the safety node. The default is the safe one.
@@ -124,6 +124,12 @@ constraints! {
     ClockJump = "clock_jump", "s";
     /// The gate behind the filter refused what the filter produced.
     Gate = "gate", "";
+    /// Joint jerk limit.
+    JointJerk = "joint_jerk", "rad/s3|m/s3";
+    /// Not sealed by the login it claims: forged, damaged or altered. The value is the operator it names.
+    NotAuthentic = "not_authentic", "";
+    /// Sealed for another start of the safety node, or by a login that another one of the same name or sixteen later ones replaced.
+    CrossSession = "cross_session", "";
 }
 
 /// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.
@@ -202,6 +208,8 @@ pub struct SafetyState {
     pub stamp: Stamp,
     /// Tick of the loop.
     pub tick: u64,
+    /// Which start of the node speaks; what operators say must be sealed for it.
+    pub boot: Boot,
     /// Mode.
     pub mode: SafetyMode,
     /// Why it is in HOLD or FAULT.

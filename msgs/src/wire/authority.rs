@@ -6,14 +6,24 @@ use super::scene::{class, read_class};
 use super::{ConvertError, Origin, Problem, Wire};
 use crate::proctor_msgs as msg;
 use proctor_types::{
-    Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal, ProposalId,
-    RequestKind, Skill, SkillRequest, Trajectory, TrajectoryPoint, Withdrawal,
+    Boot, Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal,
+    ProposalId, RequestKind, Seal, Sealed, SessionId, Skill, SkillRequest, Stamp, Trajectory, TrajectoryPoint,
+    Withdrawal,
 };
 
 /// Bound of `Evidence.summary`, bytes.
 const MAX_SUMMARY: usize = 1024;
 /// In wire order.
 const DECISIONS: [DecisionKind; 2] = [DecisionKind::Approve, DecisionKind::Reject];
+
+fn write_seal(s: &Seal) -> msg::Seal {
+    msg::Seal { session: s.session.0, expires: time(s.expires), boot: s.boot.0, tag: s.tag }
+}
+
+fn read_seal(m: &msg::Seal) -> Result<Seal, ConvertError> {
+    let expires = stamp("expires", &m.expires).map_err(|e| e.within("seal"))?;
+    Ok(Seal { session: SessionId(m.session), expires, boot: Boot(m.boot), tag: m.tag })
+}
 
 fn skill(s: Skill) -> msg::Skill {
     msg::Skill { value: index(&Skill::ALL, &s) + 1 }
@@ -112,75 +122,84 @@ impl Wire for Withdrawal {
     }
 }
 
-impl Wire for Decision {
+impl Wire for Sealed<Decision> {
     type Msg = msg::Decision;
 
     fn encode(&self) -> Self::Msg {
+        let Self { body, seal } = self;
         msg::Decision {
-            stamp: time(self.stamp),
-            seq: self.seq,
-            operator_id: self.operator.0,
-            proposal: self.proposal.0,
-            digest: self.digest.0,
-            kind: index(&DECISIONS, &self.kind) + 1,
+            stamp: time(body.stamp),
+            seq: body.seq,
+            operator_id: body.operator.0,
+            proposal: body.proposal.0,
+            digest: body.digest.0,
+            kind: index(&DECISIONS, &body.kind) + 1,
+            seal: write_seal(seal),
         }
     }
 
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
-        Ok(Self {
+        let body = Decision {
             stamp: stamp("stamp", &m.stamp)?,
             seq: m.seq,
             operator: OperatorId(m.operator_id),
             proposal: ProposalId(m.proposal),
             digest: Digest(m.digest),
             kind: specified("kind", &DECISIONS, m.kind)?,
-        })
+        };
+        Ok(Self { body, seal: read_seal(&m.seal)? })
     }
 }
 
-impl Wire for Presence {
+impl Wire for Sealed<Presence> {
     type Msg = msg::Presence;
 
     fn encode(&self) -> Self::Msg {
+        let Self { body, seal } = self;
         msg::Presence {
-            stamp: time(self.stamp),
-            seq: self.seq,
-            operator_id: self.operator.0,
-            held: self.held,
-            digest: self.digest.0,
+            stamp: time(body.stamp),
+            seq: body.seq,
+            operator_id: body.operator.0,
+            held: body.held,
+            digest: body.digest.0,
+            seal: write_seal(seal),
         }
     }
 
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
-        Ok(Self {
+        let body = Presence {
             stamp: stamp("stamp", &m.stamp)?,
             seq: m.seq,
             operator: OperatorId(m.operator_id),
             held: m.held,
             digest: Digest(m.digest),
-        })
+        };
+        Ok(Self { body, seal: read_seal(&m.seal)? })
     }
 }
 
-impl Wire for OperatorRequest {
+impl Wire for Sealed<OperatorRequest> {
     type Msg = msg::OperatorRequest;
 
     fn encode(&self) -> Self::Msg {
+        let Self { body, seal } = self;
         msg::OperatorRequest {
-            stamp: time(self.stamp),
-            seq: self.seq,
-            operator_id: self.operator.0,
-            kind: index(&RequestKind::ALL, &self.kind) + 1,
+            stamp: time(body.stamp),
+            seq: body.seq,
+            operator_id: body.operator.0,
+            kind: index(&RequestKind::ALL, &body.kind) + 1,
+            seal: write_seal(seal),
         }
     }
 
+    /// An e-stop is one whatever else the message holds: of all its fields only the kind is needed.
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
-        Ok(Self {
-            stamp: stamp("stamp", &m.stamp)?,
-            seq: m.seq,
-            operator: OperatorId(m.operator_id),
-            kind: specified("kind", &RequestKind::ALL, m.kind)?,
-        })
+        let kind = specified("kind", &RequestKind::ALL, m.kind)?;
+        let (stamp, seal) = match (stamp("stamp", &m.stamp), read_seal(&m.seal)) {
+            (stamp, seal) if kind == RequestKind::EStop => (stamp.unwrap_or(Stamp::FIRST), seal.unwrap_or(Seal::NONE)),
+            (stamp, seal) => (stamp?, seal?),
+        };
+        Ok(Self { body: OperatorRequest { stamp, seq: m.seq, operator: OperatorId(m.operator_id), kind }, seal })
     }
 }
 

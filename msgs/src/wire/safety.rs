@@ -4,7 +4,9 @@ use super::arm::{optional_arm, read_optional_arm};
 use super::fields::{bounded_text, cut, each, finite, index, known, range, specified, stamp, time};
 use super::{ConvertError, Origin, Problem, Wire};
 use crate::proctor_msgs as msg;
-use proctor_types::{Constraint, Digest, Outcome, SafetyMode, SafetyState, Stamp, Verdict, ZoneLabel, ZonesState};
+use proctor_types::{
+    Boot, Constraint, Digest, Outcome, SafetyMode, SafetyState, Stamp, Verdict, ZoneLabel, ZonesState,
+};
 
 /// Highest autonomy level Proctor knows (Yang et al. 2017: task).
 const MAX_AUTONOMY: u8 = 2;
@@ -20,6 +22,7 @@ impl Wire for SafetyState {
         msg::SafetyState {
             stamp: time(self.stamp),
             tick: self.tick,
+            boot: self.boot.0,
             mode: msg::SafetyMode { value: index(&SafetyMode::ALL, &self.mode) },
             cause: constraint(self.cause),
             e_stop: self.e_stop,
@@ -42,6 +45,7 @@ impl Wire for SafetyState {
         Ok(Self {
             stamp: stamp("stamp", &m.stamp)?,
             tick: m.tick,
+            boot: Boot(m.boot),
             mode: known("mode", &SafetyMode::ALL, m.mode.value)?,
             cause: known("cause", Constraint::ALL, m.cause.value)?,
             e_stop: m.e_stop,

@@ -4,12 +4,12 @@
 
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_types::{
-    Alignment, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraModel, CameraSide, Class,
-    Clearance, Constraint, Decision, DecisionKind, Digest, Evidence, Frame, HandEye, Image, ImageQuality,
-    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
-    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Segmentation,
-    Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint,
-    Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Alignment, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel, CameraSide,
+    Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence, Frame, HandEye,
+    Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
+    OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
+    SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand,
+    StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -298,36 +298,42 @@ pub fn withdrawal() -> impl Strategy<Value = Withdrawal> {
     })
 }
 
-pub fn decision() -> impl Strategy<Value = Decision> {
+fn sealed<T: std::fmt::Debug>(body: impl Strategy<Value = T>) -> impl Strategy<Value = Sealed<T>> {
+    let seal = (any::<[u8; 16]>(), stamp(), any::<u64>(), any::<[u8; 32]>());
+    (body, seal).prop_map(|(body, (session, expires, boot, tag))| Sealed {
+        body,
+        seal: Seal { session: SessionId(session), expires, boot: Boot(boot), tag },
+    })
+}
+
+pub fn decision() -> impl Strategy<Value = Sealed<Decision>> {
     let kind = prop_oneof![Just(DecisionKind::Approve), Just(DecisionKind::Reject)];
-    (stamp(), any::<(u64, u32, u64)>(), digest(), kind).prop_map(|(stamp, (seq, op, id), digest, kind)| Decision {
+    let body = (stamp(), any::<(u64, u32, u64)>(), digest(), kind);
+    sealed(body.prop_map(|(stamp, (seq, op, id), digest, kind)| Decision {
         stamp,
         seq,
         operator: OperatorId(op),
         proposal: ProposalId(id),
         digest,
         kind,
-    })
+    }))
 }
 
-pub fn presence() -> impl Strategy<Value = Presence> {
-    (stamp(), any::<(u64, u32, bool)>(), digest()).prop_map(|(stamp, (seq, op, held), digest)| Presence {
+pub fn presence() -> impl Strategy<Value = Sealed<Presence>> {
+    let body = (stamp(), any::<(u64, u32, bool)>(), digest());
+    sealed(body.prop_map(|(stamp, (seq, op, held), digest)| Presence {
         stamp,
         seq,
         operator: OperatorId(op),
         held,
         digest,
-    })
+    }))
 }
 
-pub fn operator_request() -> impl Strategy<Value = OperatorRequest> {
+pub fn operator_request() -> impl Strategy<Value = Sealed<OperatorRequest>> {
     let kind = proptest::sample::select(RequestKind::ALL.to_vec());
-    (stamp(), any::<(u64, u32)>(), kind).prop_map(|(stamp, (seq, op), kind)| OperatorRequest {
-        stamp,
-        seq,
-        operator: OperatorId(op),
-        kind,
-    })
+    let body = (stamp(), any::<(u64, u32)>(), kind);
+    sealed(body.prop_map(|(stamp, (seq, op), kind)| OperatorRequest { stamp, seq, operator: OperatorId(op), kind }))
 }
 
 pub fn skill_request() -> impl Strategy<Value = SkillRequest> {
@@ -345,10 +351,11 @@ pub fn constraint() -> impl Strategy<Value = Constraint> {
 
 pub fn safety_state() -> impl Strategy<Value = SafetyState> {
     let mode = proptest::sample::select(SafetyMode::ALL.to_vec());
-    (stamp(), mode, constraint(), any::<(bool, bool)>(), 0..=2u8, digest(), unit(), any::<[u64; 5]>()).prop_map(
+    (stamp(), mode, constraint(), any::<(bool, bool)>(), 0..=2u8, digest(), unit(), any::<[u64; 6]>()).prop_map(
         |(stamp, mode, cause, (e_stop, moving), autonomy_level, active, progress, n)| SafetyState {
             stamp,
             tick: n[0],
+            boot: Boot(n[5]),
             mode,
             cause,
             e_stop,
@@ -378,6 +385,19 @@ pub fn verdict() -> impl Strategy<Value = Verdict> {
             index,
         },
     )
+}
+
+pub fn diagnostics() -> impl Strategy<Value = Diagnostics> {
+    let text = || "[ -~\u{e9}]{0,60}";
+    let health = proptest::sample::select(Health::ALL.to_vec());
+    let values = proptest::collection::vec((text(), text()), 0..6);
+    let one = (health, text(), text(), values).prop_map(|(health, name, message, values)| Diagnosis {
+        health,
+        name,
+        message,
+        values,
+    });
+    (stamp(), proptest::collection::vec(one, 0..6)).prop_map(|(stamp, all)| Diagnostics { stamp, all })
 }
 
 pub fn zones_state() -> impl Strategy<Value = ZonesState> {

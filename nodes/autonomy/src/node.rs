@@ -2,7 +2,7 @@
 
 use crate::{Autonomy, AutonomyError, AutonomyParams, Inputs, Note, Output};
 use proctor_bus::{ArmSubscriber, Bus, BusError, Node, Publisher, Subscriber, Wire, graph};
-use proctor_types::{ArmId, ArmState, Decision, Proposal, SafetyState, Scene, SkillRequest, Stamp, Withdrawal};
+use proctor_types::{ArmId, ArmState, Decision, Proposal, SafetyState, Scene, Sealed, SkillRequest, Stamp, Withdrawal};
 use std::time::Duration;
 
 /// How often the node looks at its inputs.
@@ -24,7 +24,7 @@ struct Subscriptions {
     arms: [ArmSubscriber; 3],
     safety: Subscriber<SafetyState>,
     requests: Subscriber<SkillRequest>,
-    decisions: Subscriber<Decision>,
+    decisions: Subscriber<Sealed<Decision>>,
 }
 
 impl AutonomyNode {
@@ -67,7 +67,8 @@ impl Node for AutonomyNode {
             *slot = arm.newest().or(*slot);
         }
         let requests = all(&s.requests);
-        let decisions = all(&s.decisions);
+        // Of decisions only rejections concern autonomy, and they only make it quiet: it needs no proof of them.
+        let decisions: Vec<Decision> = all(&s.decisions).into_iter().map(|d| d.body).collect();
         let output = self.autonomy.step(
             now,
             &Inputs {

@@ -17,7 +17,8 @@ use std::{
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).map_or(Ok(0), |p| p.parse())?;
     let bus = Bus::memory();
-    let mut node = ConsoleNode::new(&bus, ConsoleParams { allow_scripted: true, ..ConsoleParams::default() })?;
+    let params = ConsoleParams { allow_scripted: true, ..ConsoleParams::default() };
+    let mut node = ConsoleNode::new(&bus, params, rig::root_secret())?;
     let shared = node.shared();
     let server = Server::start(([127, 0, 0, 1], port).into(), shared.clone())?;
     let greet = |role: Role, name: &str| {

@@ -3,15 +3,14 @@
 //! Only SHA-256 hashes of tokens and session secrets are kept, every entry is compared in full, and a token that
 //! was used is gone. A peer that guesses wrong too often is refused without looking at what it sent.
 
-use proctor_types::{Digest, OperatorId, Role};
+use proctor_seal::SESSION_LIFETIME;
+use proctor_types::{Digest, OperatorId, Role, SessionId};
 use std::{fmt, hint::black_box, net::IpAddr, str::FromStr, time::Duration};
 
 /// Most sessions at a time. A login beyond it is refused.
 pub const MAX_SESSIONS: usize = 16;
 /// Most unused tokens at a time. Adding one more forgets the oldest.
 pub const MAX_TOKENS: usize = 16;
-/// A session ends this long after its login.
-pub const SESSION_LIFETIME: Duration = Duration::from_hours(12);
 /// Wrong tokens a peer may send at once before it is refused.
 pub const FAILURES_ALLOWED: f64 = 5.0;
 /// Seconds until one wrong token is forgiven.
@@ -99,6 +98,10 @@ pub struct Session {
     pub operator: OperatorId,
     /// What kind of client.
     pub role: Role,
+    /// Names this login in what it says to the safety node.
+    pub id: SessionId,
+    /// When the session ends, since the instant that times here count from.
+    pub ends: Duration,
 }
 
 /// Fresh randomness for one login, drawn by the shell.
@@ -108,6 +111,8 @@ pub struct Fresh {
     pub secret: SessionSecret,
     /// The new operator's number, 31 bits; 0 becomes 1.
     pub number: u32,
+    /// The new session's name on the wire.
+    pub id: SessionId,
 }
 
 /// Why a login did not become a session.
@@ -142,7 +147,7 @@ struct Peer {
 pub struct Access {
     allow_scripted: bool,
     tokens: Vec<(Digest, Role)>,
-    sessions: Vec<(Digest, Session, Duration)>,
+    sessions: Vec<(Digest, Session)>,
     peers: Vec<Peer>,
 }
 
@@ -175,13 +180,14 @@ impl Access {
         if role == Role::Scripted && !self.allow_scripted {
             return Err(LoginRefused::ScriptedNotAllowed);
         }
-        self.sessions.retain(|(_, _, since)| now.saturating_sub(*since) < SESSION_LIFETIME);
+        self.sessions.retain(|(_, s)| now < s.ends);
         if self.sessions.len() >= MAX_SESSIONS {
             return Err(LoginRefused::TooManySessions);
         }
         self.tokens.remove(index);
-        let session = Session { operator: OperatorId::new(fresh.number.max(1), role), role };
-        self.sessions.push((fresh.secret.hash(), session, now));
+        let operator = OperatorId::new(fresh.number.max(1), role);
+        let session = Session { operator, role, id: fresh.id, ends: now + SESSION_LIFETIME };
+        self.sessions.push((fresh.secret.hash(), session));
         Ok(session)
     }
 
@@ -189,8 +195,8 @@ impl Access {
     pub fn session(&self, now: Duration, cookie: &str) -> Option<Session> {
         let hash = SessionSecret::from_cookie(cookie)?.hash();
         let mut found = None;
-        for (stored, session, since) in &self.sessions {
-            if same(stored, &hash) && now.saturating_sub(*since) < SESSION_LIFETIME {
+        for (stored, session) in &self.sessions {
+            if same(stored, &hash) && now < session.ends {
                 found = Some(*session);
             }
         }
@@ -201,7 +207,7 @@ impl Access {
     pub fn logout(&mut self, cookie: &str) {
         if let Some(secret) = SessionSecret::from_cookie(cookie) {
             let hash = secret.hash();
-            self.sessions.retain(|(stored, _, _)| !same(stored, &hash));
+            self.sessions.retain(|(stored, _)| !same(stored, &hash));
         }
     }
 
@@ -267,7 +273,7 @@ mod tests {
     }
 
     fn fresh(n: u8) -> Fresh {
-        Fresh { secret: SessionSecret::from_bytes([n; 32]), number: u32::from(n) }
+        Fresh { secret: SessionSecret::from_bytes([n; 32]), number: u32::from(n), id: SessionId([!n; 16]) }
     }
 
     #[test]
@@ -275,7 +281,8 @@ mod tests {
         let mut a = Access::new(false);
         a.add_token(token(1), Role::Surgeon);
         let s = a.login(T0, PEER, &token(1).to_string(), fresh(9)).unwrap();
-        assert_eq!(s, Session { operator: OperatorId(9), role: Role::Surgeon });
+        let (id, ends) = (SessionId([!9; 16]), T0 + SESSION_LIFETIME);
+        assert_eq!(s, Session { operator: OperatorId(9), role: Role::Surgeon, id, ends });
         assert_eq!(a.session(T0, &fresh(9).secret.to_cookie()), Some(s));
         assert_eq!(a.login(T0, PEER, &token(1).to_string(), fresh(8)), Err(LoginRefused::UnknownToken));
         assert_eq!(a.session(T0, &fresh(8).secret.to_cookie()), None);

@@ -4,8 +4,8 @@
 //! in the picture, and why it is suggested. The surgeon runs it by *holding*: pressing approves exactly the digest that is
 //! shown, and every 33 ms of holding is one message that becomes one [`proctor_types::Presence`].
 //!
-//! - Logic, pure and clock-free: [`auth`] (who may enter), [`desk`] (who may decide, holding), [`card`] (which proposal is
-//!   shown), [`latest`] and [`view`] (what is shown, what is stale), [`project`] (drawing into the picture), [`station`]
+//! - Logic, pure and clock-free: [`auth`] (who may enter), [`desk`] (who may decide, holding), [`keyring`] (the seal on what
+//!   leaves it), [`card`] (which proposal is shown), [`latest`] and [`view`] (what is shown, what is stale), [`project`] (drawing into the picture), [`station`]
 //!   (all of it together).
 //! - Shell: [`ConsoleNode`] (bus), [`serve`] and [`Server`] (HTTP and WebSocket), [`Shared`] between them.
 //! - [`scripted`]: the scripted surgeon, a client of the same API.
@@ -18,6 +18,7 @@ pub mod auth;
 pub mod card;
 pub mod desk;
 mod error;
+pub mod keyring;
 pub mod latest;
 mod node;
 mod params;

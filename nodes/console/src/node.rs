@@ -3,14 +3,16 @@
 use crate::{
     ConsoleError, ConsoleParams,
     desk::{Event, Happening, Output},
+    keyring::Keyring,
     protocol::ClientMessage,
     shared::{Arrival, Shared},
     station::Station,
 };
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
+use proctor_seal::RootSecret;
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal, RequestKind,
-    SafetyState, Scene, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal,
+    RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
 };
 use std::{
     sync::Arc,
@@ -29,6 +31,7 @@ pub struct ConsoleNode {
     params: ConsoleParams,
     shared: Arc<Shared>,
     clients: mpsc::Receiver<Arrival>,
+    keyring: Keyring,
     pictures: u64,
     input: Input,
     output: Publishers,
@@ -48,15 +51,17 @@ struct Input {
 }
 
 struct Publishers {
-    decision: Publisher<Decision>,
-    presence: Publisher<Presence>,
-    request: Publisher<OperatorRequest>,
+    decision: Publisher<Sealed<Decision>>,
+    presence: Publisher<Sealed<Presence>>,
+    request: Publisher<Sealed<OperatorRequest>>,
+    e_stop: Publisher<Sealed<OperatorRequest>>,
     skill: Publisher<SkillRequest>,
 }
 
 impl ConsoleNode {
-    /// Subscribes and publishes on `bus`. Nobody can log in until [`Shared::add_token`] was called.
-    pub fn new(bus: &Bus, params: ConsoleParams) -> Result<Self, ConsoleError> {
+    /// Subscribes and publishes on `bus`; seals what operators say with keys from `root`, which the safety node must share. Nobody
+    /// can log in until [`Shared::add_token`] was called.
+    pub fn new(bus: &Bus, params: ConsoleParams, root: RootSecret) -> Result<Self, ConsoleError> {
         params.validate()?;
         // Refuses unknown instruments now rather than at the first poll.
         Station::new(Stamp::FIRST, &params)?;
@@ -70,6 +75,7 @@ impl ConsoleNode {
             params,
             shared,
             clients,
+            keyring: Keyring::new(root),
             pictures: 0,
             input: Input {
                 picture: bus.subscriber_of_depth(&graph::image_left(), 1)?,
@@ -86,6 +92,7 @@ impl ConsoleNode {
                 decision: bus.publisher(&graph::decision())?,
                 presence: bus.publisher(&graph::presence())?,
                 request: bus.publisher(&graph::request())?,
+                e_stop: bus.publisher(&graph::e_stop())?,
                 skill: bus.publisher(&graph::skill_request())?,
             },
             pending: Vec::new(),
@@ -123,16 +130,17 @@ impl Node for ConsoleNode {
         if let Some(operator) = self.shared.take_e_stop() {
             station.client(now, e_stop(now, operator), out);
         }
-        self.output.publish(out);
+        self.output.publish(out, &self.keyring, boot(station));
 
         self.input.drain(now, station, &mut self.pictures);
         let instant = Instant::now();
         for _ in 0..crate::shared::MAX_EVENTS {
             let Ok(arrival) = self.clients.try_recv() else { break };
+            self.keyring.admit(&arrival.session, now.plus(self.shared.left(&arrival.session, instant)));
             station.client(now, arrival.event(now, instant), out);
         }
         station.tick(now, out);
-        self.output.publish(out);
+        self.output.publish(out, &self.keyring, boot(station));
 
         if self.shared.clients() == 0 {
             return;
@@ -184,13 +192,14 @@ impl Input {
 }
 
 impl Publishers {
-    /// Publishes and empties `out`. What the bus refuses is said: the operator's word must not vanish silently.
-    fn publish(&self, out: &mut Vec<Output>) {
+    /// Seals, publishes and empties `out`. What the bus refuses is said: the operator's word must not vanish silently.
+    fn publish(&self, out: &mut Vec<Output>, keys: &Keyring, boot: Boot) {
         for output in out.drain(..) {
             let done = match output {
-                Output::Decision(d) => self.decision.publish(&d),
-                Output::Presence(p) => self.presence.publish(&p),
-                Output::Request(r) => self.request.publish(&r),
+                Output::Decision(d) => self.decision.publish(&keys.seal(boot, d)),
+                Output::Presence(p) => self.presence.publish(&keys.seal(boot, p)),
+                Output::Request(r) if r.kind == RequestKind::EStop => self.e_stop.publish(&keys.seal(boot, r)),
+                Output::Request(r) => self.request.publish(&keys.seal(boot, r)),
                 Output::Skill(s) => self.skill.publish(&s),
             };
             if let Err(error) = done {
@@ -206,6 +215,11 @@ impl Arrival {
         let at = now.minus(instant.saturating_duration_since(self.at));
         Event { at, conn: self.conn, operator: self.session.operator, role: self.session.role, what: self.what }
     }
+}
+
+/// Which start of the safety node speaks at present; nobody's before it was heard, and then only an e-stop counts.
+fn boot(station: &Station) -> Boot {
+    station.latest.safety.as_ref().map_or(Boot::default(), |s| s.value.boot)
 }
 
 fn e_stop(now: Stamp, operator: OperatorId) -> Event {

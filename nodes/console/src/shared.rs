@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -95,7 +95,8 @@ impl Shared {
 
     pub(crate) fn login(&self, peer: IpAddr, typed: &str) -> Result<SessionSecret, LoginRefused> {
         let number = rand::random::<u32>() >> 1;
-        let fresh = Fresh { secret: SessionSecret::from_bytes(rand::random()), number };
+        let (secret, id) = (SessionSecret::from_bytes(rand::random()), proctor_seal::random_session());
+        let fresh = Fresh { secret, number, id };
         let session = self.access().login(self.started.elapsed(), peer, typed, fresh)?;
         tracing::info!(%peer, operator = session.operator.0, role = ?session.role, "logged in");
         Ok(fresh.secret)
@@ -103,6 +104,11 @@ impl Shared {
 
     pub(crate) fn session(&self, cookie: &str) -> Option<Session> {
         self.access().session(self.started.elapsed(), cookie)
+    }
+
+    /// How long a session still lasts at `instant`.
+    pub(crate) fn left(&self, session: &Session, instant: Instant) -> Duration {
+        session.ends.saturating_sub(instant.saturating_duration_since(self.started))
     }
 
     pub(crate) fn logout(&self, cookie: &str) {

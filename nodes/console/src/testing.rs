@@ -3,7 +3,7 @@
 use nalgebra::{Isometry3, Matrix6, Point3, Vector3};
 use proctor_kinematics::Cell;
 use proctor_types::{
-    Alignment, ArmId, Class, Constraint, Digest, Evidence, HandEye, ImageQuality, InstrumentEstimate, Joints,
+    Alignment, ArmId, Boot, Class, Constraint, Digest, Evidence, HandEye, ImageQuality, InstrumentEstimate, Joints,
     PlannedWith, Pose, Proposal, ProposalId, QualityVerdict, SafetyMode, SafetyState, Scene, Skill, Stamp,
     SurfacePoint, Trajectory, TrajectoryPoint,
 };
@@ -40,6 +40,7 @@ pub fn safety(mode: SafetyMode) -> SafetyState {
     SafetyState {
         stamp: at(0),
         tick: 1,
+        boot: Boot(1),
         mode,
         cause: Constraint::None,
         e_stop: false,

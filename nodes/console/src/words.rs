@@ -33,6 +33,7 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
         Constraint::JointAcceleration => {
             format!(": {} at its acceleration limit, {}", joint(v.index), joint_values(v, "/s\u{b2}"))
         }
+        Constraint::JointJerk => format!(": {} at its jerk limit, {}", joint(v.index), joint_values(v, "/s\u{b3}")),
         Constraint::Jump => format!(": {} asked to jump, {}", joint(v.index), joint_values(v, "")),
         Constraint::StartMismatch => {
             format!(": {} is not where the motion starts, {}", joint(v.index), joint_values(v, ""))
@@ -53,7 +54,9 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
         | Constraint::WrongOperator
         | Constraint::EStop
         | Constraint::ArmNotReady
-        | Constraint::Gate => format!(": {}", cause(v.constraint)),
+        | Constraint::Gate
+        | Constraint::NotAuthentic
+        | Constraint::CrossSession => format!(": {}", cause(v.constraint)),
     }
 }
 
@@ -84,6 +87,7 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::JointPosition => "a joint is at its end stop",
         Constraint::JointVelocity => "a joint is at its speed limit",
         Constraint::JointAcceleration => "a joint is at its acceleration limit",
+        Constraint::JointJerk => "a joint is at its jerk limit",
         Constraint::TipSpeed => "the tip is at its speed limit",
         Constraint::RemoteCentre => "too near the port",
         Constraint::NoGoZone => "too near a no-go zone",
@@ -109,6 +113,8 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::FollowingError => "an arm does not follow",
         Constraint::ClockJump => "the clock jumped",
         Constraint::Gate => "the last check refused a command",
+        Constraint::NotAuthentic => "a message is forged or damaged",
+        Constraint::CrossSession => "a message of another session",
     }
 }
 

@@ -65,7 +65,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     say("Proctor demo on the built-in simulator. Research software, not a medical device.");
     let mut live = Live::new();
-    let safety = live.safety(&bus, config.safety.clone())?;
+    let safety = live.safety(&bus, config.safety.clone(), config.verifier())?;
     let stack = Stack::with_safety(&bus, &config, safety)?;
     let (monitor, shared) = (stack.monitor.monitor(), stack.console.shared());
     Live::hear_faults(stack.simulator.clone());

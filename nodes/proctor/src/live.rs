@@ -10,6 +10,7 @@ use proctor_bus::{Bus, HirozConfig, Node, Urgency};
 use proctor_console::{Server, Shared, Token};
 use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_seal::Verifier;
 use proctor_sim::{Faults, node::SharedSimulator};
 use proctor_types::Role;
 use std::{
@@ -64,7 +65,7 @@ impl Live {
     }
 
     /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned.
-    pub fn safety(&mut self, bus: &Bus, params: SafetyParams) -> anyhow::Result<SafetyNode> {
+    pub fn safety(&mut self, bus: &Bus, params: SafetyParams, verifier: Verifier) -> anyhow::Result<SafetyNode> {
         let clock = self.clock;
         let options = realtime::Options {
             clock: Box::new(move || clock.now()),
@@ -72,7 +73,7 @@ impl Live {
             priority: Some(SAFETY_PRIORITY),
             lock_memory: true,
         };
-        let (node, core) = SafetyNode::real_time(bus, params, options)?;
+        let (node, core) = SafetyNode::real_time(bus, params, verifier, options)?;
         self.core = Some(core);
         Ok(node)
     }

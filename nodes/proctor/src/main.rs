@@ -5,7 +5,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use proctor::{demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::cli::{EvalArgs, SegmentArgs};
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Supervised autonomy for surgical robots. Research software, not a medical device.
 #[derive(Parser)]
@@ -28,6 +31,11 @@ enum Command {
     Eval(Eval),
     /// Forward kinematics of a table of joints: CSV with header on standard input, poses on standard output.
     Fk(FkArgs),
+    /// Make the secret that console and safety share, in a new file that only its owner can read.
+    AuthorityKey {
+        /// The file, which must not exist.
+        file: PathBuf,
+    },
     /// Every topic: type, writer, readers, rate, quality of service.
     Graph,
     /// What is present and missing on this machine.
@@ -78,6 +86,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 .map(|()| ExitCode::SUCCESS)?)
         }
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
+        Command::AuthorityKey { file } => {
+            proctor_seal::key_file::create(&file)?;
+            println!("{}", file.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Graph => run::print_graph(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Doctor => {
             let complete = doctor::report(&doctor::examine(Path::new(".")), &mut std::io::stdout().lock())?;

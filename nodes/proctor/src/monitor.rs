@@ -1,7 +1,7 @@
 //! An independent observer of the whole loop: it counts, measures latency, and judges the commands that reached the arms by its
 //! own arithmetic. It shares no code with the safety node, so a mistake there shows here.
 //!
-//! A *violation* is a command to an arm that breaks a joint position, velocity or acceleration limit, or that moves an arm in
+//! A *violation* is a command to an arm that breaks a joint position, velocity, acceleration or jerk limit, or that moves an arm in
 //! a mode or without a presence that allows motion (after [`BRAKE`], the time a stop may take).
 
 use proctor_kinematics::JointLimits;
@@ -56,9 +56,10 @@ pub struct Summary {
 
 #[derive(Default)]
 struct ArmTrack {
-    /// The last two commands, newest first.
+    /// The last three commands, newest first.
     last: Option<JointCommand>,
     before: Option<JointCommand>,
+    first: Option<JointCommand>,
 }
 
 /// The observer; see the module's head.
@@ -156,6 +157,7 @@ impl Monitor {
             }
         }
         let track = &mut self.arms[i];
+        track.first = track.before;
         track.before = track.last;
         track.last = Some(command);
     }
@@ -182,12 +184,17 @@ impl Monitor {
             return broken;
         }
         let before = track.before.filter(|b| one_tick(last.stamp, b.stamp) && one_tick(command.stamp, last.stamp));
+        let first = track.first.zip(before).filter(|(f, b)| one_tick(b.stamp, f.stamp)).map(|(f, _)| f);
         for (j, (&x, &x0)) in command.position.iter().zip(last.position.iter()).enumerate() {
             // Jitter of the wall clock between two ticks is not a faster motion: never judge by less than a tick.
             check(&mut broken, "velocity", j, (x - x0).abs() / dt.max(TICK), limits.velocity[j]);
             if let Some(b) = before {
                 let acceleration = (x - 2.0 * x0 + b.position[j]).abs() / (TICK * TICK);
                 check(&mut broken, "acceleration", j, acceleration, limits.acceleration[j]);
+                if let Some(f) = first {
+                    let jerk = (x - 3.0 * x0 + 3.0 * b.position[j] - f.position[j]).abs() / (TICK * TICK * TICK);
+                    check(&mut broken, "jerk", j, jerk, limits.jerk[j]);
+                }
             }
         }
         let moved = command.position.iter().zip(last.position.iter()).any(|(x, x0)| (x - x0).abs() > 1e-9);
@@ -251,6 +258,7 @@ mod tests {
             upper: Joints::new(&vec![1.0; n]).unwrap(),
             velocity: Joints::new(&vec![1.0; n]).unwrap(),
             acceleration: Joints::new(&vec![10.0; n]).unwrap(),
+            jerk: Joints::new(&vec![10_000.0; n]).unwrap(),
             jaw: JawLimits::default(),
         };
         Monitor::new([limits(6), limits(6), limits(4)])
@@ -264,6 +272,7 @@ mod tests {
         let state = SafetyState {
             stamp: at(ms),
             tick: 0,
+            boot: proctor_types::Boot(1),
             mode: SafetyMode::Supervised,
             cause: proctor_types::Constraint::None,
             e_stop: false,
@@ -304,6 +313,8 @@ mod tests {
         assert_eq!(found(&[-1.1]), ["negative position of joint 0: 1.100000 > 1.000000"]);
         assert_eq!(found(&[0.0, 0.002]), ["velocity of joint 0: 2.000000 > 1.000000"]);
         assert_eq!(found(&[0.0, 0.0, 1.2e-5]), ["acceleration of joint 0: 12.000000 > 10.000000"]);
+        // From an acceleration of 8 rad/s^2 to one of -8 within a tick.
+        assert_eq!(found(&[0.0, 0.0, 8e-6, 8e-6]), ["jerk of joint 0: 16000.000000 > 10000.000000"]);
     }
 
     #[test]

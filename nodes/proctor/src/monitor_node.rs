@@ -3,7 +3,8 @@
 use crate::monitor::Monitor;
 use proctor_bus::{Bus, BusError, Node, Subscriber, Urgency, graph};
 use proctor_kinematics::{Chain, Instrument, KinematicsError};
-use proctor_types::{ArmId, Decision, JointCommand, Presence, Proposal, SafetyState, Scene, Stamp};
+use proctor_seal::Verifier;
+use proctor_types::{ArmId, Decision, JointCommand, Presence, Proposal, SafetyState, Scene, Sealed, Stamp};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -19,8 +20,9 @@ pub struct MonitorNode {
     scene: Subscriber<Scene>,
     state: Subscriber<SafetyState>,
     proposal: Subscriber<Proposal>,
-    decision: Subscriber<Decision>,
-    presence: Subscriber<Presence>,
+    decision: Subscriber<Sealed<Decision>>,
+    presence: Subscriber<Sealed<Presence>>,
+    verifier: Verifier,
 }
 
 /// Why the monitor cannot start.
@@ -35,8 +37,9 @@ pub enum MonitorError {
 }
 
 impl MonitorNode {
-    /// Subscribes on `bus`; judges arms that carry these instruments on PSM1 and PSM2.
-    pub fn new(bus: &Bus, instruments: &[String; 2]) -> Result<Self, MonitorError> {
+    /// Subscribes on `bus`; judges arms that carry these instruments on PSM1 and PSM2. An approval or a hold that `verifier` does not
+    /// believe allows no motion.
+    pub fn new(bus: &Bus, instruments: &[String; 2], verifier: Verifier) -> Result<Self, MonitorError> {
         let [psm1, psm2] = instruments;
         let limits = |name: &str| Ok::<_, KinematicsError>(*Chain::psm(&Instrument::named(name)?)?.limits());
         let monitor = Monitor::new([limits(psm1)?, limits(psm2)?, *Chain::ecm()?.limits()]);
@@ -49,6 +52,7 @@ impl MonitorNode {
             proposal: bus.subscriber_of_depth(&graph::proposal(), 64)?,
             decision: bus.subscriber_of_depth(&graph::decision(), 64)?,
             presence: bus.subscriber_of_depth(&graph::presence(), 64)?,
+            verifier,
         })
     }
 
@@ -77,13 +81,15 @@ impl Node for MonitorNode {
             let _: Result<(), _> = state.map(|s| monitor.on_state(s));
         }
         while let Some(presence) = self.presence.take() {
-            let _: Result<(), _> = presence.map(|p| monitor.on_presence(p));
+            let believed = presence.ok().and_then(|p| self.verifier.open(&p).ok());
+            believed.into_iter().for_each(|p| monitor.on_presence(*p));
         }
         while let Some(proposal) = self.proposal.take() {
             let _: Result<(), _> = proposal.map(|p| monitor.on_proposal(&p));
         }
         while let Some(decision) = self.decision.take() {
-            let _: Result<(), _> = decision.map(|d| monitor.on_decision(&d));
+            let believed = decision.ok().and_then(|d| self.verifier.open(&d).ok());
+            believed.into_iter().for_each(|d| monitor.on_decision(&d));
         }
         while let Some(scene) = self.scene.take() {
             let _: Result<(), _> = scene.map(|s| monitor.on_scene(s.stamp));

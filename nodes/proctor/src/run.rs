@@ -11,6 +11,7 @@ use proctor_bus::{Bus, HirozConfig, graph};
 use proctor_console::ConsoleNode;
 use proctor_fusion::FusionNode;
 use proctor_perception::PerceptionNode;
+use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
     node::{CameraNode, PlantNode, PlantParams},
@@ -55,6 +56,10 @@ pub struct RunArgs {
     /// Zenoh endpoints to listen on.
     #[arg(long, default_value = "tcp/127.0.0.1:0")]
     listen: Vec<String>,
+    /// What console and safety share, so that safety knows whose word is the console's: 64 hexadecimal digits, mode 0600. Without
+    /// it ~/.config/proctor/authority.key is used, and made at the first start.
+    #[arg(long, env = "PROCTOR_AUTHORITY_KEY", value_name = "FILE")]
+    authority_key: Option<PathBuf>,
     /// Record every topic into this MCAP file, which must not exist.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -70,6 +75,18 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// The shared secret; nodes that neither speak for operators nor hear them get none of it.
+    fn root_secret(&self) -> anyhow::Result<Option<RootSecret>> {
+        if !self.nodes.iter().any(|n| matches!(n, NodeName::Safety | NodeName::Console)) {
+            return Ok(None);
+        }
+        Ok(Some(match &self.authority_key {
+            // A file that was named must be there: a new secret under a mistyped name would be nobody else's.
+            Some(file) => key_file::read(file)?,
+            None => key_file::read_or_create(&default_key_file()?)?,
+        }))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         for (i, name) in self.nodes.iter().enumerate() {
             anyhow::ensure!(!self.nodes[..i].contains(name), "{name:?} is named twice: a process runs a node once");
@@ -80,6 +97,14 @@ impl RunArgs {
     }
 }
 
+/// Where the secret lies when nobody says otherwise: below `$XDG_CONFIG_HOME` or `$HOME/.config`.
+fn default_key_file() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let folder = folder.context("no home folder for the authority key: name a file with --authority-key")?;
+    Ok(folder.join("proctor/authority.key"))
+}
+
 /// Runs the nodes until Ctrl-C.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     args.check()?;
@@ -88,6 +113,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     // Outside the demo nothing is known to be simulated: nobody but a person may hold authority.
     config.safety.allow_scripted_operator = false;
     config.console.allow_scripted = false;
+    if let Some(root) = args.root_secret()? {
+        config.root = root;
+    }
     let bus = live::hiroz(HirozConfig {
         domain_id: args.domain,
         connect: args.connect.clone(),
@@ -121,11 +149,11 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
         NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
         NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
         NodeName::Safety => {
-            let node = live.safety(bus, config.safety.clone())?;
+            let node = live.safety(bus, config.safety.clone(), config.verifier())?;
             live.spawn(node)
         }
         NodeName::Console => {
-            let node = ConsoleNode::new(bus, config.console.clone())?;
+            let node = ConsoleNode::new(bus, config.console.clone(), config.root.clone())?;
             live.serve(&node.shared(), args.console_port)?;
             live.spawn(node)
         }
@@ -183,5 +211,22 @@ mod tests {
         let unknown = check("run teleop").unwrap_err();
         assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");
         assert!(check("run").is_err());
+    }
+
+    #[test]
+    fn only_nodes_with_authority_need_the_key_and_a_named_file_must_be_there() {
+        let secret = |line: &str| {
+            let run = Cli::try_parse_from(line.split(' ')).unwrap().run;
+            run.root_secret().map(|s| s.is_some()).map_err(|e| e.to_string())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key").display().to_string();
+        assert_eq!(secret(&format!("run sim perception fusion autonomy --authority-key {file}")), Ok(false));
+        for node in ["safety", "console"] {
+            let e = secret(&format!("run {node} --authority-key {file}")).unwrap_err();
+            assert!(e.contains(&file) && e.contains("does not exist") && e.contains("0600"), "{e}");
+        }
+        key_file::create(std::path::Path::new(&file)).unwrap();
+        assert_eq!(secret(&format!("run console --authority-key {file}")), Ok(true));
     }
 }

@@ -7,11 +7,13 @@ use proctor_console::{ConsoleNode, ConsoleParams};
 use proctor_fusion::{FusionNode, FusionParams};
 use proctor_perception::{PerceptionNode, PerceptionParams};
 use proctor_safety::{SafetyNode, SafetyParams};
+use proctor_seal::{RootSecret, Verifier};
 use proctor_sim::{
     HandEyeError, SimConfig, Simulator,
     node::{CameraNode, CameraParams, PlantNode, PlantParams, SharedSimulator},
     plant::ArmConfig,
 };
+use proctor_types::Boot;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -34,6 +36,10 @@ pub struct StackConfig {
     pub safety: SafetyParams,
     /// Console.
     pub console: ConsoleParams,
+    /// What console and safety share, so that safety knows whose word is the console's.
+    pub root: RootSecret,
+    /// Which start of the safety node this is.
+    pub boot: Boot,
 }
 
 /// Instruments of the demo: a needle driver on each arm.
@@ -43,7 +49,8 @@ pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "LARGE_NEEDLE_
 const JAWS: f64 = 0.4;
 
 impl StackConfig {
-    /// The demo's cell: the shipped model from `root`, a hand-eye error of 5 mm and 3 degrees, arms that start DISABLED.
+    /// The demo's cell: the shipped model from `root`, a hand-eye error of 5 mm and 3 degrees, arms that start DISABLED, a secret of its
+    /// own.
     pub fn simulated(root: &Path, seed: u64) -> anyhow::Result<Self> {
         let instruments = INSTRUMENTS.map(str::to_owned);
         let sim = SimConfig {
@@ -71,7 +78,14 @@ impl StackConfig {
             autonomy,
             safety,
             console: ConsoleParams { instruments, allow_scripted: true, ..ConsoleParams::default() },
+            root: RootSecret::random(),
+            boot: proctor_seal::random_boot(),
         })
+    }
+
+    /// Whom the safety node believes.
+    pub fn verifier(&self) -> Verifier {
+        Verifier::new(self.root.clone(), self.boot)
     }
 }
 
@@ -116,7 +130,7 @@ pub struct Stack {
 impl Stack {
     /// Builds every node on `bus`; the safety core runs inside its node's `poll`, as lockstep needs it.
     pub fn new(bus: &Bus, config: &StackConfig) -> anyhow::Result<Self> {
-        let safety = SafetyNode::new(bus, config.safety.clone())?;
+        let safety = SafetyNode::new(bus, config.safety.clone(), config.verifier())?;
         Self::with_safety(bus, config, safety)
     }
 
@@ -129,9 +143,9 @@ impl Stack {
             perception: PerceptionNode::new(bus, config.perception.clone())?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,
             autonomy: AutonomyNode::new(bus, config.autonomy.clone())?,
-            console: ConsoleNode::new(bus, config.console.clone())?,
+            console: ConsoleNode::new(bus, config.console.clone(), config.root.clone())?,
             safety,
-            monitor: MonitorNode::new(bus, &config.sim.instruments)?,
+            monitor: MonitorNode::new(bus, &config.sim.instruments, config.verifier())?,
             simulator,
         })
     }

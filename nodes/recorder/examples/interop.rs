@@ -98,6 +98,7 @@ fn main() {
     out.write(&graph::safety_state(), &values(strategies::safety_state()));
     out.write(&graph::verdict(), &values(strategies::verdict()));
     out.write(&graph::clock(), &values(strategies::stamp()));
+    values(strategies::decision()).iter().for_each(|d| out.case("proctor_msgs/msg/Seal", &d.encode().seal));
     for scene in values(strategies::scene()) {
         nested(&mut out, &scene.encode());
     }
@@ -150,6 +151,7 @@ fn types() -> BTreeMap<String, String> {
         msg::SafetyMode,
         msg::SafetyState,
         msg::Scene,
+        msg::Seal,
         msg::Segmentation,
         msg::Skill,
         msg::SkillRequest,

@@ -70,9 +70,9 @@ fn nearest(keepout: &Keepout, tools: &[[Capsule; 3]; 2]) -> f64 {
 fn times(n: u32, stride: u32, mut f: impl FnMut(&[[Capsule; 3]; 2]) -> f64) -> Vec<u64> {
     let one = |k: u32| {
         let tools = tools(k * stride);
-        let begin = drive::cpu();
+        let begin = drive::processor();
         black_box(f(black_box(&tools)));
-        drive::cpu() - begin
+        drive::processor() - begin
     };
     (0..n).map(one).collect()
 }
@@ -100,7 +100,7 @@ fn bench(criterion: &mut Criterion) {
     let mut without = drive::cell(SafetyParams { zones: vec![], ..SafetyParams::default() });
     // Alternating, so that both meet the same machine.
     let (mut a, mut b): (Vec<u64>, Vec<u64>) =
-        (0..100_000).map(|_| (drive::timed(&mut with, drive::cpu), drive::timed(&mut without, drive::cpu))).unzip();
+        (0..100_000).map(|_| (drive::timed(&mut with).1, drive::timed(&mut without).1)).unzip();
     drive::percentiles("whole tick with the mesh", &mut a);
     drive::percentiles("whole tick without zones", &mut b);
 

@@ -5,6 +5,7 @@
 
 use proctor_bus::{Bus, Node};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_seal::{RootSecret, Verifier};
 use proctor_types::Stamp;
 use std::{
     error::Error,
@@ -17,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (bus, start, stop) = (Bus::memory(), Instant::now(), Arc::new(AtomicBool::new(false)));
     let now = move || Stamp::FIRST.plus(start.elapsed());
     let options = realtime::Options { clock: Box::new(now), stop: stop.clone(), priority: Some(80), lock_memory: true };
-    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options)?;
+    let verifier = Verifier::new(RootSecret::random(), proctor_seal::random_boot());
+    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), verifier, options)?;
     let health = thread.health.clone();
     while start.elapsed() < Duration::from_secs(seconds) {
         node.poll(now());

@@ -3,7 +3,8 @@
 use crate::{
     Finding, SafetyParams,
     braking::MotionState,
-    dofs::{self, N, Q},
+    dofs::{self, Bounds, N, Q},
+    smooth::Smoother,
 };
 use proctor_types::{ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, OperatingState, Stamp, StateRequest};
 use std::time::Duration;
@@ -32,8 +33,9 @@ pub struct Arm {
     measured: Option<ArmJoints>,
     jaw: Option<Jaw>,
     status: Option<ArmStatus>,
-    /// Set-point, while the gate is open for this arm.
+    /// What the filter decided last, while the gate is open for this arm.
     pub motion: Option<MotionState>,
+    smoother: Smoother,
     /// Last set-point sent, kept while the gate is closed.
     last_sent: Option<Q>,
     last_command: Option<Stamp>,
@@ -79,9 +81,10 @@ impl Tolerances {
 
 impl Arm {
     /// Nothing known.
-    pub fn new(id: ArmId) -> Self {
+    pub fn new(id: ArmId, bounds: &Bounds) -> Self {
         Self {
             id,
+            smoother: Smoother::new(bounds),
             measured: None,
             jaw: None,
             status: None,
@@ -141,12 +144,27 @@ impl Arm {
             }
             _ => true,
         };
-        measured_rests && self.motion.is_none_or(|m| m.rests())
+        measured_rests && self.stands()
+    }
+
+    /// Whether the set-point stands still: it rests where the filter decided that it shall.
+    pub fn stands(&self) -> bool {
+        self.motion.is_none_or(|m| m.rests() && self.smoother.settled())
+    }
+
+    /// Set-point sent last, while the gate is open.
+    pub fn set_point(&self) -> Option<Q> {
+        self.motion.and(self.last_sent)
+    }
+
+    /// What is sent when the filter decides `q`.
+    pub fn smoothed(&self, q: &Q) -> Q {
+        self.smoother.next(q)
     }
 
     /// Which joint lags more than it may, with how much and the limit.
     pub fn following_error(&self, following: &Q) -> Option<Finding> {
-        let (set, measured) = (self.motion?.q, self.measured()?);
+        let (set, measured) = (self.set_point()?, self.measured()?);
         let off = dofs::map2(&set, &measured, |a, b| (a - b).abs());
         let allowed = dofs::map2(following, &self.recent_speed, |f, v| f + LAG * v);
         let j = dofs::worst_index(&off, &allowed);
@@ -161,10 +179,17 @@ impl Arm {
             Some(sent) if dofs::worst_ratio(&dofs::map2(&sent, &measured, |a, b| a - b), tolerance) <= 1.0 => sent,
             _ => measured,
         };
-        self.motion = Some(MotionState::resting(start));
+        self.rest_at(&start);
         (self.goal, self.last_command, self.last_jaw_command) = (None, None, None);
         self.recent_speed = [0.0; N];
         Some(start)
+    }
+
+    /// The set-point rests at `q` from now on.
+    pub fn rest_at(&mut self, q: &Q) {
+        self.motion = Some(MotionState::resting(*q));
+        self.smoother.rest_at(q);
+        self.last_sent = Some(*q);
     }
 
     /// The gate closes: no set-point until the next [`Arm::engage`].
@@ -173,10 +198,11 @@ impl Arm {
         self.goal = None;
     }
 
-    /// A set-point was sent.
+    /// The filter decided `state`, and its smoothed set-point was sent.
     pub fn sent(&mut self, state: MotionState) {
+        self.last_sent = Some(self.smoother.next(&state.q));
+        self.smoother.push(&state.q);
         self.motion = Some(state);
-        self.last_sent = Some(state.q);
         self.recent_speed = dofs::map2(&self.recent_speed, &state.v, |s, v| (s * FADE).max(v.abs()));
     }
 

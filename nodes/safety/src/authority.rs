@@ -1,4 +1,5 @@
-//! Who may move what: proposals waiting for a decision, the decision's verification, and presence.
+//! Who may move what: proposals waiting for a decision, the decision's verification, and presence. Takes only words whose seal was
+//! verified, and counts the words of every login.
 //!
 //! [`Approved`] can be made here only, by [`Authority::decide`], and is not `Clone`: a motion is played by whoever holds the one
 //! that was granted for exactly its digest.
@@ -7,80 +8,22 @@
 //! let forged = proctor_safety::Approved { slot: 0 }; // private fields
 //! ```
 
-use crate::{Finding, SafetyParams, dofs::Q, plan::Plan, surface::LiveScene};
-use proctor_types::{
-    ArmId, Constraint, Decision, DecisionKind, Digest, OperatorId, Presence, ProposalId, Role, SafetyMode, Stamp,
-    Withdrawal,
+use crate::{
+    Finding, SafetyParams,
+    dofs::Q,
+    plan::Plan,
+    sessions::{Admission, Sessions, Word},
+    surface::LiveScene,
 };
-use std::time::Duration;
+use proctor_seal::Verified;
+use proctor_types::{
+    ArmId, Constraint, Decision, DecisionKind, Digest, OperatorId, Presence, ProposalId, SafetyMode, Stamp, Withdrawal,
+};
 
 /// Most proposals that wait for a decision at a time.
 pub const MAX_PROPOSALS: usize = 8;
-/// Most operators whose sequence numbers are remembered.
-const MAX_OPERATORS: usize = 16;
 /// Digests remembered per reason, so that a motion runs at most once, and not after it was withdrawn.
 const REMEMBERED: usize = 64;
-/// A sequence entry that was not used for so long may make room: by then, a replay is too old to be accepted.
-const FORGET: Duration = Duration::from_secs(30);
-
-/// Rising sequence numbers per operator.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Sequences {
-    entries: [Option<(OperatorId, u64, Stamp)>; MAX_OPERATORS],
-}
-
-impl Sequences {
-    /// Accepts a number that is larger than the operator's last one.
-    pub fn accept(&mut self, operator: OperatorId, seq: u64, now: Stamp) -> Result<(), Finding> {
-        if let Some((_, last, used)) = self.entries.iter_mut().flatten().find(|(o, ..)| *o == operator) {
-            if seq <= *last {
-                return Err(Finding::node(Constraint::Sequence, seq as f64, last.saturating_add(1) as f64));
-            }
-            (*last, *used) = (seq, now);
-            return Ok(());
-        }
-        let free = self.entries.iter_mut().find(|e| e.is_none_or(|(_, _, used)| used.age(now) > FORGET));
-        match free {
-            Some(slot) => {
-                *slot = Some((operator, seq, now));
-                Ok(())
-            }
-            None => Err(Finding::node(Constraint::WrongOperator, f64::from(operator.0), MAX_OPERATORS as f64)),
-        }
-    }
-}
-
-/// Checks that apply to whatever an operator sends: somebody, of an admitted role, and recent.
-#[derive(Debug, Clone, Copy)]
-pub struct Admission {
-    /// Oldest message that is acted upon, s.
-    pub window: f64,
-    /// Whether the scripted role is admitted.
-    pub allow_scripted: bool,
-}
-
-impl Admission {
-    /// From the configuration.
-    pub fn new(params: &SafetyParams) -> Self {
-        Self { window: params.watchdogs.request, allow_scripted: params.allow_scripted_operator }
-    }
-
-    /// Refuses nobody, roles that are not admitted, and stamps too old or from the future.
-    pub fn check(&self, operator: OperatorId, stamp: Stamp, now: Stamp) -> Result<(), Finding> {
-        let scripted = operator.role() == Role::Scripted;
-        if operator.0 == 0 || (scripted && !self.allow_scripted) {
-            return Err(Finding::node(Constraint::WrongOperator, f64::from(operator.0), 0.0));
-        }
-        let age = now.seconds_since(stamp);
-        if age > self.window {
-            return Err(Finding::node(Constraint::Expired, age, self.window));
-        }
-        if age < -0.1 * self.window {
-            return Err(Finding::node(Constraint::ClockJump, age, -0.1 * self.window));
-        }
-        Ok(())
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -170,8 +113,7 @@ pub struct Authority {
     ended: Ring,
     /// Withdrawn before they were offered: messages of different topics may overtake each other.
     recalled: Ring,
-    decisions: Sequences,
-    presences: Sequences,
+    sessions: Sessions,
     presence: Option<Presence>,
 }
 
@@ -184,8 +126,7 @@ impl Authority {
             slots: [const { None }; MAX_PROPOSALS],
             ended: Ring::default(),
             recalled: Ring::default(),
-            decisions: Sequences::default(),
-            presences: Sequences::default(),
+            sessions: Sessions::default(),
             presence: None,
         }
     }
@@ -260,10 +201,15 @@ impl Authority {
         self.slots.get_mut(approved.slot)?.take().map(|s| s.plan)
     }
 
-    /// Verifies a decision. An approval that passes every check is granted; a rejection is noted.
-    pub fn decide(&mut self, d: &Decision, c: &Circumstances) -> Result<Option<Approved>, Finding> {
-        self.admission.check(d.operator, d.stamp, c.now)?;
-        self.decisions.accept(d.operator, d.seq, c.now)?;
+    /// Whether a word counts: its speaker is admitted, it is recent, and it comes after the last one.
+    pub fn admit(&mut self, word: &Word, holder: Option<OperatorId>, now: Stamp) -> Result<(), Finding> {
+        self.admission.check(word, now)?;
+        self.sessions.accept(word, holder)
+    }
+
+    /// Judges a decision. An approval that passes every check is granted; a rejection is noted.
+    pub fn decide(&mut self, d: &Verified<Decision>, c: &Circumstances) -> Result<Option<Approved>, Finding> {
+        self.admit(&d.into(), c.holder, c.now)?;
         if c.holder != Some(d.operator) {
             let holder = c.holder.map_or(0.0, |h| f64::from(h.0));
             return Err(Finding::node(Constraint::WrongOperator, f64::from(d.operator.0), holder));
@@ -289,14 +235,18 @@ impl Authority {
     }
 
     /// Notes a presence message. Only that of the holder of authority counts.
-    pub fn note_presence(&mut self, p: &Presence, holder: Option<OperatorId>, now: Stamp) -> Result<(), Finding> {
-        self.admission.check(p.operator, p.stamp, now)?;
+    pub fn note_presence(
+        &mut self,
+        p: &Verified<Presence>,
+        holder: Option<OperatorId>,
+        now: Stamp,
+    ) -> Result<(), Finding> {
+        self.admit(&p.into(), holder, now)?;
         if holder != Some(p.operator) {
             let holder = holder.map_or(0.0, |h| f64::from(h.0));
             return Err(Finding::node(Constraint::WrongOperator, f64::from(p.operator.0), holder));
         }
-        self.presences.accept(p.operator, p.seq, now)?;
-        self.presence = Some(Presence { stamp: p.stamp.min(now), ..*p });
+        self.presence = Some(Presence { stamp: p.stamp.min(now), ..**p });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::{
     dofs::{N, Q, jaw, map2},
 };
 use arrayvec::ArrayVec;
-use nalgebra::{Isometry3, Point3};
+use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Capsule, Chain, KinematicsError};
 use proctor_types::ArmId;
 
@@ -21,6 +21,16 @@ pub struct Shape {
     pub jaw_end: Point3<f64>,
     /// How far the wrist-pitch axis (ECM: the tip) lies beyond the remote centre, m.
     pub depth: f64,
+}
+
+/// The ends of the capsules' axes at one joint position: pivot, wrist, tool tip, jaw end, world frame; for the ECM pivot, and three times
+/// the tip.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// How each degree of freedom moves each of them, m per rad or per m.
+    pub rates: [[Vector3<f64>; N]; 4],
+    /// How opening the jaws widens the jaws' capsule, m/rad.
+    pub opening: f64,
 }
 
 /// An arm's model and where it stands.
@@ -83,7 +93,7 @@ impl Body {
         let pivot = capsules.first().map_or(Point3::origin(), |c| c.a);
         let wrist = Point3::from(links.shaft.translation.vector);
         // Along the shaft, so that a wrist drawn back beyond the remote centre has a negative depth.
-        let depth = (wrist - pivot).dot(&(links.shaft.rotation * nalgebra::Vector3::z()));
+        let depth = (wrist - pivot).dot(&(links.shaft.rotation * Vector3::z()));
         for c in &mut capsules {
             *c = c.transformed(&self.world_from_base);
         }
@@ -118,6 +128,31 @@ impl Body {
         q.get(2).copied().unwrap_or(0.0) - self.chain.insertion_for_depth(0.0)
     }
 
+    /// How the ends of the capsules' axes move at `q`; `None` when a joint is not finite.
+    pub(crate) fn ends(&self, q: &Q) -> Option<Ends> {
+        let joints = q.get(..self.chain.dof())?;
+        let (pose, jacobian) = self.chain.fk_jacobian(joints).ok()?;
+        let links = self.chain.links(joints).ok()?;
+        let turn = self.world_from_base.rotation;
+        // From the tip, base frame. The shaft follows the first four joints, the tip of the wrist the first five, the jaws all.
+        let points = [links.shaft.translation.vector, links.tip.translation.vector, links.jaw_end.coords];
+        let reach = [4, 5, 6];
+        let mut rates = [[Vector3::zeros(); N]; 4];
+        let [_, moving @ ..] = &mut rates;
+        for ((rates, point), reach) in moving.iter_mut().zip(points).zip(reach) {
+            let from_tip = point - pose.translation();
+            for (slot, column) in rates.iter_mut().zip(jacobian.column_iter()).take(reach.min(self.chain.dof())) {
+                let linear: Vector3<f64> = column.fixed_rows::<3>(0).into();
+                let angular: Vector3<f64> = column.fixed_rows::<3>(3).into();
+                *slot = turn * (linear + angular.cross(&from_tip));
+            }
+        }
+        let angle = jaw(self.arm, q);
+        let half = angle.abs() / 2.0;
+        let opening = if half < 1.57 { self.jaw_length / 2.0 * half.cos() * angle.signum() } else { 0.0 };
+        Some(Ends { rates, opening })
+    }
+
     /// Speed of the faster of tool tip and jaw end at `q` with joint rates `v`, m/s.
     pub fn tip_speed(&self, q: &Q, v: &Q) -> Option<f64> {
         let joints = q.get(..self.chain.dof())?;
@@ -129,7 +164,7 @@ impl Body {
         let twist = jacobian * rates;
         let linear = twist.fixed_rows::<3>(0).into_owned();
         let angular = twist.fixed_rows::<3>(3).into_owned();
-        let to_end = pose.rotation() * nalgebra::Vector3::z() * self.jaw_length;
+        let to_end = pose.rotation() * Vector3::z() * self.jaw_length;
         Some(linear.norm().max((linear + angular.cross(&to_end)).norm()))
     }
 }
@@ -184,6 +219,32 @@ mod tests {
                 let (sa, sb) = (body.shape(&a).unwrap(), body.shape(&b).unwrap());
                 let by_difference = (sa.tip - sb.tip).norm().max((sa.jaw_end - sb.jaw_end).norm()) / (2.0 * half);
                 assert!((body.tip_speed(&q, &v).unwrap() - by_difference).abs() < 1e-5 * by_difference.max(1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_move_as_they_are_said_to() {
+        for body in bodies() {
+            for i in 0..100 {
+                let q = somewhere(&body, i);
+                let ends = body.ends(&q).unwrap();
+                let points = |q: &Q| {
+                    let c = body.shape(q).unwrap().capsules;
+                    let last = c.last().unwrap();
+                    (c.iter().map(|c| c.a).chain([last.b]).collect::<Vec<_>>(), last.radius)
+                };
+                for j in 0..N {
+                    let (mut a, mut b) = (q, q);
+                    (a[j], b[j]) = (q[j] - 1e-6, q[j] + 1e-6);
+                    let ((from, thin), (to, wide)) = (points(&a), points(&b));
+                    for (k, (x, y)) in from.iter().zip(&to).enumerate() {
+                        let by_difference = (y - x) / 2e-6;
+                        assert!((by_difference - ends.rates[k][j]).norm() < 1e-8, "{} {k} {j}", body.arm());
+                    }
+                    let opening = if j == 6 && q[6] != 0.0 { ends.opening } else { 0.0 };
+                    assert!(q[6] == 0.0 || ((wide - thin) / 2e-6 - opening).abs() < 1e-8);
+                }
             }
         }
     }

@@ -4,20 +4,23 @@
 //! watchdogs, machine, approvals, motion, gate, reports - so that a cause that arrives in a tick acts in that tick.
 
 use crate::{
-    Cleared, Event, Events, Filter, Finding, Gate, LiveZones, Output, SafetyError, SafetyParams, SetPoint, Spent, Zone,
+    Cleared, Event, Events, Filter, Finding, Gate, LiveZones, Output, SafetyError, SafetyParams, SetPoint, Spent, Wish,
+    Zone,
     arms::{Arm, Tolerances},
-    authority::{self, Admission, Approved, Authority, Circumstances, Sequences},
+    authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
     dofs::{self, N, PerArm, Q},
     filter::{Decided, Desire, Rules},
     gate::Question,
     machine::{Ask, Effect, Facts, Machine},
     player::Player,
+    report::{self, Margins},
     verdicts::VerdictLog,
 };
+use proctor_seal::Verified;
 use proctor_types::{
-    Alignment, ArmId, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind, SafetyMode,
-    SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
+    Alignment, ArmId, Boot, Constraint, Decision, Digest, OperatorRequest, Outcome, QualityVerdict, RequestKind,
+    SafetyMode, SafetyState, SceneFault, Skill, Stamp, StateCommand, StateRequest,
 };
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ pub const PERIOD: Duration = Duration::from_millis(1);
 const EARLIEST: f64 = 0.75e-3;
 /// [`SafetyState`] is published this often, and on every change.
 const REPORT: Duration = Duration::from_millis(20);
+/// Ticks in which every arm's nearest limit is looked up once, for reports.
+const MARGINS: u64 = 500;
 /// How long arms are asked to become ready after Enable.
 const ENABLING: Duration = Duration::from_secs(15);
 /// Ticks a stop may take; motion later than this after motion was last allowed is a violation. Counted in ticks, because the
@@ -59,13 +64,11 @@ struct Run {
 pub struct SafetyCore {
     params: SafetyParams,
     tolerances: Tolerances,
-    admission: Admission,
     machine: Machine,
     arms: PerArm<Arm>,
     filter: Filter,
     gate: Gate,
     authority: Authority,
-    requests: Sequences,
     log: VerdictLog,
     run: Option<Run>,
     /// Arms whose last approved motion was a *retract*: they may still touch what they hold.
@@ -76,8 +79,11 @@ pub struct SafetyCore {
     last: Option<Stamp>,
     last_report: Option<Stamp>,
     reported: Option<SafetyState>,
+    margins: Margins,
+    last_margins: Option<Stamp>,
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
+    boot: Boot,
     tick: u64,
     executed: u64,
     violations: u64,
@@ -93,12 +99,10 @@ impl SafetyCore {
         let bodies = PerArm::from_fn(|arm| filter.body(arm).clone());
         Ok(Self {
             tolerances: Tolerances::new(&params),
-            admission: Admission::new(&params),
             machine: Machine::default(),
-            arms: PerArm::from_fn(Arm::new),
+            arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
             gate: Gate::new(&params, &bodies),
             authority: Authority::new(&params),
-            requests: Sequences::default(),
             log: VerdictLog::default(),
             run: None,
             retracting: PerArm::default(),
@@ -108,8 +112,11 @@ impl SafetyCore {
             last: None,
             last_report: None,
             reported: None,
+            margins: Margins::default(),
+            last_margins: None,
             enabling_until: None,
             motion_allowed: None,
+            boot: Boot::default(),
             tick: 0,
             executed: 0,
             violations: 0,
@@ -137,7 +144,12 @@ impl SafetyCore {
 
     /// Set-point of an arm while the gate is open for it (joints, then jaw).
     pub fn set_point(&self, arm: ArmId) -> Option<[f64; 7]> {
-        self.arms.get(arm).motion.map(|m| m.q)
+        self.arms.get(arm).set_point()
+    }
+
+    /// Says in every state which start of the node this is, as whoever verifies seals for it knows.
+    pub fn boot_as(&mut self, boot: Boot) {
+        self.boot = boot;
     }
 
     /// How many ticks took longer than their period, as counted by whoever runs the loop.
@@ -153,7 +165,7 @@ impl SafetyCore {
         let (early, jumped) = self.clock(now);
 
         // E-stop first, whatever else is in the queue and whoever sent it, however old or repeated.
-        let estop = events.iter().any(|e| matches!(e, Event::Request(r) if r.kind == RequestKind::EStop));
+        let estop = events.iter().any(Event::is_e_stop);
         if estop {
             self.update(
                 &Facts::default(),
@@ -231,6 +243,8 @@ impl SafetyCore {
                 self.judge(taken);
             }
             Event::Request(r) => self.request(&r, now),
+            // Acted upon before everything else.
+            Event::EStop => {}
             Event::EStopLine(pressed) => self.line_pressed = pressed,
         }
     }
@@ -309,21 +323,19 @@ impl SafetyCore {
         self.dispose(Spent::Zones(zones));
     }
 
-    fn request(&mut self, r: &OperatorRequest, now: Stamp) {
+    fn request(&mut self, r: &Verified<OperatorRequest>, now: Stamp) {
         // E-stops were acted upon before everything else.
         if r.kind == RequestKind::EStop {
             return;
         }
-        let admitted =
-            self.admission.check(r.operator, r.stamp, now).and_then(|()| self.requests.accept(r.operator, r.seq, now));
-        if let Err(finding) = admitted {
+        if let Err(finding) = self.authority.admit(&r.into(), self.machine.authority, now) {
             return self.log.refuse(finding);
         }
         let facts = self.facts(now, false);
         self.update(&facts, Some(Ask { operator: r.operator, kind: r.kind }), now);
     }
 
-    fn decide(&mut self, d: &Decision, now: Stamp) {
+    fn decide(&mut self, d: &Verified<Decision>, now: Stamp) {
         let arms = &self.arms;
         let set_point = |arm: ArmId| arms.get(arm).motion.map(|m| m.q);
         let circumstances = Circumstances {
@@ -492,11 +504,12 @@ impl SafetyCore {
         if run.ending.is_none() {
             run.ending = self.doom(&run, now);
         }
-        if let Some(finding) = run.ending
-            && !run.moving
-        {
-            self.log.refuse(finding);
-            return self.end(run);
+        if let Some(finding) = run.ending {
+            if !run.moving {
+                self.log.refuse(finding);
+                return self.end(run);
+            }
+            self.log.say(Outcome::Held, finding);
         }
         if held.is_none() && run.moving {
             let age = self.authority.presence().map_or(0.0, |p| now.seconds_since(p.stamp));
@@ -539,6 +552,15 @@ impl SafetyCore {
         self.gate_refused = false;
         let states = PerArm::from_fn(|a| self.arms.get(a).motion);
         self.filter.begin(&states);
+        if self.machine.mode == SafetyMode::Teleop && self.machine.may_move() {
+            let wish = |arm: ArmId| {
+                let goal = self.arms.get(arm).goal()?;
+                let rules = self.filter.rules(arm, false, *self.retracting.get(arm), now);
+                states.get(arm).map(|state| Wish { state, goal, rules })
+            };
+            let wishes = PerArm::from_fn(wish);
+            self.filter.wish(&wishes);
+        }
         let allowed = self.motion_is_allowed(now);
         if allowed {
             self.motion_allowed = Some(self.tick);
@@ -548,7 +570,7 @@ impl SafetyCore {
                 self.move_arm(arm, state, now);
             }
         }
-        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).motion.is_none_or(|m| m.rests()));
+        let resting = ArmId::ALL.into_iter().all(|a| self.arms.get(a).stands());
         if resting && matches!(self.machine.mode, SafetyMode::Hold | SafetyMode::Fault) {
             for arm in ArmId::ALL {
                 self.arms.get_mut(arm).release();
@@ -582,8 +604,9 @@ impl SafetyCore {
         };
         self.say(arm, &decided);
         if let Some(sent) = self.clear(arm, &decided.state, &rules, now) {
-            self.audit(arm, state, &sent);
+            let before = self.arms.get(arm).set_point();
             self.arms.get_mut(arm).sent(sent);
+            self.audit(arm, before);
             self.advance(arm, &decided, sent == decided.state);
         }
     }
@@ -656,7 +679,9 @@ impl SafetyCore {
             (Some(player), Some(plan)) => player.done(plan),
             _ => false,
         };
-        if done && decided.state.rests() {
+        let stands = self.arms.get(arm).stands();
+        run.moving |= !stands;
+        if done && stands {
             self.executed += 1;
             self.log.say(Outcome::Passed, Finding::of(arm, Constraint::None, 1.0, 1.0));
             self.end(run);
@@ -678,7 +703,7 @@ impl SafetyCore {
         }
     }
 
-    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns what was sent.
+    /// Through the gate; refused, the arm brakes, and that goes through the gate too. Returns which of the two was sent, smoothed.
     fn clear(&mut self, arm: ArmId, wanted: &MotionState, rules: &Rules, now: Stamp) -> Option<MotionState> {
         let before = self.arms.get(arm).motion?;
         match self.pass(arm, wanted, rules, now) {
@@ -698,8 +723,9 @@ impl SafetyCore {
             Err(finding) => {
                 // Nothing is sent: the arm keeps its last set-point. The machine stops everything in the next tick.
                 self.refused_by_gate(arm, finding);
-                self.arms.get_mut(arm).motion = Some(MotionState::resting(before.q));
-                self.gate.rest_at(arm, &before.q);
+                let last = self.arms.get(arm).set_point()?;
+                self.arms.get_mut(arm).rest_at(&last);
+                self.gate.rest_at(arm, &last);
                 None
             }
         }
@@ -719,7 +745,8 @@ impl SafetyCore {
         rules: &Rules,
         now: Stamp,
     ) -> Result<Cleared<SetPoint>, Finding> {
-        self.gate.clear(&Question { arm, stamp: now, q: &state.q, rules, scene: self.filter.scene() })
+        let q = self.arms.get(arm).smoothed(&state.q);
+        self.gate.clear(&Question { arm, stamp: now, q: &q, planned: &state.q, rules, scene: self.filter.scene() })
     }
 
     fn send(&mut self, cleared: Cleared<SetPoint>) {
@@ -728,8 +755,8 @@ impl SafetyCore {
     }
 
     /// Motion without permission, later than a stop may take: counted, and a reason to stop for good.
-    fn audit(&mut self, arm: ArmId, before: &MotionState, sent: &MotionState) {
-        let moved = before.q != sent.q;
+    fn audit(&mut self, arm: ArmId, before: Option<Q>) {
+        let moved = before != self.arms.get(arm).set_point();
         let since = self.motion_allowed.map_or(u64::MAX, |t| self.tick - t);
         if moved && since > LONGEST_STOP {
             self.violations += 1;
@@ -764,6 +791,7 @@ impl SafetyCore {
         let state = SafetyState {
             stamp: now,
             tick: self.tick,
+            boot: self.boot,
             mode: self.machine.mode,
             cause: self.machine.cause.unwrap_or(Constraint::None),
             e_stop: self.machine.e_stop,
@@ -785,6 +813,20 @@ impl SafetyCore {
             (self.last_report, self.reported) = (Some(now), Some(state));
             self.out.state = Some(state);
         }
+        self.report_margins(now);
+    }
+
+    /// One arm's nearest limit per call, so that no tick does the work of three; all of them once a second.
+    fn report_margins(&mut self, now: Stamp) {
+        if self.last_margins.is_none_or(|last| last.age(now) >= report::EVERY || last > now) {
+            self.last_margins = Some(now);
+            self.out.margins = Some(self.margins);
+        }
+        let Some(arm) = ArmId::ALL.get((self.tick % MARGINS) as usize).copied() else { return };
+        let q = self.arms.get(arm).set_point().or_else(|| self.arms.get(arm).measured());
+        let supervised = self.machine.mode == SafetyMode::Supervised;
+        let rules = self.filter.rules(arm, supervised, *self.retracting.get(arm), now);
+        *self.margins.get_mut(arm) = q.map(|q| self.filter.nearest(arm, &q, &rules));
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Bounds {
     pub velocity: Q,
     /// Largest accelerations, positive.
     pub acceleration: Q,
+    /// Largest jerks, positive.
+    pub jerk: Q,
 }
 
 impl Bounds {
@@ -93,6 +95,7 @@ impl Bounds {
             upper: free(pack(arm, &limits.upper, j.upper), f64::INFINITY),
             velocity: free(pack(arm, &limits.velocity, j.velocity).map(|x| x * part), f64::INFINITY),
             acceleration: free(pack(arm, &limits.acceleration, j.acceleration).map(|x| x * part), f64::INFINITY),
+            jerk: free(pack(arm, &limits.jerk, j.jerk).map(|x| x * part), f64::INFINITY),
         }
     }
 }

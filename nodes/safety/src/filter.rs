@@ -12,6 +12,7 @@
 
 use crate::{
     Finding, SafetyParams, Touch,
+    bend::{Aim, Around, Barrier, Bender, Bent, Wish},
     body::{Body, Shape},
     braking::MotionState,
     dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
@@ -37,10 +38,12 @@ const PATH_SAMPLES: u32 = 8;
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
 const MAX_TRAVEL: f64 = 2.0 * FAR;
-/// Parts of the wanted change that are tried, most first.
-const PARTS: [f64; 4] = [1.0, 0.5, 0.25, 0.1];
+/// Parts of the straight way that are tried after the whole, most first; and of a way that was bent, with a part of the straight one last.
+const STRAIGHT: [f64; 3] = [0.5, 0.25, 0.1];
+const BENT: [f64; 3] = [1.0, 0.5, 0.2];
+const AFTER_BENT: f64 = 0.25;
 /// Part of the tip-speed limit that is planned for, and that a candidate may reach.
-const TIP_PLANNED: f64 = 0.95;
+pub(crate) const TIP_PLANNED: f64 = 0.95;
 const TIP_CHECKED: f64 = 0.98;
 
 const DEPTH: usize = 0;
@@ -103,6 +106,7 @@ pub struct Filter {
     zones: ArrayVec<Keepout, MAX_ZONES>,
     scene: Option<Box<LiveScene>>,
     sweeps: PerArm<Sweep>,
+    bender: Box<Bender>,
     params: SafetyParams,
 }
 
@@ -119,6 +123,7 @@ impl Filter {
             zones: params.zones.iter().take(MAX_ZONES).map(Keepout::new).collect(),
             scene: None,
             sweeps: PerArm::default(),
+            bender: Box::new(Bender::new()),
             params: params.clone(),
             bodies,
         })
@@ -222,6 +227,18 @@ impl Filter {
         for arm in ArmId::ALL {
             self.sweep(arm, states.get(arm).as_ref());
         }
+        self.bender.begin(states);
+    }
+
+    /// What teleoperation wants of the arms in this tick, after [`Filter::begin`]. An arm that is decided towards another goal, or without
+    /// a wish, is not bent: it keeps to its way.
+    pub fn wish(&mut self, wishes: &PerArm<Option<Wish>>) {
+        self.bender.wish(wishes);
+    }
+
+    /// The last quadratic program that was solved to bend a motion, and how many there have been; for reports and comparisons.
+    pub fn last_program(&self) -> (&proctor_qp::Problem, u64) {
+        self.bender.last()
     }
 
     fn sweep(&mut self, arm: ArmId, state: Option<&MotionState>) {
@@ -247,57 +264,61 @@ impl Filter {
             Desire::Pause(plan, player) => self.along(arm, state, plan, player, false, rules),
         };
         self.sweep(arm, Some(&decided.state));
+        self.bender.settle(arm, decided.state.v);
         decided
     }
 
-    fn towards(&self, arm: ArmId, state: &MotionState, goal: &Q, rules: &Rules) -> Decided {
-        let b = self.bounds.get(arm);
-        let mut binding = None;
-        let clamped = map2(&map2(goal, &b.lower, f64::max), &b.upper, f64::min);
-        if let Some(j) = (0..N).find(|&j| goal.get(j) != clamped.get(j)) {
-            let (value, limit) = (entry(goal, j), entry(&clamped, j));
-            binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
-        }
-        let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
-        let speed = worst_ratio(&wanted, &b.velocity);
-        if speed > 0.97 {
-            let j = worst_index(&wanted, &b.velocity);
-            let finding = Finding::of(arm, Constraint::JointVelocity, entry(&wanted, j).abs(), entry(&b.velocity, j));
-            binding = binding.or(Some(finding.at(j)));
-        }
-        let tip = self.bodies.get(arm).tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
-        let too_fast = tip > TIP_PLANNED * rules.tip_speed;
-        let wanted = if too_fast {
-            binding = Some(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
-            let part = TIP_PLANNED * rules.tip_speed / tip;
-            wanted.map(|w| w * part)
-        } else {
-            wanted
-        };
-        let next = state.accelerate(&wanted, &b.acceleration);
-        if binding.is_none() && next != wanted {
-            let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
-            let j = worst_index(&change, &b.acceleration);
-            let (value, limit) = (entry(&change, j).abs(), entry(&b.acceleration, j));
-            binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
-        }
-        let braking = state.brake_velocity(&b.acceleration);
-        if next == braking {
-            return Decided { state: state.advanced(braking), player: None, binding, blocked: false };
+    fn towards(&mut self, arm: ArmId, state: &MotionState, goal: &Q, rules: &Rules) -> Decided {
+        let wish = Wish { state: *state, goal: *goal, rules: *rules };
+        let (aim, binding) = aim(self.bodies.get(arm), self.bounds.get(arm), &wish);
+        let taken = |v, binding, blocked| Decided { state: state.advanced(v), player: None, binding, blocked };
+        if aim.next == aim.braking {
+            return taken(aim.braking, binding, false);
         }
         let here = self.shape_clearance(arm, &state.q, rules);
-        let mut first = None;
-        for part in PARTS {
-            let v = map2(&braking, &next, |b, n| b + part * (n - b));
-            let candidate = state.advanced(v);
-            match self.check(arm, state, &candidate, &here, rules) {
-                Ok(()) => {
-                    return Decided { state: candidate, player: None, binding: first.or(binding), blocked: false };
-                }
-                Err(finding) => first = first.or(Some(finding)),
+        // An arm that was bent a tick ago asks for the bent way first: going straight whenever that is just possible would make it shake.
+        let was = self.bender.bending(arm).filter(|_| !state.rests());
+        self.bender.note(arm, None);
+        let barred = match was {
+            Some(was) => self.barred(arm, was, &here, rules),
+            None => match self.check(arm, state, &state.advanced(aim.next), &here, rules) {
+                Ok(()) => return taken(aim.next, binding, false),
+                Err(barred) => barred,
+            },
+        };
+        let mut tries = ArrayVec::<(Q, f64, Option<Barrier>), 4>::new();
+        match self.bend(arm) {
+            Bent::Past(v, barrier) => {
+                tries.extend(BENT.map(|part| (v, part, barrier)));
+                tries.push((aim.next, AFTER_BENT, None));
+            }
+            Bent::Straight => tries.extend(STRAIGHT.map(|part| (aim.next, part, None))),
+            Bent::Failed => {}
+        }
+        for (v, part, barrier) in tries {
+            let v = map2(&aim.braking, &v, |b, v| b + part * (v - b));
+            if self.check(arm, state, &state.advanced(v), &here, rules).is_ok() {
+                self.bender.note(arm, barrier);
+                // Nothing bends the way any more: it is the straight one.
+                let straight = was.is_some() && barrier.is_none() && part == 1.0;
+                return taken(v, if straight { binding } else { Some(barred) }, v == aim.braking);
             }
         }
-        Decided { binding: first.or(binding), blocked: true, ..brake(state, &b.acceleration) }
+        taken(aim.braking, Some(barred), true)
+    }
+
+    /// The way past what bars the straight one, as far as it is known.
+    fn bend(&mut self, arm: ArmId) -> Bent {
+        let least_depth = PerArm::from_fn(|arm| self.least_depth(arm));
+        let around = Around {
+            bodies: &self.bodies,
+            bounds: &self.bounds,
+            zones: &self.zones,
+            surface: self.scene.as_ref().map(|s| &s.surface),
+            tool_tool: self.params.clearance.tool_tool,
+            least_depth,
+        };
+        self.bender.propose(arm, &around)
     }
 
     fn along(
@@ -491,6 +512,20 @@ impl Filter {
     fn finding(&self, arm: ArmId, here: &Clearance, middle: &Clearance, end: &Clearance, rules: &Rules) -> Finding {
         let ahead = map_min(middle, end);
         let (i, _) = ahead.iter().enumerate().fold((0, f64::INFINITY), |w, (i, &h)| if h < w.1 { (i, h) } else { w });
+        self.named(arm, i, here, rules)
+    }
+
+    fn barred(&self, arm: ArmId, barrier: Barrier, here: &Clearance, rules: &Rules) -> Finding {
+        let i = match barrier {
+            Barrier::Zone(i) => ZONES + i,
+            Barrier::Tissue(class) => CLASSES + usize::from(class.id()),
+            Barrier::Tool(other) => TOOLS + other.index(),
+        };
+        self.named(arm, i, here, rules)
+    }
+
+    /// Names clearance number `i`.
+    fn named(&self, arm: ArmId, i: usize, here: &Clearance, rules: &Rules) -> Finding {
         let now = here.get(i).copied().unwrap_or(0.0);
         let doubt = rules.policy.doubt_of_arm();
         let named = |constraint, limit: f64, index: usize| Finding::of(arm, constraint, now + limit, limit).at(index);
@@ -507,10 +542,47 @@ impl Filter {
         }
     }
 
-    /// Smallest clearance less margin over everything, m, at a resting position; for reports.
-    pub fn margin(&self, arm: ArmId, q: &Q, rules: &Rules) -> f64 {
-        self.shape_clearance(arm, q, rules).into_iter().fold(FAR, f64::min)
+    /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
+    pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
+        let here = self.shape_clearance(arm, q, rules);
+        self.finding(arm, &here, &here, &here, rules)
     }
+}
+
+/// What an arm's own limits leave of the way to a goal, and which of them was binding.
+pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>) {
+    let Wish { state, goal, rules } = wish;
+    let arm = body.arm();
+    let mut binding = None;
+    let clamped = map2(&map2(goal, &b.lower, f64::max), &b.upper, f64::min);
+    if let Some(j) = (0..N).find(|&j| goal.get(j) != clamped.get(j)) {
+        let (value, limit) = (entry(goal, j), entry(&clamped, j));
+        binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
+    }
+    let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
+    let speed = worst_ratio(&wanted, &b.velocity);
+    if speed > 0.97 {
+        let j = worst_index(&wanted, &b.velocity);
+        let finding = Finding::of(arm, Constraint::JointVelocity, entry(&wanted, j).abs(), entry(&b.velocity, j));
+        binding = binding.or(Some(finding.at(j)));
+    }
+    let tip = body.tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
+    let too_fast = tip > TIP_PLANNED * rules.tip_speed;
+    let wanted = if too_fast {
+        binding = Some(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
+        let part = TIP_PLANNED * rules.tip_speed / tip;
+        wanted.map(|w| w * part)
+    } else {
+        wanted
+    };
+    let next = state.accelerate(&wanted, &b.acceleration);
+    if binding.is_none() && next != wanted {
+        let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
+        let j = worst_index(&change, &b.acceleration);
+        let (value, limit) = (entry(&change, j).abs(), entry(&b.acceleration, j));
+        binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
+    }
+    (Aim { wanted, next, braking: state.brake_velocity(&b.acceleration) }, binding)
 }
 
 fn nominal_variance(arm: ArmId, params: &SafetyParams) -> f64 {
@@ -548,4 +620,108 @@ fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
 /// depth, which depends on the insertion alone, changes by no more than `half_depth`.
 fn keeps(at: &Clearance, half: f64, half_depth: f64) -> bool {
     at.iter().enumerate().all(|(i, &h)| h - if i == DEPTH { half_depth } else { half } >= RESERVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Zone, ZoneShape};
+    use proctor_types::Stamp;
+
+    const ARM: ArmId = ArmId::Psm1;
+
+    /// A floor just below the tip, and an arm that moves along it.
+    fn above_a_floor() -> (Filter, MotionState) {
+        let home = MotionState::resting([0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2]);
+        let mut params = SafetyParams::default();
+        let body = Body::configured(ARM, &params).unwrap();
+        let low = body.shape(&home.q).unwrap().jaw_end.z - 0.016;
+        let region = ZoneShape::HalfSpace { point: [0.0, 0.0, low], normal: [0.0, 0.0, 1.0] };
+        params.zones.push(Zone { name: "floor".into(), margin: 0.001, arms: vec![], region });
+        (Filter::new(&params).unwrap(), home)
+    }
+
+    /// Two centimetres along the floor and one below it.
+    fn ahead(filter: &Filter, q: &Q) -> Q {
+        let rates = filter.body(ARM).ends(q).unwrap().rates[2];
+        let jacobian = nalgebra::Matrix3::from_columns(&rates[..3]);
+        let step = jacobian.lu().solve(&nalgebra::Vector3::new(0.0, 0.02, -0.01)).unwrap();
+        map2(q, &[step.x, step.y, step.z, 0.0, 0.0, 0.0, 0.0], |a, b| a + b)
+    }
+
+    /// Ticks towards a goal that lies along the floor and below it, `with` meddling before each; returns what was decided.
+    fn ticks(count: usize, mut with: impl FnMut(usize, &mut Filter, &mut Wish)) -> Vec<(MotionState, Decided)> {
+        let (mut filter, mut state) = above_a_floor();
+        let rules = filter.rules(ARM, false, false, Stamp::FIRST);
+        let mut out = Vec::new();
+        for i in 0..count {
+            let goal = ahead(&filter, &state.q);
+            filter.begin(&PerArm { psm1: Some(state), ..PerArm::default() });
+            let mut wish = Wish { state, goal, rules };
+            with(i, &mut filter, &mut wish);
+            filter.wish(&PerArm { psm1: Some(wish), ..PerArm::default() });
+            let decided = filter.decide(ARM, &state, Desire::Goal(&goal), &rules);
+            out.push((state, decided));
+            state = decided.state;
+        }
+        out
+    }
+
+    fn braked(from: &MotionState, decided: &Decided) -> bool {
+        let params = SafetyParams::default();
+        let bounds = Bounds::new(ARM, Body::configured(ARM, &params).unwrap().chain().limits(), &params);
+        decided.blocked && decided.state.v == from.brake_velocity(&bounds.acceleration)
+    }
+
+    #[test]
+    fn an_arm_is_bent_along_a_floor_and_says_what_limits_it() {
+        let way = ticks(350, |_, _, _| {});
+        let body = Body::configured(ARM, &SafetyParams::default()).unwrap();
+        let along = way.iter().filter(|(at, decided)| {
+            let floor = decided.binding.is_some_and(|f| f.constraint == Constraint::NoGoZone && f.value >= f.limit);
+            floor && !decided.blocked && body.tip_speed(&at.q, &at.v).unwrap() > 0.03
+        });
+        assert!(along.clone().count() > 100, "{} ticks along the floor", along.count());
+    }
+
+    #[test]
+    fn a_solve_that_takes_too_long_or_has_no_numbers_brakes_in_that_tick() {
+        let undisturbed = ticks(350, |_, _, _| {});
+        let bent = |(at, d): &(MotionState, Decided)| {
+            !at.rests() && !braked(at, d) && d.binding.is_some_and(|f| f.constraint == Constraint::NoGoZone)
+        };
+        let tick = 200 + undisturbed[200..].iter().position(bent).unwrap();
+        let too_long = ticks(tick + 1, |i, filter, _| {
+            if i == tick {
+                filter.bender.allow_no_step();
+            }
+        });
+        let no_numbers = ticks(tick + 1, |i, _, wish| {
+            if i == tick {
+                wish.state.q[3] = f64::NAN;
+            }
+        });
+        for disturbed in [&too_long, &no_numbers] {
+            assert_eq!(disturbed[..tick], undisturbed[..tick]);
+            let (from, decided) = &disturbed[tick];
+            assert!(braked(from, decided), "{decided:?}");
+            assert_eq!(decided.binding.unwrap().constraint, Constraint::NoGoZone);
+        }
+    }
+
+    #[test]
+    fn without_a_wish_nothing_is_bent() {
+        // As towards the start of an approved motion: straight, or not at all.
+        let (mut filter, mut state) = above_a_floor();
+        let rules = filter.rules(ARM, true, false, Stamp::FIRST);
+        let start = state.q;
+        let goal = map2(&start, &[0.05, 0.0, 0.03, 0.0, 0.0, 0.0, 0.0], |a, b| a + b);
+        for _ in 0..1500 {
+            filter.begin(&PerArm { psm1: Some(state), ..PerArm::default() });
+            state = filter.decide(ARM, &state, Desire::Goal(&goal), &rules).state;
+            let (yaw, down) = (state.q[0] - start[0], state.q[2] - start[2]);
+            assert!((yaw * 0.03 - down * 0.05).abs() < 1e-9, "off the straight way: {yaw} {down}");
+        }
+        assert!(state.rests() && state.q[2] - start[2] > 0.001 && state.q[2] < goal[2] - 0.005);
+    }
 }

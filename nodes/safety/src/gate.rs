@@ -1,11 +1,13 @@
 //! The gate: looks at what the filter produced, by other code and in plain arithmetic, and lets it through or refuses it. It shapes
 //! nothing. What it lets through is [`Cleared`], which nothing else can make and without which no arm takes a command.
 //!
-//! Rules, for a set-point `q` after the sent `q1`, `q2` (ticks of 1 ms):
-//! 1. every number is finite, the joints are in range - or come back;
-//! 2. `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
-//! 3. unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast; depth, zones, tissue and
-//!    other arms are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
+//! What is sent is the mean of the last few set-points that the filter decided (see `smooth`); both are judged. Rules, for set-points
+//! `q`, `q1`, `q2`, `q3`, newest first (ticks of 1 ms):
+//! 1. decided and sent: every number is finite, the joints are in range - or come back;
+//! 2. decided and sent: `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
+//! 3. sent: `|q - 3 q1 + 3 q2 - q3| / dt^3` is within the limits, and it is the mean of what was decided;
+//! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast; depth, zones,
+//!    tissue and other arms are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
     Finding, SafetyParams, Zone,
@@ -14,6 +16,7 @@ use crate::{
     filter::Rules,
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
+    smooth::MAX_WINDOW,
     surface::{LiveScene, Policy},
     zones::MAX_ZONES,
 };
@@ -21,8 +24,10 @@ use arrayvec::ArrayVec;
 use nalgebra::Isometry3;
 use proctor_types::{ArmId, Constraint, Joints, Stamp};
 
-/// Tolerance for rounding of second differences, relative.
+/// Tolerance for rounding of second and third differences, relative.
 const ROUNDING: f64 = 1e-6;
+/// How far what is sent may be from the mean of what was decided, rad or m: rounding.
+const MEAN: f64 = 1e-12;
 /// Distances may fall short of their margin by so much, m: rounding, not room.
 const SLACK: f64 = 1e-7;
 
@@ -63,8 +68,10 @@ pub struct Question<'a> {
     pub arm: ArmId,
     /// When.
     pub stamp: Stamp,
-    /// The set-point to judge.
+    /// What is to be sent.
     pub q: &'a Q,
+    /// What the filter decided.
+    pub planned: &'a Q,
     /// Which rules hold.
     pub rules: &'a Rules,
     /// Tissue, if any was seen.
@@ -79,8 +86,25 @@ struct Arm {
     jaw_length: f64,
     least_depth: f64,
     base: Axes,
-    /// The last two set-points that were let through, newest first.
-    sent: Option<(Q, Q)>,
+    /// Set-points in the mean that is sent.
+    window: usize,
+    history: Option<History>,
+}
+
+/// What was let through, newest first.
+#[derive(Debug, Clone, Copy)]
+struct History {
+    planned: [Q; MAX_WINDOW],
+    sent: [Q; 3],
+}
+
+impl History {
+    fn push(&mut self, planned: &Q, sent: &Q) {
+        self.planned.rotate_right(1);
+        self.sent.rotate_right(1);
+        let ([first, ..], [last, ..]) = (&mut self.planned, &mut self.sent);
+        (*first, *last) = (*planned, *sent);
+    }
 }
 
 /// The gate with its own memory of what it let through.
@@ -139,7 +163,8 @@ impl Gate {
                 jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
                 least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
                 base: axes(body.world_from_base()),
-                sent: None,
+                window: window(&Bounds::new(arm, body.chain().limits(), params)),
+                history: None,
             }
         };
         Self {
@@ -161,35 +186,41 @@ impl Gate {
 
     /// An arm rests at `q`: the next set-point is judged from there.
     pub fn rest_at(&mut self, arm: ArmId, q: &Q) {
-        self.arms.get_mut(arm).sent = Some((*q, *q));
+        self.arms.get_mut(arm).history = Some(History { planned: [*q; MAX_WINDOW], sent: [*q; 3] });
     }
 
     /// An arm takes no commands: nothing passes until [`Gate::rest_at`].
     pub fn close(&mut self, arm: ArmId) {
-        self.arms.get_mut(arm).sent = None;
+        self.arms.get_mut(arm).history = None;
     }
 
     /// Judges a set-point; lets it through or says what is wrong with it.
     pub fn clear(&mut self, ask: &Question) -> Result<Cleared<SetPoint>, Finding> {
         let arm = ask.arm;
         let state = self.arms.get(arm);
-        let Some((q1, q2)) = state.sent else {
+        let Some(mut history) = state.history else {
             return Err(Finding::of(arm, Constraint::WrongMode, 0.0, 1.0));
         };
-        let braking = numbers(arm, &state.bounds, ask.q, &q1, &q2)?;
-        if !braking && *ask.q != q1 {
+        let [q1, q2, ..] = history.planned;
+        let braking = numbers(arm, &state.bounds, ask.planned, &q1, &q2)?;
+        let [s1, s2, s3] = history.sent;
+        numbers(arm, &state.bounds, ask.q, &s1, &s2)?;
+        jerk(arm, &state.bounds, [ask.q, &s1, &s2, &s3])?;
+        history.push(ask.planned, ask.q);
+        mean(arm, ask.q, history.planned.get(..state.window).unwrap_or_default())?;
+        if !braking && *ask.planned != q1 {
             self.geometry(ask, &q1)?;
         }
         let malformed = Finding::of(arm, Constraint::Malformed, 0.0, 0.0);
         let position = dofs::joints(arm, ask.q).ok_or(malformed)?;
         let jaw = arm.has_jaw().then(|| dofs::jaw(arm, ask.q));
-        self.arms.get_mut(arm).sent = Some((*ask.q, q1));
+        self.arms.get_mut(arm).history = Some(history);
         Ok(Cleared(SetPoint { arm, stamp: ask.stamp, position, jaw }))
     }
 
     fn geometry(&self, ask: &Question, q1: &Q) -> Result<(), Finding> {
         let a = self.arms.get(ask.arm);
-        let (at, before) = (scalar::corners(a.base, a.lengths, ask.q), scalar::corners(a.base, a.lengths, q1));
+        let (at, before) = (scalar::corners(a.base, a.lengths, ask.planned), scalar::corners(a.base, a.lengths, q1));
         let moved = scalar::norm(scalar::sub(at.tip, before.tip));
         let speed = moved.max(scalar::norm(scalar::sub(at.jaw_end, before.jaw_end))) / DT;
         if speed > ask.rules.tip_speed {
@@ -198,7 +229,7 @@ impl Gate {
         if at.depth < a.least_depth - SLACK && at.depth < before.depth {
             return Err(Finding::of(ask.arm, Constraint::RemoteCentre, at.depth, a.least_depth));
         }
-        let (now, then) = (Tool::new(&at, a, ask.q), Tool::new(&before, a, q1));
+        let (now, then) = (Tool::new(&at, a, ask.planned), Tool::new(&before, a, q1));
         self.zones(ask, &now, &then)?;
         self.tools(ask, &now, &then)?;
         tissue(ask, &now, &then)
@@ -223,7 +254,7 @@ impl Gate {
     fn tools(&self, ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
         for other in ArmId::ALL.into_iter().filter(|o| *o != ask.arm) {
             let o = self.arms.get(other);
-            let Some((theirs, _)) = o.sent else { continue };
+            let Some(History { planned: [theirs, ..], .. }) = o.history else { continue };
             let theirs = Tool::new(&scalar::corners(o.base, o.lengths, &theirs), o, &theirs);
             let d = now.to_tool(&theirs);
             if d < self.tool_tool - SLACK && d < then.to_tool(&theirs) {
@@ -261,6 +292,39 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         braking &= slower && !turned;
     }
     Ok(braking)
+}
+
+/// The smallest window whose mean keeps the jerk, counted up.
+fn window(b: &Bounds) -> usize {
+    let keeps = |w: &usize| {
+        let mut joints = b.acceleration.iter().zip(&b.jerk).filter(|(a, _)| a.is_finite());
+        joints.all(|(a, j)| 2.0 * a / DT <= *w as f64 * j * (1.0 + ROUNDING))
+    };
+    (1..MAX_WINDOW).find(keeps).unwrap_or(MAX_WINDOW)
+}
+
+/// Rule 3, the jerk. Set-points newest first.
+fn jerk(arm: ArmId, b: &Bounds, q: [&Q; 4]) -> Result<(), Finding> {
+    let [q0, q1, q2, q3] = q.map(|q| q.iter());
+    for (j, ((((x, x1), x2), x3), limit)) in q0.zip(q1).zip(q2).zip(q3).zip(&b.jerk).enumerate() {
+        let jerk = (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT);
+        if jerk.abs() > limit * (1.0 + ROUNDING) {
+            return Err(Finding::of(arm, Constraint::JointJerk, jerk.abs(), *limit).at(j));
+        }
+    }
+    Ok(())
+}
+
+/// Rule 3, the mean.
+fn mean(arm: ArmId, q: &Q, planned: &[Q]) -> Result<(), Finding> {
+    for (j, x) in q.iter().enumerate() {
+        let sum: f64 = planned.iter().filter_map(|p| p.get(j)).sum();
+        let off = (x - sum / planned.len() as f64).abs();
+        if off.is_nan() || off > MEAN {
+            return Err(Finding::of(arm, Constraint::Malformed, off, MEAN).at(j));
+        }
+    }
+    Ok(())
 }
 
 /// An arm as three thick segments.

@@ -1,10 +1,11 @@
 //! What comes into the core and what comes out of it, bounded.
 
-use crate::{Cleared, LiveZones, MAX_VERDICTS, SetPoint, plan::Plan, surface::LiveScene};
+use crate::{Cleared, LiveZones, MAX_VERDICTS, SetPoint, plan::Plan, report::Margins, surface::LiveScene};
 use arrayvec::ArrayVec;
+use proctor_seal::Verified;
 use proctor_types::{
-    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, SafetyState, StateCommand, Verdict,
-    Withdrawal,
+    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, RequestKind, SafetyState,
+    StateCommand, Verdict, Withdrawal,
 };
 
 /// Most events of one tick; what does not fit waits in its queue for the next.
@@ -29,18 +30,32 @@ pub enum Event {
     Plan(Box<Plan>),
     /// Zones, prepared, in place of those that hold.
     Zones(Box<LiveZones>),
-    /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0), or a proposal that could not be prepared.
+    /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0) or whose seal is not believed, or a proposal
+    /// that could not be prepared.
     Refused(crate::Finding),
     /// Autonomy took a proposal back.
     Withdrawal(Withdrawal),
+    /// Somebody wants everything to stop: needs no name and no proof.
+    EStop,
     /// An operator decided.
-    Decision(Decision),
+    Decision(Verified<Decision>),
     /// An operator holds, or lets go.
-    Presence(Presence),
+    Presence(Verified<Presence>),
     /// An operator asks.
-    Request(OperatorRequest),
+    Request(Verified<OperatorRequest>),
     /// The e-stop line of the cell is pressed (`true`) or released.
     EStopLine(bool),
+}
+
+impl Event {
+    /// Whether it asks for an e-stop, with proof or without.
+    pub(crate) fn is_e_stop(&self) -> bool {
+        match self {
+            Self::EStop => true,
+            Self::Request(r) => r.kind == RequestKind::EStop,
+            _ => false,
+        }
+    }
 }
 
 /// Events of one tick, in order of arrival.
@@ -68,6 +83,8 @@ pub struct Output {
     pub verdicts: ArrayVec<Verdict, MAX_VERDICTS>,
     /// The node's state, when it is due or changed.
     pub state: Option<SafetyState>,
+    /// The nearest limit of every arm, once a second.
+    pub margins: Option<Margins>,
     /// An operator wants the zones file read again; what is in it comes back as [`Event::Zones`].
     pub read_zones: bool,
     /// Version of the zones that hold since this tick, if they changed in it.
@@ -82,6 +99,7 @@ impl Output {
         self.arm_requests.clear();
         self.verdicts.clear();
         self.state = None;
+        self.margins = None;
         self.read_zones = false;
         self.zones = None;
         // Whoever steps drains `spent`; what is left is dropped here, which costs time but loses nothing.

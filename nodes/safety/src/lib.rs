@@ -5,12 +5,16 @@
 //! [`SafetyCore::step`] is the whole logic, 1000 times a second: no clock, no I/O, no allocation, no lock, no panic. Inside:
 //! - [`machine`]: the mode, a pure function; boots DISABLED, e-stop latches, one operator holds authority;
 //! - [`authority`]: proposals, decisions, presence; the only place that makes an [`Approved`];
+//! - [`sessions`]: which logins have spoken, and how far each has counted;
 //! - [`plan`], `player`: an approved motion is played here, on the approved path, slowed but never bent, only while held;
 //! - [`filter`]: a tick is taken only if the stop after it keeps every constraint; otherwise the arm brakes;
+//! - `smooth`: what is sent is a short mean of what the filter decided, which bounds the jerk;
+//! - `bend`: proposes to the filter how teleoperation gets past what bars its straight way;
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
-//! [`SafetyNode`] is the shell on the bus, [`realtime`] the thread for robots.
+//! [`SafetyNode`] is the shell on the bus, [`realtime`] the thread for robots. What an operator says reaches the core as a
+//! `proctor_seal::Verified` or not at all; an e-stop needs no proof.
 //!
 //! Authority cannot be forged:
 //! ```compile_fail
@@ -28,6 +32,7 @@
 
 mod arms;
 pub mod authority;
+mod bend;
 mod body;
 mod braking;
 mod core;
@@ -43,13 +48,18 @@ mod params;
 pub mod plan;
 mod player;
 pub mod realtime;
+mod report;
 mod rezoning;
 mod scalar;
+pub mod sessions;
+mod smooth;
 mod surface;
+mod timing;
 pub mod verdicts;
 mod zones;
 
 pub use authority::Approved;
+pub use bend::Wish;
 pub use core::{PERIOD, SafetyCore};
 pub use dofs::PerArm;
 pub use error::SafetyError;
@@ -61,6 +71,8 @@ pub use params::{
     Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, Motion, SafetyParams, Touch, Watchdogs,
 };
 pub use plan::{Plan, Planner};
+pub use report::Margins;
 pub use surface::{LiveScene, Placement, Surface};
+pub use timing::{Timed, Timing};
 pub use verdicts::{Finding, MAX_VERDICTS};
 pub use zones::{Keepout, LiveZones, MAX_ZONES, Rotation, Zone, ZoneShape, mesh};

@@ -6,12 +6,15 @@
 
 use crate::{
     ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
-    SafetyParams, SetPoint, realtime, rezoning::Rezoning,
+    SafetyParams, SetPoint, realtime,
+    report::{self, Margins},
+    rezoning::Rezoning,
 };
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
+use proctor_seal::{Refusal, Spoken, Verified, Verifier};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Jaw, JointCommand, OperatorRequest, Presence, Proposal,
-    SafetyState, Scene, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest, Presence,
+    Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
 };
 use std::time::Duration;
 
@@ -53,14 +56,20 @@ pub(crate) struct Comms {
     scene: Subscriber<Scene>,
     proposal: Subscriber<Proposal>,
     withdrawal: Subscriber<Withdrawal>,
-    decision: Subscriber<Decision>,
-    presence: Subscriber<Presence>,
-    request: Subscriber<OperatorRequest>,
+    decision: Subscriber<Sealed<Decision>>,
+    presence: Subscriber<Sealed<Presence>>,
+    request: Subscriber<Sealed<OperatorRequest>>,
+    e_stop: Subscriber<Sealed<OperatorRequest>>,
     state: Publisher<SafetyState>,
     verdict: Publisher<Verdict>,
+    diagnostics: Publisher<Diagnostics>,
     zones: Publisher<ZonesState>,
     rezoning: Rezoning,
     planner: Planner,
+    verifier: Verifier,
+    said: Option<SafetyState>,
+    pub(crate) margins: Margins,
+    reported: Option<Stamp>,
     failed: u64,
 }
 
@@ -78,7 +87,7 @@ impl ArmPort for Comms {
 }
 
 impl Comms {
-    fn new(bus: &Bus, params: &SafetyParams) -> Result<Self, SafetyError> {
+    fn new(bus: &Bus, params: &SafetyParams, verifier: Verifier) -> Result<Self, SafetyError> {
         let open = || -> Result<_, BusError> {
             Ok((
                 PerArm::try_from_fn(|arm| ArmTopics::new(bus, arm))?,
@@ -88,13 +97,27 @@ impl Comms {
                 bus.subscriber(&graph::decision())?,
                 bus.subscriber(&graph::presence())?,
                 bus.subscriber(&graph::request())?,
+                bus.subscriber(&graph::e_stop())?,
                 bus.publisher(&graph::safety_state())?,
                 bus.publisher(&graph::verdict())?,
+                bus.publisher(&graph::diagnostics())?,
                 bus.publisher(&graph::zones_state())?,
             ))
         };
-        let (arms, scene, proposal, withdrawal, decision, presence, request, state, verdict, zones) =
-            open().map_err(|e| SafetyError::Bus(e.to_string()))?;
+        let (
+            arms,
+            scene,
+            proposal,
+            withdrawal,
+            decision,
+            presence,
+            request,
+            e_stop,
+            state,
+            verdict,
+            diagnostics,
+            zones,
+        ) = open().map_err(|e| SafetyError::Bus(e.to_string()))?;
         let planner = Planner::new(params)?;
         Ok(Self {
             arms,
@@ -104,11 +127,17 @@ impl Comms {
             decision,
             presence,
             request,
+            e_stop,
             state,
             verdict,
+            diagnostics,
             zones,
             rezoning: Rezoning::new(params),
             planner,
+            verifier,
+            said: None,
+            margins: Margins::default(),
+            reported: None,
             failed: 0,
         })
     }
@@ -125,9 +154,10 @@ impl Comms {
 
     /// Takes what arrived, what stops first. `push` says whether there is room for more.
     pub(crate) fn collect(&mut self, push: &mut dyn FnMut(Event) -> bool) {
-        let more = self.rezoning.done().is_none_or(&mut *push)
-            && each(&self.request, None, BATCH, push, Event::Request)
-            && each(&self.presence, None, BATCH, push, Event::Presence)
+        let more = self.hear_e_stop(push)
+            && self.rezoning.done().is_none_or(&mut *push)
+            && self.hear_requests(push)
+            && each(&self.presence, None, BATCH, push, |p| self.verified(&p, Event::Presence))
             && each(&self.withdrawal, None, BATCH, push, Event::Withdrawal)
             && ArmId::ALL.into_iter().all(|arm| self.collect_arm(arm, push))
             && newest(&self.scene, None, push, |s| Event::Scene(Box::new(LiveScene::new(&s))))
@@ -136,7 +166,45 @@ impl Comms {
                 Err(finding) => Event::Refused(finding),
             });
         // After the proposals, so that one approved at once is known.
-        let _ = more && each(&self.decision, None, BATCH, push, Event::Decision);
+        let _ = more && each(&self.decision, None, BATCH, push, |d| self.verified(&d, Event::Decision));
+    }
+
+    /// Whatever arrives on the e-stop's own topic is one: unsealed, damaged, unreadable. Nothing said elsewhere can crowd it out.
+    fn hear_e_stop(&self, push: &mut dyn FnMut(Event) -> bool) -> bool {
+        let heard = (0..BATCH).filter(|_| self.e_stop.take().is_some()).count();
+        heard == 0 || push(Event::EStop)
+    }
+
+    /// Looks through every request that can wait, since an e-stop may be behind the others; it needs no proof here either. Of refusals
+    /// a batch is handed on: more would only take the room of what arms measure.
+    fn hear_requests(&self, push: &mut dyn FnMut(Event) -> bool) -> bool {
+        let (mut room, mut refusals) = (true, 0);
+        for _ in 0..graph::Qos::EVENTS.depth {
+            let Some(message) = room.then(|| self.request.take()).flatten() else { break };
+            let event = match message {
+                Ok(r) if r.body.kind == RequestKind::EStop => Event::EStop,
+                Ok(r) => self.verified(&r, Event::Request),
+                Err(error) => malformed(None, &error),
+            };
+            refusals += usize::from(matches!(event, Event::Refused(_)));
+            if refusals <= BATCH || !matches!(event, Event::Refused(_)) {
+                room = push(event);
+            }
+        }
+        room
+    }
+
+    /// Believes a sealed word or says why not.
+    fn verified<T: Spoken>(&self, sealed: &Sealed<T>, event: fn(Verified<T>) -> Event) -> Event {
+        let refused = |constraint| {
+            let operator = f64::from(sealed.body.operator().0);
+            Event::Refused(Finding::node(constraint, operator, 0.0))
+        };
+        match self.verifier.open(sealed) {
+            Ok(word) => event(word),
+            Err(Refusal::NotAuthentic) => refused(Constraint::NotAuthentic),
+            Err(Refusal::OtherBoot) => refused(Constraint::CrossSession),
+        }
     }
 
     fn collect_arm(&self, arm: ArmId, push: &mut dyn FnMut(Event) -> bool) -> bool {
@@ -165,12 +233,26 @@ impl Comms {
         if let Some(state) = &out.state {
             let sent = self.state.publish(state);
             self.note(sent);
+            self.said = Some(*state);
+        }
+        if let Some(margins) = out.margins {
+            self.margins = margins;
         }
         if out.read_zones {
             self.rezoning.begin();
         }
         out.zones.into_iter().for_each(|version| self.rezoning.taken(version));
         out.spent.clear();
+    }
+
+    /// Once a second, how the node fares.
+    fn report(&mut self, now: Stamp, lap: Option<&realtime::Health>) {
+        if self.reported.is_some_and(|last| last.age(now) < report::EVERY && last <= now) {
+            return;
+        }
+        self.reported = Some(now);
+        let sent = self.diagnostics.publish(&report::report(now, self.said.as_ref(), &self.margins, lap));
+        self.note(sent);
     }
 }
 
@@ -228,10 +310,10 @@ pub struct SafetyNode {
 }
 
 impl SafetyNode {
-    /// A node that runs its core inside `poll`.
-    pub fn new(bus: &Bus, params: SafetyParams) -> Result<Self, SafetyError> {
-        let comms = Comms::new(bus, &params)?;
-        let core = Box::new(SafetyCore::new(params)?);
+    /// A node that runs its core inside `poll` and believes what `verifier` believes.
+    pub fn new(bus: &Bus, params: SafetyParams, verifier: Verifier) -> Result<Self, SafetyError> {
+        let (comms, core) = halves(bus, params, verifier)?;
+        let core = Box::new(core);
         Ok(Self { comms, half: Half::Inline(core, Events::new()) })
     }
 
@@ -240,12 +322,22 @@ impl SafetyNode {
     pub fn real_time(
         bus: &Bus,
         params: SafetyParams,
+        verifier: Verifier,
         options: realtime::Options,
     ) -> Result<(Self, realtime::RealTime), SafetyError> {
-        let comms = Comms::new(bus, &params)?;
-        let (link, thread) = realtime::start(SafetyCore::new(params)?, options)?;
+        let (comms, core) = halves(bus, params, verifier)?;
+        let (link, thread) = realtime::start(core, options)?;
         Ok((Self { comms, half: Half::Split(link) }, thread))
     }
+}
+
+/// The bus half, which verifies seals, and the core, which takes verified words only.
+fn halves(bus: &Bus, params: SafetyParams, verifier: Verifier) -> Result<(Comms, SafetyCore), SafetyError> {
+    let boot = verifier.boot();
+    let comms = Comms::new(bus, &params, verifier)?;
+    let mut core = SafetyCore::new(params)?;
+    core.boot_as(boot);
+    Ok((comms, core))
 }
 
 impl Node for SafetyNode {
@@ -274,10 +366,12 @@ impl Node for SafetyNode {
                     !events.is_full()
                 });
                 self.comms.publish(core.step(now, events));
+                self.comms.report(now, None);
             }
             Half::Split(link) => {
                 self.comms.collect(&mut |event| link.push(event));
                 link.drain(&mut self.comms);
+                self.comms.report(now, Some(&link.health));
             }
         }
     }

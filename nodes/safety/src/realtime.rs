@@ -4,7 +4,9 @@
 //! At the bounds: events that find no room wait on the bus; set-points that find no room are overtaken by the next (counted in
 //! [`Health::dropped`]); spent memory that finds no room is freed by the thread itself.
 
-use crate::{ArmPort, Cleared, Event, Events, PERIOD, SafetyCore, SafetyError, SetPoint, Spent};
+use crate::{
+    ArmPort, Cleared, Event, Events, PERIOD, SafetyCore, SafetyError, SetPoint, Spent, report::Margins, timing::Timing,
+};
 use proctor_types::{SafetyState, Stamp, StateCommand, Verdict};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{
@@ -50,6 +52,8 @@ pub struct Health {
     pub longest_ns: AtomicU64,
     /// Latest beginning of a tick so far, ns after it was due.
     pub latest_ns: AtomicU64,
+    /// Durations of the ticks since the last report.
+    pub timing: Timing,
     /// Outputs that found no room.
     pub dropped: AtomicU64,
 }
@@ -74,6 +78,7 @@ enum Message {
     ArmRequest(StateCommand),
     Verdict(Verdict),
     State(SafetyState),
+    Margins(Margins),
     ReadZones,
     Zones(u64),
     Spent(Spent),
@@ -83,6 +88,8 @@ enum Message {
 pub(crate) struct Link {
     events: Producer<Event>,
     outputs: Consumer<Message>,
+    /// How the loop fares.
+    pub health: Arc<Health>,
 }
 
 impl Link {
@@ -117,6 +124,7 @@ impl Link {
                     comms.publish(&mut out);
                     out.clear();
                 }
+                Ok(Message::Margins(m)) => comms.margins = m,
                 Ok(Message::ReadZones) => out.read_zones = true,
                 Ok(Message::Zones(version)) => {
                     out.zones = Some(version);
@@ -144,7 +152,7 @@ pub(crate) fn start(core: SafetyCore, options: Options) -> Result<(Link, RealTim
         shared.locked.store(options.lock_memory && lock_memory(), Ordering::Relaxed);
         run(&mut core, incoming, outgoing, &options, &shared);
     })?;
-    Ok((Link { events, outputs }, RealTime { health, thread }))
+    Ok((Link { events, outputs, health: health.clone() }, RealTime { health, thread }))
 }
 
 fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Producer<Message>, o: &Options, h: &Health) {
@@ -167,6 +175,7 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
         out.arm_requests.drain(..).for_each(|r| send(Message::ArmRequest(r)));
         out.verdicts.drain(..).for_each(|v| send(Message::Verdict(v)));
         out.state.take().into_iter().for_each(|s| send(Message::State(s)));
+        out.margins.take().into_iter().for_each(|m| send(Message::Margins(m)));
         out.zones.take().into_iter().for_each(|v| send(Message::Zones(v)));
         if out.read_zones {
             send(Message::ReadZones);
@@ -177,6 +186,7 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
         let late = begin.saturating_duration_since(due);
         h.ticks.fetch_add(1, Ordering::Relaxed);
         let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        h.timing.record(nanos(took));
         h.longest_ns.fetch_max(nanos(took), Ordering::Relaxed);
         h.latest_ns.fetch_max(nanos(late), Ordering::Relaxed);
         h.late.fetch_add(u64::from(late > LATE), Ordering::Relaxed);

@@ -27,6 +27,17 @@ pub(crate) struct Dot {
     pub sigma: f64,
 }
 
+/// A point near an arm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Near {
+    pub position: Point3<f64>,
+    pub class: Class,
+    /// Which capsule is nearest to it.
+    pub part: usize,
+    /// Distance from that less what is kept, m.
+    pub clearance: f64,
+}
+
 /// A few neighbouring points of one class.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf {
@@ -241,6 +252,34 @@ impl Surface {
         best
     }
 
+    /// The points with the smallest clearances (distance from the capsules' surfaces less what the policy keeps) below `within`, as many as
+    /// there is room for, the smallest first.
+    pub(crate) fn near<const K: usize>(
+        &self,
+        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
+        policy: &Policy,
+        within: f64,
+        out: &mut ArrayVec<Near, K>,
+    ) {
+        let probes = probes(capsules);
+        let mut bounds = [f64::INFINITY; MAX_LEAVES];
+        for (slot, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
+            slot.copy_from_slice(&balls.clearances(&probes, policy));
+        }
+        for ((leaf, dots), bound) in self.leaves().zip(bounds) {
+            let Some(keep) = policy.kept(leaf.class).filter(|keep| bound - keep < within) else { continue };
+            for dot in dots {
+                let [x, y, z] = dot.position.coords.into();
+                let each = probes.iter().map(|p| p.distance(x, y, z)).enumerate();
+                let Some((part, distance)) = each.min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
+                let clearance = distance - policy.doubt(dot.sigma) - keep;
+                if clearance < within {
+                    insert(out, Near { position: dot.position, class: leaf.class, part, clearance });
+                }
+            }
+        }
+    }
+
     /// Whether no point that is too near comes nearer on the way through some shapes of an arm, one after the other: each point's clearance
     /// either does not fall or stays above `enough`, m. Point by point, because leaving the worst of them may mean nearing the next.
     pub fn recedes(&self, way: &[Probes], policy: &Policy, enough: f64) -> bool {
@@ -263,6 +302,17 @@ impl Surface {
                 })
             })
         })
+    }
+}
+
+/// Puts a point in its place; the farthest gives way when there is no room.
+fn insert<const K: usize>(out: &mut ArrayVec<Near, K>, point: Near) {
+    let place = out.iter().position(|n| point.clearance < n.clearance).unwrap_or(out.len());
+    if place < K {
+        if out.is_full() {
+            out.pop();
+        }
+        out.insert(place, point);
     }
 }
 
@@ -425,6 +475,36 @@ mod tests {
                     expected = f64::min(expected, d - keep - doubt);
                 }
                 assert!((found[usize::from(class.id())] - expected).abs() < 1e-12, "{class:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_points_are_those_that_brute_force_finds() {
+        let (points, policy) = (cloud(2048), policy());
+        let surface = Surface::new(&points);
+        for i in 0..50 {
+            let at = |k: f64, lift: f64| Point3::new(0.07 * w(i, k), 0.06 * w(i, k * 1.7), 0.03 * w(i, k * 2.3) + lift);
+            let capsules = ArrayVec::from_iter([
+                Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 },
+                Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 },
+            ]);
+            let mut expected: Vec<f64> = points
+                .iter()
+                .filter(|p| p.class.is_tissue())
+                .filter_map(|p| {
+                    let d = capsules.iter().map(|c| c.distance_to_point(&p.position)).fold(f64::INFINITY, f64::min);
+                    Some(d - policy.kept(p.class)? - policy.doubt(p.sigma))
+                })
+                .filter(|&h| h < 0.004)
+                .collect();
+            expected.sort_by(f64::total_cmp);
+            let mut found = ArrayVec::<Near, 9>::new();
+            surface.near(&capsules, &policy, 0.004, &mut found);
+            assert_eq!(found.len(), expected.len().min(9));
+            for (near, h) in found.iter().zip(&expected) {
+                let d = capsules[near.part].distance_to_point(&near.position);
+                assert!((near.clearance - h).abs() < 1e-12 && d > near.clearance, "{near:?}");
             }
         }
     }

@@ -4,9 +4,10 @@
 use proctor_bus::{Bus, Node, Publisher, graph};
 use proctor_kinematics as _;
 use proctor_safety::{DEFAULT_PARAMS, DEFAULT_ZONES, SafetyNode, SafetyParams, realtime};
+use proctor_seal::{RootSecret, SessionKey, Verifier};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest,
-    RequestKind, SafetyMode, SafetyState, Stamp, Verdict, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Boot, Constraint, Diagnostics, Health, Jaw, JointCommand, Joints, OperatingState,
+    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Sealed, SessionId, Stamp, Verdict, ZonesState,
 };
 use std::{
     sync::{
@@ -24,11 +25,21 @@ fn home(arm: ArmId) -> Joints {
     Joints::for_arm(arm, if arm.has_jaw() { &[0.0, 0.0, 0.16, 0.0, 0.0, 0.0] } else { &[0.0, 0.0, 0.11, 0.0] }).unwrap()
 }
 
+const BOOT: Boot = Boot(3);
+
+fn root() -> RootSecret {
+    RootSecret::from_bytes([3; 32])
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(root(), BOOT)
+}
+
 struct World {
     joints: Vec<Publisher<ArmJoints>>,
     jaws: Vec<Publisher<Jaw>>,
     status: Vec<Publisher<ArmStatus>>,
-    request: Publisher<OperatorRequest>,
+    request: Publisher<Sealed<OperatorRequest>>,
     teleop: Publisher<JointCommand>,
     seq: u64,
 }
@@ -60,14 +71,17 @@ impl World {
 
     fn ask(&mut self, now: Stamp, kind: RequestKind) {
         self.seq += 1;
-        self.request.publish(&OperatorRequest { stamp: now, seq: self.seq, operator: OperatorId(1), kind }).unwrap();
+        let who = OperatorId(1);
+        let key = SessionKey::new(&root(), who, SessionId([1; 16]), at(3_600_000));
+        let request = OperatorRequest { stamp: now, seq: self.seq, operator: who, kind };
+        self.request.publish(&key.seal(BOOT, request)).unwrap();
     }
 }
 
 #[test]
 fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
     let bus = Bus::memory();
-    let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
     let mut world = World::new(&bus);
     let servo = bus.subscriber::<JointCommand>(&graph::servo_jp(ArmId::Psm1)).unwrap();
     let jaw = bus.subscriber::<Jaw>(&graph::jaw_servo_jp(ArmId::Psm1)).unwrap();
@@ -90,7 +104,7 @@ fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
         }
     }
     let state = states.newest().unwrap();
-    assert_eq!((state.mode, state.violations), (SafetyMode::Teleop, 0));
+    assert_eq!((state.mode, state.violations, state.boot), (SafetyMode::Teleop, 0, BOOT));
     let last = servo.newest().unwrap();
     assert!(last.position[0] > 0.0 && last.position[0] <= 0.01, "{last:?}");
     assert_eq!(last.stamp, at(199));
@@ -101,7 +115,7 @@ fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
 fn the_same_messages_give_the_same_verdicts() {
     let run = || {
         let bus = Bus::memory();
-        let mut node = SafetyNode::new(&bus, SafetyParams::default()).unwrap();
+        let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
         let mut world = World::new(&bus);
         let verdicts = bus.subscriber_of_depth::<Verdict>(&graph::verdict(), 1000).unwrap();
         let mut text = String::new();
@@ -131,6 +145,33 @@ fn the_same_messages_give_the_same_verdicts() {
     assert_eq!(text, run());
 }
 
+#[test]
+fn how_the_loop_and_every_arm_fare_is_said_once_a_second() {
+    let bus = Bus::memory();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
+    let world = World::new(&bus);
+    let said = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
+    for ms in 0..3500 {
+        world.sense(at(ms));
+        node.poll(at(ms));
+    }
+    let all: Vec<_> = std::iter::from_fn(|| said.take()).map(Result::unwrap).collect();
+    assert_eq!(all.iter().map(|d| d.stamp).collect::<Vec<_>>(), [0, 1000, 2000, 3000].map(at));
+    let names: Vec<_> = all[3].all.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["safety: loop", "safety: PSM1", "safety: PSM2", "safety: ECM"]);
+    for arm in &all[3].all[1..] {
+        let figure = |name: &str| arm.values.iter().find(|(n, _)| n == name).unwrap().1.parse::<f64>().unwrap();
+        assert_eq!(arm.health, Health::Ok);
+        assert!(figure("margin left (m)") > 0.0, "{arm:?}");
+        assert!((figure("distance (m)") - figure("keeps (m)") - figure("margin left (m)")).abs() < 2e-5, "{arm:?}");
+    }
+    // At home a PSM's wrist is 160 - 15.6 mm below its remote centre and the ECM's tip 110 + 0.7 mm; nothing else is seen. Whichever of
+    // depth, zones and the other arms is nearest, the depth alone leaves no more than this.
+    let left = |i: usize| all[3].all[i].values.last().unwrap().1.parse::<f64>().unwrap();
+    assert!(left(1) <= 0.1444 - 0.045 + 1e-5 && left(3) <= 0.1107 - 0.045 + 1e-5);
+    assert!(all[0].all[1..].iter().all(|d| d.health == Health::Stale), "nothing is known at first");
+}
+
 /// The file is read in a thread of its own: the test polls until it is done, and waits for that, not for time to pass.
 #[test]
 fn zones_are_read_again_when_an_operator_asks_and_everybody_is_told_which_hold() {
@@ -142,7 +183,7 @@ fn zones_are_read_again_when_an_operator_asks_and_everybody_is_told_which_hold()
     let params = SafetyParams::read(&folder).unwrap();
 
     let bus = Bus::memory();
-    let mut node = SafetyNode::new(&bus, params).unwrap();
+    let mut node = SafetyNode::new(&bus, params, verifier()).unwrap();
     let mut world = World::new(&bus);
     let zones = bus.subscriber::<ZonesState>(&graph::zones_state()).unwrap();
     let verdicts = bus.subscriber_of_depth::<Verdict>(&graph::verdict(), 1000).unwrap();
@@ -200,8 +241,9 @@ fn the_real_time_thread_steps_publishes_and_ends_when_told() {
         Box::new(move || at(0).plus(Duration::from_nanos(ns.fetch_add(1_000_000, Ordering::SeqCst) as u64)))
     };
     let options = realtime::Options { clock, stop: stop.clone(), priority: None, lock_memory: false };
-    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), options).unwrap();
+    let (mut node, thread) = SafetyNode::real_time(&bus, SafetyParams::default(), verifier(), options).unwrap();
     let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
+    let diagnostics = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
     let mut world = World::new(&bus);
     let now = || at(0).plus(Duration::from_nanos(ns.load(Ordering::SeqCst) as u64));
     let mut mode = SafetyMode::Disabled;
@@ -219,5 +261,13 @@ fn the_real_time_thread_steps_publishes_and_ends_when_told() {
     stop.store(true, Ordering::SeqCst);
     assert_eq!(mode, SafetyMode::Ready);
     assert!(thread.health.ticks.load(Ordering::SeqCst) > 0);
+    // More than a second of its clock passes before the last report.
+    ns.fetch_add(2_000_000_000, Ordering::SeqCst);
+    node.poll(now());
+    let report = diagnostics.newest().unwrap();
+    let figure = |name: &str| report.all[0].values.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    assert!(figure("ticks in the last second").parse::<u64>().unwrap() > 0);
+    assert!(figure("tick p99 (us)").parse::<f64>().unwrap() <= figure("tick longest (us)").parse::<f64>().unwrap());
+    assert_eq!(figure("FIFO scheduling"), "false");
     assert!(thread.join());
 }

@@ -143,7 +143,7 @@ fn what_the_node_was_started_with_can_be_asked_for_again_by_its_operator_only() 
         c.now = c.now.plus(MS);
         c.ticks += 1;
         c.sense(&mut events);
-        events.push(Event::Request(r));
+        events.push(support::Heard::verified(r));
         let out = c.core.step(c.now, &mut events);
         out.read_zones
     };

@@ -1,30 +1,40 @@
 //! The stereo endoscope: two rectified views of the scene with labels, instances and depth.
 //!
 //! One frame: transform all vertices once (both views share depth), cut at the near plane, bin triangles per view and band of rows,
-//! rasterise a band into surface samples, shade it eight pixels at a time, then blur, noise and pack. Pictures depend on the
+//! find the nearest face of every pixel of a band, shade it sixteen pixels at a time, then blur, add noise and pack. Pictures depend on the
 //! arguments only: not on threads, earlier frames or the clock.
 
 mod appearance;
+mod bilinear;
+mod crew;
+mod gather;
 mod instrument;
+mod lanes;
 mod lens;
+mod lookup;
 mod post;
 mod raster;
 mod shade;
+mod shelf;
+mod sight;
 mod texture;
+mod tone;
 
 pub use appearance::{Appearance, Surface};
 pub use lens::RAW_DISTORTION;
 
 use crate::scene::{Tissue, mesh::V3};
-use instrument::{Link, Model};
-use nalgebra::{Isometry3, Matrix3, Point3, UnitQuaternion, Vector3};
+use crew::Crew;
+use instrument::Model;
+use lanes::RUN;
+use nalgebra::{Isometry3, Matrix3, Point3};
 use proctor_kinematics::{JawKind, KinematicsError};
 use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoFrame, StereoRig, World};
-use raster::{BAND, Geometry, Pinhole, Sample};
-use rayon::prelude::*;
-use shade::{Shader, Tones};
-use std::borrow::Cow;
+use raster::{BAND, Canvas, Geometry, Pinhole};
+use shade::{Shader, Shown};
+use shelf::Shelf;
 use texture::Textures;
+use tone::Tones;
 
 /// What can be wrong with a renderer's construction.
 #[derive(Debug, thiserror::Error)]
@@ -127,17 +137,22 @@ impl Rendered {
 /// Draws frames; keeps its buffers and threads between them.
 pub struct Renderer {
     rig: StereoRig,
-    pool: Option<rayon::ThreadPool>,
+    crew: Crew,
     textures: Textures,
+    tones: Option<Tones>,
     models: Vec<Model>,
     geometry: Geometry,
     views: [raster::View; 2],
     positions: Vec<V3>,
     normals: Vec<V3>,
+    /// RGBX before and after blur and noise; the latter with the margin that distorting needs.
     shaded: [Vec<u32>; 2],
-    spare: Vec<u8>,
+    finished: [Vec<u32>; 2],
     grain: Vec<i8>,
-    distortion: Option<Vec<lens::Tap>>,
+    distortion: Option<Vec<lens::Taps>>,
+    colours: Shelf<[u8; 3]>,
+    bytes: Shelf<u8>,
+    depths: Shelf<f32>,
 }
 
 /// One band of one view with the outputs it fills.
@@ -155,34 +170,36 @@ struct Truth<'a> {
 }
 
 impl Renderer {
-    /// A renderer for `rig` on `threads` threads (0 and 1: the caller's). The picture's width must be a multiple of 8.
+    /// A renderer for `rig` on `threads` threads (0 and 1: the caller's). The picture's width must be a multiple of 16.
     pub fn new(rig: StereoRig, threads: usize) -> Result<Self, RenderError> {
-        if !rig.left.width.is_multiple_of(8) || rig.left.width == 0 || rig.left.height == 0 {
+        if !rig.left.width.is_multiple_of(RUN) || rig.left.width == 0 || rig.left.height == 0 {
             let value = rig.left.width as f64;
             Err(InvalidValue::Range {
-                what: "rendered width (a positive multiple of 8)",
+                what: "rendered width (a positive multiple of 16)",
                 value,
-                min: 8.0,
+                min: 16.0,
                 max: 4096.0,
             })?;
         }
-        let pool = match threads {
-            0 | 1 => None,
-            n => Some(rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("render-{i}")).build()?),
-        };
+        let pixels = rig.left.width * rig.left.height;
         Ok(Self {
             rig,
-            pool,
+            crew: Crew::new(threads)?,
             textures: Textures::new(),
+            tones: None,
             models: Model::all()?,
             geometry: Geometry::default(),
             views: Default::default(),
             positions: Vec::new(),
             normals: Vec::new(),
-            shaded: Default::default(),
-            spare: Vec::new(),
+            shaded: [0, 1].map(|_| vec![0; pixels]),
+            finished: [0, 1].map(|_| vec![0; pixels + lens::margin(rig.left.width)]),
             grain: post::grain(rig.left.width),
             distortion: None,
+            // What two frames hand out: one may be held while the next is drawn.
+            colours: Shelf::new(8),
+            bytes: Shelf::new(4),
+            depths: Shelf::new(2),
         })
     }
 
@@ -199,23 +216,22 @@ impl Renderer {
         self.gather(view, &camera_from_world.iso().rotation, &camera_from_world.translation());
         let pinholes = self.pinholes();
         let (geometry, views) = (&self.geometry, &mut self.views);
-        run(
-            self.pool.as_ref(),
-            views.iter_mut().zip(pinholes).take(eyes).collect(),
-            || (),
-            |(), (v, p)| v.prepare(geometry, &p),
-        );
+        let both = views.iter_mut().zip(pinholes).take(eyes).collect();
+        self.crew.run(both, |_, (v, p)| v.prepare(geometry, &p));
 
         let columns: Matrix3<f32> = view.world_from_camera.rotation().to_rotation_matrix().matrix().cast();
         let world = std::array::from_fn(|c| [columns[(0, c)], columns[(1, c)], columns[(2, c)]]);
         let dirt = (view.appearance.smoke + view.faults.smoke, view.appearance.lens_blood + view.faults.blood);
-        let tones = Tones::new(view.appearance);
+        let tones = match self.tones.take() {
+            Some(tones) if tones.suits(view.appearance.gamma) => tones,
+            _ => Tones::new(view.appearance.gamma),
+        };
         let material = (&self.textures, &tones);
         let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));
-        let (mut class, mut instance, mut depth) = (vec![0u8; w * h], vec![0u8; w * h], vec![0.0f32; w * h]);
+        let [mut class, mut instance] = [0, 1].map(|_| self.bytes.take(w * h));
+        let mut depth = self.depths.take(w * h);
         let mut jobs = Vec::new();
         for (eye, colour) in self.shaded.iter_mut().take(eyes).enumerate() {
-            colour.resize(w * h, 0);
             jobs.extend(colour.chunks_mut(w * BAND).enumerate().map(|(band, colour)| Job {
                 view: eye,
                 band,
@@ -228,32 +244,22 @@ impl Renderer {
             job.truth = Some(Truth { class, instance, depth });
         }
         let views = &self.views;
-        run(
-            self.pool.as_ref(),
-            jobs,
-            || vec![raster::EMPTY; w * BAND],
-            |samples, job| {
-                views[job.view].draw(geometry, job.band, samples);
-                shade_band(&shaders[job.view], w, samples, job);
-            },
-        );
-        drop(shaders);
-
-        let mut pictures = (0..eyes).map(|eye| self.finish(view, eye)).collect::<Vec<_>>().into_iter();
-        let left = pictures.next().unwrap_or_default();
-        let right = pictures.next();
-        let raw = (want == Want::RectifiedAndRaw).then(|| {
-            let taps = self.distortion.get_or_insert_with(|| lens::taps(&self.rig.left));
-            [Some(&left), right.as_ref()].map(|p| image(w, h, lens::distort(taps, w, p.map_or(&[][..], |p| p))))
+        self.crew.run(jobs, |worker, job| {
+            views[job.view].draw(geometry, job.band, &mut worker.canvas);
+            shade_band(&shaders[job.view], w, &worker.canvas, job);
         });
-        let (rw, rh) = if right.is_some() { (w, h) } else { (0, 0) };
+        drop(shaders);
+        self.tones = Some(tones);
+
+        let left = self.finish(view, 0);
+        let right = if eyes == 2 { self.finish(view, 1) } else { self.colours.lend(0, 0, Vec::new()) };
         Rendered {
-            left: image(w, h, left),
-            right: image(rw, rh, right.unwrap_or_default()),
-            raw,
-            labels: image(w, h, class),
-            instances: image(w, h, instance),
-            depth: image(w, h, depth),
+            left,
+            right,
+            raw: (want == Want::RectifiedAndRaw).then(|| self.distort()),
+            labels: self.bytes.lend(w, h, class),
+            instances: self.bytes.lend(w, h, instance),
+            depth: self.depths.lend(w, h, depth),
         }
     }
 
@@ -272,167 +278,84 @@ impl Renderer {
         })
     }
 
-    /// Fills the frame's geometry: tissue as it lies, instruments as they stand.
-    fn gather(&mut self, view: &View, rotation: &UnitQuaternion<f64>, translation: &Vector3<f64>) {
-        let turn = Turn::new(rotation, &(translation * 1e3));
-        self.geometry.clear();
-        view.tissue.deformed(&mut self.positions, &mut self.normals);
-        let mesh = view.tissue.mesh();
-        for part in &mesh.parts {
-            let class = f32::from(part.class.id());
-            for v in part.vertices.clone() {
-                self.geometry.vertices.push(raster::Vertex {
-                    camera: turn.point(self.positions[v]),
-                    normal: self.normals[v],
-                    texture: mesh.position[v],
-                    material: class + 0.05 + 0.9 * mesh.openness[v],
-                });
-            }
-        }
-        for pose in view.instruments {
-            let Some(model) = self.models.iter().find(|m| m.kind == pose.kind) else { continue };
-            let half = 0.5 * pose.jaw.max(0.0);
-            let instance = pose.arm.index() as u8 + 1;
-            for (link, mesh) in &model.links {
-                let opened = |angle: f64| {
-                    Cow::Owned(pose.world_from_jaw * UnitQuaternion::from_axis_angle(&Vector3::x_axis(), angle))
-                };
-                let world_from_link = match link {
-                    Link::Shaft => Cow::Borrowed(&pose.world_from_shaft),
-                    Link::Wrist => Cow::Borrowed(&pose.world_from_wrist),
-                    Link::UpperJaw if pose.kind == JawKind::Hook => Cow::Borrowed(&pose.world_from_jaw),
-                    Link::UpperJaw => opened(half),
-                    Link::LowerJaw => opened(-half),
-                };
-                let to_world = Turn::new(&world_from_link.rotation, &(world_from_link.translation.vector * 1e3));
-                let base = self.geometry.vertices.len() as u32;
-                for part in &mesh.parts {
-                    let material = shade::instrument_material(instance, part.class) + 0.95;
-                    for v in part.vertices.clone() {
-                        self.geometry.vertices.push(raster::Vertex {
-                            camera: turn.point(to_world.point(mesh.position[v])),
-                            normal: to_world.direction(mesh.normal[v]),
-                            texture: mesh.position[v],
-                            material,
-                        });
-                    }
-                }
-                self.geometry.triangles.extend(mesh.triangles.iter().map(|t| t.map(|i| i + base)));
-            }
-        }
-        // Instruments first, then small organs, the wall last: what is hidden fails the depth test and costs little.
-        for part in mesh.parts.iter().rev() {
-            self.geometry.triangles.extend_from_slice(&mesh.triangles[part.triangles.clone()]);
-        }
-        self.geometry.finish();
-    }
-
-    /// Blur, noise and packing of one shaded view; black in a blackout.
-    fn finish(&mut self, view: &View, eye: usize) -> Vec<[u8; 3]> {
+    /// Blur and noise of one shaded view into `finished`, and its RGB; black in a blackout.
+    fn finish(&mut self, view: &View, eye: usize) -> Image<[u8; 3]> {
         let (w, h) = (self.rig.left.width, self.rig.left.height);
+        let (shaded, finished) = (&mut self.shaded[eye], &mut self.finished[eye]);
+        let mut out = self.colours.take(w * h);
         if view.faults.blackout {
-            return vec![[0; 3]; w * h];
+            finished.fill(0);
+            out.fill([0; 3]);
+            return self.colours.lend(w, h, out);
         }
         let look = view.appearance;
-        let source: &mut [u8] = bytemuck::cast_slice_mut(&mut self.shaded[eye]);
-        self.spare.resize(4 * w * h, 0);
-        let mut left = look.blur.clamp(0.0, 8.0);
-        // Whole passes first; the last, fractional one on the way to the output.
-        while left > 1.0 {
-            let from = &*source;
-            let rows: Vec<_> = self.spare.chunks_mut(4 * w).enumerate().collect();
-            run(self.pool.as_ref(), rows, || (), |(), (y, out)| post::blur_row(from, w, h, y, 256, out));
-            source.copy_from_slice(&self.spare);
-            left -= 1.0;
-        }
         let noise_seed =
             (view.seq as u32).wrapping_mul(0x9E37_79B1) ^ (view.seq >> 32) as u32 ^ look.seed ^ ((eye as u32) << 31);
-        let finish = post::Finish {
+        let mut finish = post::Finish {
             width: w,
             height: h,
-            blur: (left * 256.0) as u16,
+            blur: 256,
             noise: (look.noise.clamp(0.0, 40.0) * 256.0) as u32,
             seed: noise_seed,
         };
-        let (source, grain) = (&*source, &self.grain);
-        let mut out = vec![[0u8; 3]; w * h];
-        let bands: Vec<_> = out.chunks_mut(w * BAND).enumerate().collect();
-        run(
-            self.pool.as_ref(),
-            bands,
-            || vec![0u8; 4 * w],
-            |row, (band, out)| {
-                for (i, out) in out.chunks_mut(w).enumerate() {
-                    let y = band * BAND + i;
-                    post::blur_row(source, finish.width, finish.height, y, finish.blur, row);
-                    post::pack_row(&finish, grain, row, y, out);
-                }
-            },
-        );
-        out
-    }
-}
-
-/// Runs `work` over `items`, on the pool if there is one. Items are independent, so the result does not depend on it.
-fn run<T: Send, S: Send>(
-    pool: Option<&rayon::ThreadPool>,
-    items: Vec<T>,
-    scratch: impl Fn() -> S + Sync + Send,
-    work: impl Fn(&mut S, T) + Sync + Send,
-) {
-    if let Some(pool) = pool {
-        pool.install(|| items.into_par_iter().with_max_len(1).for_each_init(scratch, work));
-    } else {
-        let mut s = scratch();
-        items.into_iter().for_each(|item| work(&mut s, item));
-    }
-}
-
-fn shade_band(shader: &Shader, width: usize, samples: &[Sample], job: Job) {
-    let Job { band, colour, mut truth, .. } = job;
-    for (i, (row, pixels)) in colour.chunks_mut(width).zip(samples.chunks(width)).enumerate() {
-        let y = band * BAND + i;
-        for (x, (out, pixels)) in row.chunks_exact_mut(8).zip(pixels.as_chunks::<8>().0).enumerate() {
-            let x = 8 * x;
-            if shader.outside(x, y) {
-                // Truth buffers start out empty.
-                out.fill(0);
-                continue;
+        let mut left = look.blur.clamp(0.0, 8.0);
+        // Whole passes first; the last, fractional one on the way to the output.
+        while left > 1.0 {
+            let (source, target) = (bytemuck::cast_slice(shaded), bytemuck::cast_slice_mut(&mut finished[..w * h]));
+            let rows: Vec<_> = target.chunks_mut(4 * w).enumerate().collect();
+            self.crew.run(rows, |worker, (y, out)| post::blur_row(&finish, source, y, &mut worker.sums, out));
+            shaded.copy_from_slice(&finished[..w * h]);
+            left -= 1.0;
+        }
+        finish.blur = (left * 256.0) as u16;
+        let source: &[u8] = bytemuck::cast_slice(shaded);
+        let bands: Vec<_> = finished[..w * h].chunks_mut(w * BAND).zip(out.chunks_mut(w * BAND)).enumerate().collect();
+        self.crew.run(bands, |worker, (band, (finished, out))| {
+            for (i, (row, out)) in finished.chunks_mut(w).zip(out.chunks_mut(w)).enumerate() {
+                let (y, row) = (band * BAND + i, bytemuck::cast_slice_mut(row));
+                post::blur_row(&finish, source, y, &mut worker.sums, row);
+                post::noise_row(&finish, &self.grain, y, row);
+                post::pack_row(row, out);
             }
-            let eight = shader.shade(x, y, pixels);
-            out.copy_from_slice(&eight.colour);
+        });
+        self.colours.lend(w, h, out)
+    }
+
+    /// Both finished views as the distorted lens shows them.
+    fn distort(&mut self) -> [Image<[u8; 3]>; 2] {
+        let (w, h) = (self.rig.left.width, self.rig.left.height);
+        let taps = self.distortion.get_or_insert_with(|| lens::taps(&self.rig.left));
+        let mut raw = [0, 1].map(|_| self.colours.take(w * h));
+        let [left, right] = raw.each_mut().map(|r| r.chunks_mut(w * BAND));
+        let bands: Vec<_> = taps.chunks(w * BAND / 8).zip(left.zip(right)).collect();
+        let finished = &self.finished;
+        self.crew.run(bands, |_, (taps, (left, right))| {
+            // Both views in step, so that the taps are read once.
+            let outs = left.as_chunks_mut::<8>().0.iter_mut().zip(right.as_chunks_mut::<8>().0);
+            for (taps, (left, right)) in taps.iter().zip(outs) {
+                *left = post::pack(lens::distort(taps, w, &finished[0]));
+                *right = post::pack(lens::distort(taps, w, &finished[1]));
+            }
+        });
+        raw.map(|r| self.colours.lend(w, h, r))
+    }
+}
+
+fn shade_band(shader: &Shader, width: usize, canvas: &Canvas, job: Job) {
+    let Job { band, colour, mut truth, .. } = job;
+    for (i, (row, blocks)) in colour.chunks_mut(width).zip(canvas.blocks().chunks(width / 8)).enumerate() {
+        let y = band * BAND + i;
+        let runs = row.as_chunks_mut::<RUN>().0.iter_mut().zip(blocks.as_chunks().0);
+        for (x, (out, blocks)) in (0..).step_by(RUN).zip(runs) {
+            let shown = if shader.outside(x, y) { Shown::NOTHING } else { shader.shade(x, y, &canvas.samples(blocks)) };
+            *out = shown.colour;
             if let Some(t) = &mut truth {
-                let at = i * width + x;
-                t.class[at..at + 8].copy_from_slice(&eight.class);
-                t.instance[at..at + 8].copy_from_slice(&eight.instance);
-                t.depth[at..at + 8].copy_from_slice(&eight.depth.map(|z| z * 1e-3));
+                let at = i * width + x..i * width + x + RUN;
+                t.class[at.clone()].copy_from_slice(&shown.class.to_le_bytes());
+                t.instance[at.clone()].copy_from_slice(&shown.instance.to_le_bytes());
+                t.depth[at].copy_from_slice(&shown.depth.map(|z| z * 1e-3));
             }
         }
-    }
-}
-
-/// An image whose size is right by construction.
-fn image<P>(width: usize, height: usize, data: Vec<P>) -> Image<P> {
-    Image::new(width, height, data).expect("the buffer was made with this size")
-}
-
-/// A rigid transform in single precision, mm.
-struct Turn {
-    r: Matrix3<f32>,
-    t: Vector3<f32>,
-}
-
-impl Turn {
-    fn new(rotation: &UnitQuaternion<f64>, translation: &Vector3<f64>) -> Self {
-        Self { r: rotation.to_rotation_matrix().matrix().cast(), t: translation.cast() }
-    }
-    fn direction(&self, v: V3) -> V3 {
-        let m = &self.r;
-        std::array::from_fn(|i| m[(i, 0)] * v[0] + m[(i, 1)] * v[1] + m[(i, 2)] * v[2])
-    }
-    fn point(&self, v: V3) -> V3 {
-        let d = self.direction(v);
-        [d[0] + self.t.x, d[1] + self.t.y, d[2] + self.t.z]
     }
 }
 

@@ -1,13 +1,12 @@
-//! From triangles to one nearest surface sample per pixel: near clipping, 24.8 fixed-point edge functions with the top-left rule,
-//! back-face culling, bands of rows that stay in the cache. Order and threads do not change a bit of the result: a sample wins by
-//! depth alone, ties by submission order, which is fixed.
-
-#![allow(clippy::needless_range_loop, reason = "lanes of several arrays at once, in the hot loop")]
+//! From triangles to the nearest face per pixel: near clipping, 24.8 fixed-point edge functions with the top-left rule, back-face
+//! culling, bands of rows that stay in the cache, eight pixels a step. Only which face a pixel shows and where in it is kept; what the
+//! face carries is interpolated once per pixel, when it is shaded. Order and threads do not change a bit of the result: a face wins
+//! by depth alone, ties by submission order, which is fixed.
 
 use crate::scene::mesh::V3;
-use wide::f32x8;
+use wide::{f32x8, f32x16, i32x8};
 
-/// Rows per band: one band's samples fit the second-level cache.
+/// Rows per band: one band's pixels and faces fit the second-level cache.
 pub(crate) const BAND: usize = 24;
 /// Nothing nearer than this is drawn, mm.
 pub(crate) const NEAR: f32 = 5.0;
@@ -17,8 +16,11 @@ pub(crate) const NEAR: f32 = 5.0;
 #[repr(C, align(32))]
 pub(crate) struct Sample(pub [f32; 8]);
 
-/// No surface.
-pub(crate) const EMPTY: Sample = Sample([1e-9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+/// 1/z where there is no surface.
+const FAR: f32 = 1e-9;
+/// Triangles up to this size, in 1/256 pixels, have 32-bit edge functions: with d the size and 8 pixels of a block on either side,
+/// |e| < 2 d (d + 2048) < 2^31.
+const SMALL: i32 = 120 * 256;
 
 /// A vertex in the left camera's frame, mm, with what it carries in the world frame.
 #[derive(Clone, Copy, Debug)]
@@ -163,59 +165,180 @@ impl View {
         }
     }
 
-    /// Draws band `k` into `samples` (`BAND` rows of the picture's width).
-    pub(crate) fn draw(&self, geometry: &Geometry, k: usize, samples: &mut [Sample]) {
-        samples.fill(EMPTY);
+    /// Draws band `k` on a fresh canvas.
+    pub(crate) fn draw(&self, geometry: &Geometry, k: usize, canvas: &mut Canvas) {
+        canvas.clear(BAND * self.width / 8);
         for &t in &self.bands[k] {
-            self.triangle(&geometry.samples, t, k * BAND, samples);
+            self.triangle(&geometry.samples, t, k * BAND, canvas);
         }
     }
 
     #[inline]
-    fn triangle(&self, vertices: &[Sample], t: [u32; 3], top: usize, samples: &mut [Sample]) {
+    fn triangle(&self, vertices: &[Sample], t: [u32; 3], top: usize, canvas: &mut Canvas) {
         let [a, b, c] = t.map(|i| self.corners[i as usize]);
-        let area = cross(a, b, c);
-        let (y0, y1) = span(a[1].min(b[1]).min(c[1]), a[1].max(b[1]).max(c[1]), self.height);
+        let [(x_low, x_high), (y_low, y_high)] = [0, 1].map(|k| (a[k].min(b[k]).min(c[k]), a[k].max(b[k]).max(c[k])));
+        let (y0, y1) = span(y_low, y_high, self.height);
         let (y0, y1) = (y0.max(top as i32), y1.min((top + BAND - 1) as i32));
-        let (x0, x1) = span(a[0].min(b[0]).min(c[0]), a[0].max(b[0]).max(c[0]), self.width);
-        // Edge function at the first pixel's centre, its top-left bias, and its steps along x and y.
-        let edge = |p: [i32; 2], q: [i32; 2]| {
-            let (dx, dy) = (i64::from(q[0]) - i64::from(p[0]), i64::from(q[1]) - i64::from(p[1]));
-            let bias = if dy < 0 || (dy == 0 && dx > 0) { 0i64 } else { -1 };
-            let (px, py) = (i64::from(x0) * 256 + 128, i64::from(y0) * 256 + 128);
-            (dx * (py - i64::from(p[1])) - dy * (px - i64::from(p[0])) + bias, bias, -dy * 256, dx * 256)
-        };
-        let (mut r0, _, sx0, sy0) = edge(b, c);
-        let (mut r1, bias1, sx1, sy1) = edge(c, a);
-        let (mut r2, bias2, sx2, sy2) = edge(a, b);
-        let inverse = 1.0 / area as f32;
-        let [g, gb, gc] = t.map(|i| &vertices[i as usize].0);
-        let all = f32x8::from(*g);
-        let along = |corner: &[f32; 8]| (f32x8::from(*corner) - all) * f32x8::splat(inverse);
-        let (along1, along2) = (along(gb), along(gc));
-        let (d1, d2) = (along1.to_array()[0], along2.to_array()[0]);
-        for y in y0..=y1 {
-            let row = (y as usize - top) * self.width;
-            let (mut w0, mut w1, mut w2) = (r0, r1, r2);
-            let mut entered = false;
-            for sample in &mut samples[row + x0 as usize..=row + x1 as usize] {
-                if (w0 | w1 | w2) >= 0 {
-                    entered = true;
-                    let (f1, f2) = (w1.wrapping_sub(bias1) as f32, w2.wrapping_sub(bias2) as f32);
-                    if g[0] + f1 * d1 + f2 * d2 > sample.0[0] {
-                        sample.0 = (all + f32x8::splat(f1) * along1 + f32x8::splat(f2) * along2).to_array();
-                    }
-                } else if entered {
-                    break;
-                }
-                w0 = w0.wrapping_add(sx0);
-                w1 = w1.wrapping_add(sx1);
-                w2 = w2.wrapping_add(sx2);
-            }
-            r0 = r0.wrapping_add(sy0);
-            r1 = r1.wrapping_add(sy1);
-            r2 = r2.wrapping_add(sy2);
+        let (x0, x1) = span(x_low, x_high, self.width);
+        let (first, last) = (x0 as usize / 8, x1 as usize / 8);
+        let origin = [first as i64 * 2048 + 128, i64::from(y0) * 256 + 128];
+        let edges = [(b, c), (c, a), (a, b)].map(|(p, q)| Edge::new(p, q, origin));
+
+        let inverse = f32x8::splat(1.0 / cross(a, b, c) as f32);
+        let [at, second, third] = t.map(|i| f32x8::from(vertices[i as usize].0));
+        let number = canvas.faces.len() as i32;
+        let face = Face { at, along: [(second - at) * inverse, (third - at) * inverse] };
+        canvas.faces.push(face);
+        let fill = Fill::new(number, &face);
+        let stride = self.width / 8;
+        let rows = canvas.blocks.chunks_exact_mut(stride).skip(y0 as usize - top).take((y1 - y0 + 1) as usize);
+        let rows = rows.map(|row| &mut row[first..=last]);
+        if (x_high - x_low).max(y_high - y_low) <= SMALL {
+            draw_small(rows, &edges, &fill);
+        } else {
+            draw_large(rows, edges, &fill);
         }
+    }
+}
+
+/// An edge function: not negative on the inner side.
+#[derive(Clone, Copy)]
+struct Edge {
+    /// At the centre of the first pixel, biased for the top-left rule.
+    at: i64,
+    /// The bias, 0 or -1.
+    bias: i64,
+    /// Steps to the next pixel right and down.
+    step: [i64; 2],
+}
+
+impl Edge {
+    fn new(p: [i32; 2], q: [i32; 2], origin: [i64; 2]) -> Self {
+        let (dx, dy) = (i64::from(q[0]) - i64::from(p[0]), i64::from(q[1]) - i64::from(p[1]));
+        let bias = if dy < 0 || (dy == 0 && dx > 0) { 0 } else { -1 };
+        let at = dx * (origin[1] - i64::from(p[1])) - dy * (origin[0] - i64::from(p[0])) + bias;
+        Self { at, bias, step: [-dy * 256, dx * 256] }
+    }
+}
+
+/// What a face writes into the pixels it wins.
+struct Fill {
+    number: i32x8,
+    /// 1/z at the first corner and along both edge functions.
+    near: [f32x8; 3],
+}
+
+impl Fill {
+    fn new(number: i32, face: &Face) -> Self {
+        let first = |v: f32x8| f32x8::splat(v.as_array()[0]);
+        Self { number: i32x8::splat(number), near: [first(face.at), first(face.along[0]), first(face.along[1])] }
+    }
+
+    /// Writes the pixels that are not `outside` (negative) and where nothing nearer is.
+    #[inline]
+    fn put(&self, block: &mut Block, outside: i32x8, weight: [f32x8; 2]) {
+        let near = self.near[0] + weight[0] * self.near[1] + weight[1] * self.near[2];
+        let wins = bytemuck::cast::<i32x8, f32x8>(outside.simd_gt(i32x8::splat(-1))) & near.simd_gt(block.near);
+        block.near = wins.bitselect(near, block.near);
+        block.face = bytemuck::cast::<f32x8, i32x8>(wins).bitselect(self.number, block.face);
+        for (mine, new) in block.weight.iter_mut().zip(weight) {
+            *mine = wins.bitselect(new, *mine);
+        }
+    }
+}
+
+/// Every block of the box, with edge functions in 32 bits.
+#[inline]
+fn draw_small<'a>(rows: impl Iterator<Item = &'a mut [Block]>, edges: &[Edge; 3], fill: &Fill) {
+    let lanes = i32x8::from([0, 1, 2, 3, 4, 5, 6, 7]);
+    let splat = |v: i64| i32x8::splat(v as i32);
+    let mut start = edges.map(|e| splat(e.at) + lanes * splat(e.step[0]));
+    let right = edges.map(|e| splat(8 * e.step[0]));
+    let down = edges.map(|e| splat(e.step[1]));
+    let bias = [edges[1].bias, edges[2].bias].map(splat);
+    for row in rows {
+        let mut w = start;
+        for block in row {
+            // Blocks that are outside altogether are not passed over: a branch that is hard to foretell costs more than they do.
+            fill.put(block, w[0] | w[1] | w[2], [1, 2].map(|k| f32x8::from_i32x8(w[k] - bias[k - 1])));
+            w = [w[0] + right[0], w[1] + right[1], w[2] + right[2]];
+        }
+        start = [start[0] + down[0], start[1] + down[1], start[2] + down[2]];
+    }
+}
+
+/// The same in 64 bits, for the few triangles that need them; blocks that lie outside one edge altogether are passed over.
+#[inline(never)]
+fn draw_large<'a>(rows: impl Iterator<Item = &'a mut [Block]>, mut edges: [Edge; 3], fill: &Fill) {
+    for row in rows {
+        for (x, block) in row.iter_mut().enumerate() {
+            let value = |e: &Edge, i: usize| e.at + e.step[0] * (8 * x + i) as i64;
+            if edges.iter().any(|e| value(e, 0) < 0 && value(e, 7) < 0) {
+                continue;
+            }
+            let lanes = |f: &dyn Fn(usize) -> f32| f32x8::from(std::array::from_fn::<f32, 8, _>(f));
+            let outside =
+                i32x8::from(std::array::from_fn::<i32, 8, _>(|i| -i32::from(edges.iter().any(|e| value(e, i) < 0))));
+            let weight = [1, 2].map(|k| lanes(&|i| (value(&edges[k], i) - edges[k].bias) as f32));
+            fill.put(block, outside, weight);
+        }
+        edges.iter_mut().for_each(|e| e.at += e.step[1]);
+    }
+}
+
+/// Eight pixels of a row: the nearest face so far and where in it they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    /// 1/z.
+    near: f32x8,
+    /// Number of the face, 0 none.
+    face: i32x8,
+    /// Edge functions that belong to the face's second and third corner.
+    weight: [f32x8; 2],
+}
+
+/// What a face carries, as a linear function of two edge functions.
+#[derive(Clone, Copy)]
+struct Face {
+    at: f32x8,
+    along: [f32x8; 2],
+}
+
+/// A band of one view while it is drawn.
+#[derive(Default)]
+pub(crate) struct Canvas {
+    blocks: Vec<Block>,
+    faces: Vec<Face>,
+}
+
+impl Canvas {
+    fn clear(&mut self, blocks: usize) {
+        let zero = f32x8::splat(0.0);
+        let (near, face) = (f32x8::splat(FAR), i32x8::splat(0));
+        self.blocks.resize(blocks, Block { near, face, weight: [zero; 2] });
+        // Weights may stay: the face that is none does not depend on them.
+        self.blocks.iter_mut().for_each(|b| (b.near, b.face) = (near, face));
+        self.faces.clear();
+        let nothing = Sample([FAR, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        self.faces.push(Face { at: f32x8::from(nothing.0), along: [zero; 2] });
+    }
+
+    /// The band's blocks, row after row.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What the pixels of two neighbouring blocks show: one vector per part of a [`Sample`].
+    #[inline]
+    pub(crate) fn samples(&self, blocks: &[Block; 2]) -> [f32x16; 8] {
+        let [a, b] = blocks.each_ref().map(|block| {
+            let (face, weight) = (block.face.to_array(), block.weight.map(f32x8::to_array));
+            f32x8::transpose(std::array::from_fn(|i| {
+                let f = &self.faces[face[i] as usize];
+                f.at + f32x8::splat(weight[0][i]) * f.along[0] + f32x8::splat(weight[1][i]) * f.along[1]
+            }))
+        });
+        std::array::from_fn(|k| bytemuck::cast([a[k], b[k]]))
     }
 }
 
@@ -223,4 +346,82 @@ impl View {
 fn cross(a: [i32; 2], b: [i32; 2], c: [i32; 2]) -> i64 {
     let d = |p: i32, q: i32| i64::from(q) - i64::from(p);
     d(a[0], b[0]) * d(a[1], c[1]) - d(a[1], b[1]) * d(a[0], c[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::noise::hash;
+
+    const WIDTH: usize = 320;
+    const HEIGHT: usize = 240;
+
+    /// A camera that leaves points at depth 8 where they are: x / 8 and y / 8 are pixels, y down, from the picture's corner.
+    const PINHOLE: Pinhole =
+        Pinhole { fx: 1.0, fy: 1.0, cx: -0.5, cy: -0.5, shift: 0.0, light: 0.0, width: WIDTH, height: HEIGHT };
+
+    /// Which face every pixel shows, 0 none, for triangles with corners in 1/256 pixels.
+    fn faces(triangles: &[[[i32; 2]; 3]]) -> Vec<i32> {
+        let mut geometry = Geometry::default();
+        for (i, t) in triangles.iter().enumerate() {
+            for [x, y] in t {
+                let camera = [*x as f32 / 32.0, *y as f32 / 32.0, 8.0];
+                geometry.vertices.push(Vertex { camera, normal: [0.0; 3], texture: [0.0; 3], material: 1.0 });
+            }
+            geometry.triangles.push([0, 1, 2].map(|k| 3 * i as u32 + k));
+        }
+        geometry.finish();
+        let mut view = View::default();
+        view.prepare(&geometry, &PINHOLE);
+        let mut canvas = Canvas::default();
+        let mut shown = Vec::new();
+        for band in 0..HEIGHT / BAND {
+            view.draw(&geometry, band, &mut canvas);
+            shown.extend(canvas.blocks().iter().flat_map(|b| b.face.to_array()));
+        }
+        shown
+    }
+
+    /// Whether a pixel's centre, moved right by a hair and down by a hair of a hair, lies strictly inside: another way to say that top
+    /// and left edges belong to a face and the others do not.
+    fn holds(t: &[[i32; 2]; 3], x: usize, y: usize) -> bool {
+        let p = [(x as i128 * 256 + 128) * (1 << 40) + (1 << 20), (y as i128 * 256 + 128) * (1 << 40) + 1];
+        (0..3).all(|k| {
+            let [a, b] = [t[k], t[(k + 1) % 3]].map(|v| v.map(|v| i128::from(v) * (1 << 40)));
+            (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]) < 0
+        })
+    }
+
+    /// Random triangles that face the camera, up to `reach` pixels from one another's first corner.
+    fn random(count: i32, reach: i32) -> impl Iterator<Item = [[i32; 2]; 3]> {
+        let any = |i: i32, k: i32, below: i32| (hash(i, k, 0, 5) % (below as u32 * 256)) as i32;
+        (0..count).map(move |i| {
+            let first = [any(i, 0, WIDTH as i32 + 40) - 5120, any(i, 1, HEIGHT as i32 + 40) - 5120];
+            let mut t = [first; 3];
+            for k in 1..3 {
+                for d in 0..2 {
+                    // Some corners on pixel centres, so that edges run through them.
+                    let moved = first[d] + any(i, (2 * k + d) as i32, 2 * reach) - 256 * reach;
+                    t[k][d] = if i % 3 == 0 { (moved & !255) + 128 } else { moved };
+                }
+            }
+            if cross(t[0], t[1], t[2]) > 0 { [t[0], t[2], t[1]] } else { t }
+        })
+    }
+
+    #[test]
+    fn a_face_covers_exactly_the_pixels_whose_centres_it_holds_whatever_its_size() {
+        for reach in [4, 50, 400] {
+            let mut covered = 0;
+            for t in random(60, reach) {
+                let shown = faces(&[t]);
+                for (i, face) in shown.iter().enumerate() {
+                    let (x, y) = (i % WIDTH, i / WIDTH);
+                    assert_eq!(*face != 0, holds(&t, x, y), "{t:?} at ({x}, {y})");
+                    covered += usize::from(*face != 0);
+                }
+            }
+            assert!(covered > 100, "reach {reach}: {covered} pixels");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! From surface samples to colour, eight pixels at a time. Every operation is plain IEEE arithmetic (no fused multiply-add, no
-//! approximate reciprocals), so a picture has the same bits on every x86-64 and for every thread count.
+//! From surface samples to colour, sixteen pixels at a time. Every operation is plain IEEE arithmetic, so a picture has the same bits
+//! on every x86-64 and for every thread count.
 
 #![allow(
     clippy::needless_range_loop,
@@ -9,17 +9,18 @@
 
 use super::{
     appearance::{Appearance, Surface},
-    raster::{Pinhole, Sample},
-    texture::{STRIDE, Textures, Tile},
+    lanes::{F, I, RUN, U, clamp01, inverse_root, mix, ramp, rough_inverse_root, s},
+    lookup::{Skin, lookup, lookup_mottle},
+    raster::Pinhole,
+    sight::{Ray, Sight, Slant},
+    texture::{Textures, Tile},
+    tone::Tones,
 };
 use crate::scene::noise::{hash, smoothstep, unit};
 use proctor_types::Class;
-use wide::{f32x8, i32x8, u16x16, u32x8};
 
 /// Distance at which `Appearance::light` is meant, mm.
 const REFERENCE: f32 = 90.0;
-/// Steps of the tone table; its domain is the square root of linear light from 0 to 2.
-const TONES: usize = 2048;
 /// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments.
 pub(crate) const MATERIALS: usize = 8 + 3 * 8;
 /// Side of the coarse grid that holds blood on the lens, pixels.
@@ -30,27 +31,6 @@ const SURROUNDINGS: [f32; 3] = [0.55, 0.30, 0.24];
 /// Material number of a part of an instrument (instance counts from 1).
 pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
     f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
-}
-
-/// From the square root of linear light to display bytes, per channel: exposure, white balance, shoulder, gamma.
-pub(crate) struct Tones(Box<[[u8; TONES]; 3]>);
-
-impl Tones {
-    pub(crate) fn new(look: &Appearance) -> Self {
-        let mut tones = Box::new([[0u8; TONES]; 3]);
-        for (c, table) in tones.iter_mut().enumerate() {
-            for (i, tone) in table.iter_mut().enumerate() {
-                let root = i as f32 * (2.0 / (TONES - 1) as f32);
-                let linear = root * root * look.exposure * look.balance[c];
-                // Linear up to the knee, then a shoulder towards white.
-                let knee = 0.55;
-                let over = 1.0 - libm::expf((knee - linear) / (1.0 - knee));
-                let soft = if linear < knee { linear } else { knee + (1.0 - knee) * over };
-                *tone = (libm::powf(soft.min(1.0), 1.0 / look.gamma) * 255.0 + 0.5) as u8;
-            }
-        }
-        Self(tones)
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -77,44 +57,31 @@ pub(crate) struct Shader<'a> {
     lens_columns: usize,
 }
 
-/// What a run of eight pixels shows.
-pub(crate) struct Eight {
+/// What a run of pixels shows.
+pub(crate) struct Shown {
     /// RGBX bytes.
-    pub colour: [u32; 8],
+    pub colour: [u32; RUN],
     /// Millimetres, 0 where nothing is seen.
-    pub depth: [f32; 8],
-    pub class: [u8; 8],
-    pub instance: [u8; 8],
+    pub depth: [f32; RUN],
+    /// One byte per pixel, the first pixel's the lowest.
+    pub class: u128,
+    pub instance: u128,
 }
 
-/// Unit vectors from the scope to eight seen points, world axes.
-struct Rays {
-    eye: [f32x8; 3],
-    light: [f32x8; 3],
-    half: [f32x8; 3],
-}
+impl Shown {
+    /// Black, without truth.
+    pub(crate) const NOTHING: Self = Self { colour: [0; RUN], depth: [0.0; RUN], class: 0, instance: 0 };
 
-/// Cosine between a normal and the way back along a ray, 0 when turned away.
-#[inline(always)]
-fn facing(n: &[f32x8; 3], ray: &[f32x8; 3]) -> f32x8 {
-    (s(0.0) - (n[0] * ray[0] + n[1] * ray[1] + n[2] * ray[2])).fast_max(s(0.0))
-}
-
-fn s(v: f32) -> f32x8 {
-    f32x8::splat(v)
-}
-
-fn mix(a: f32x8, b: f32x8, t: f32x8) -> f32x8 {
-    a + (b - a) * t
-}
-
-fn clamp01(v: f32x8) -> f32x8 {
-    v.fast_max(s(0.0)).fast_min(s(1.0))
-}
-
-/// Smooth step of the whole pixel's soft threshold: 0 below `edge`, 1 above `edge + width`.
-fn ramp(v: f32x8, edge: f32, width: f32) -> f32x8 {
-    clamp01((v - s(edge)) * s(1.0 / width))
+    /// Says that the pixels of a bit mask show a material.
+    fn mark(&mut self, m: &Material, pixels: u32) {
+        let spread = if pixels == 0xffff {
+            u128::from_le_bytes([1; RUN])
+        } else {
+            (0..RUN).fold(0, |bytes, i| bytes | u128::from(pixels >> i & 1) << (8 * i))
+        };
+        self.class |= spread * u128::from(m.class);
+        self.instance |= spread * u128::from(m.instance);
+    }
 }
 
 impl<'a> Shader<'a> {
@@ -164,10 +131,10 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// Whether no pixel of the run `x..x+8` of row `y` lies in the field of view.
+    /// Whether no pixel of the run `x..x+RUN` of row `y` lies in the field of view.
     pub(crate) fn outside(&self, x: usize, y: usize) -> bool {
         let (cx, cy) = self.centre();
-        let dx = (cx.clamp(x as f32, (x + 7) as f32)) - cx;
+        let dx = (cx.clamp(x as f32, (x + RUN - 1) as f32)) - cx;
         let dy = y as f32 - cy;
         dx * dx + dy * dy >= self.look.circle * self.look.circle
     }
@@ -179,143 +146,100 @@ impl<'a> Shader<'a> {
         )
     }
 
-    /// Shades pixels `x..x+8` of row `y`.
-    pub(crate) fn shade(&self, x: usize, y: usize, samples: &[Sample; 8]) -> Eight {
-        let mut g = [s(0.0); 8];
-        for (row, sample) in g.iter_mut().zip(samples) {
-            *row = f32x8::from(sample.0);
-        }
-        let g = f32x8::transpose(g);
-        let zero = s(0.0);
+    /// Shades pixels `x..x+RUN` of row `y`; `g` is what they show, part by part of a sample.
+    pub(crate) fn shade(&self, x: usize, y: usize, g: &[F; 8]) -> Shown {
         let one = s(1.0);
-        let z = one / g[0];
-        let columns = s(x as f32) + f32x8::from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let columns = s(x as f32) + F::from(std::array::from_fn::<f32, RUN, _>(|i| i as f32));
         let (cx, cy) = self.centre();
         let (rx, ry) = (columns - s(cx), y as f32 - cy);
         let r2 = (rx * rx + s(ry * ry)) * s(1.0 / (self.look.circle * self.look.circle));
         let inside = r2.simd_lt(one);
+        let seen = inside & g[7].simd_gt(s(0.5));
 
-        // Unit vectors to the seen point, world axes: from the eye, from the light, and from half-way between them, which is all
-        // but opposite to the half vector, because eye and light stand so near each other. The last value: (distance / z)^2.
-        let px = (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx);
         let py = (y as f32 - self.pinhole.cy) / self.pinhole.fy;
-        let [right, down, forward] = self.world;
-        let from = |aside: f32| {
-            let x = px - s(aside) * g[0];
-            let q2 = x * x + s(py * py + 1.0);
-            let iq = one / q2.sqrt();
-            let ray = std::array::from_fn(|k| (x * s(right[k]) + s(down[k] * py + forward[k])) * iq);
-            (ray, q2)
+        let [_, down, forward] = self.world;
+        let sight = Sight {
+            z: one / g[0],
+            near: g[0],
+            px: (columns - s(self.pinhole.cx)) * s(1.0 / self.pinhole.fx),
+            row2: py * py + 1.0,
+            row: std::array::from_fn(|k| down[k] * py + forward[k]),
         };
-        let aside = self.pinhole.light - self.pinhole.shift;
-        let (lit, q2) = from(aside);
-        let number = g[7].to_array();
-        let mut id = [0usize; 8];
-        for (i, v) in id.iter_mut().zip(number) {
-            *i = v as usize % MATERIALS;
-        }
-        // Only metal mirrors, so only it needs to know where the eye is.
-        let eye = if id.iter().any(|&i| self.materials[i].metal) { from(0.0).0 } else { [zero; 3] };
-        let rays = Rays { eye, light: lit, half: from(0.5 * aside).0 };
-        let seen = (inside & g[7].simd_gt(s(0.5))).to_bitmask();
-        let mut light = [zero; 3];
-        if seen != 0 {
-            // Usually one material; at silhouettes each is shaded for all eight pixels and its own are kept.
-            let mut done = !seen & 0xff;
-            while done != 0xff {
-                let first = (!done).trailing_zeros() as usize;
-                let mine = (0..8).fold(0u32, |m, i| m | u32::from(id[i] == id[first]) << i);
-                let colour = self.surface(&self.materials[id[first]], &g, z, &rays);
-                if mine & seen == seen {
-                    light = colour;
-                } else {
-                    let which = g[7].floor().simd_eq(s(id[first] as f32));
-                    for c in 0..3 {
-                        light[c] = which.bitselect(colour[c], light[c]);
-                    }
-                }
-                done |= mine;
+        let lamp = sight.from(self.aside());
+        let mut out = Shown { colour: [0; RUN], depth: (seen & sight.z).to_array(), class: 0, instance: 0 };
+        let mut light = [s(0.0); 3];
+        // Usually one material; at silhouettes each is shaded for the whole run and its own are kept.
+        let number = g[7].fast_trunc_int();
+        let mut left = seen.to_bitmask();
+        while left != 0 {
+            let first = number.as_array()[left.trailing_zeros() as usize];
+            let material = &self.materials[first as usize % MATERIALS];
+            let colour = self.surface(material, g, &sight, &lamp);
+            let own = bytemuck::cast::<I, F>(number.simd_eq(I::splat(first))) & seen;
+            for c in 0..3 {
+                light[c] = own.bitselect(colour[c], light[c]);
             }
+            let mine = own.to_bitmask();
+            out.mark(material, mine);
+            left &= !mine;
         }
 
-        // Light from the scope: inverse square with a flattened share, vignette.
-        let d2 = (z * z * q2 * s(1.0 / (REFERENCE * REFERENCE))).fast_max(s(0.06));
+        // Light from the scope: inverse square (limited close up) with a flattened share, vignette.
+        let closeness = s(REFERENCE) * g[0] * lamp.inverse;
+        let square = (closeness * closeness).fast_min(s(1.0 / 0.06));
         let fall = self.look.fall_off;
-        let arriving = s(self.look.light) * (s(fall) / d2 + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
+        let arriving = s(self.look.light) * (s(fall) * square + s(1.0 - fall)) * (one - s(self.look.vignette) * r2);
         for l in &mut light {
             *l *= arriving;
         }
         if self.smoke > 0.0 {
-            self.add_smoke(&mut light, z, columns, y, seen);
+            self.add_smoke(&mut light, sight.z, columns, y, seen.to_bitmask());
         }
         if !self.lens.is_empty() {
             self.add_lens_blood(&mut light, x, y);
         }
         let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
-        let k = s(self.look.saturation);
-        let mut colour = [0u32; 8];
-        for c in 0..3 {
-            let l = (light[c] * k + grey).fast_max(zero).fast_min(s(4.0)).sqrt();
-            let at = (l * s((TONES - 1) as f32 * 0.5) + s(0.5)).fast_trunc_int().to_array();
-            for i in 0..8 {
-                colour[i] |= u32::from(self.tones.0[c][at[i] as usize & (TONES - 1)]) << (8 * c);
-            }
-        }
+        let gain = self.look.balance.map(|b| s(b * self.look.exposure));
+        let exposed = |c: usize| (light[c] * s(self.look.saturation) + grey) * gain[c];
+        let colour = self.tones.bytes([exposed(0), exposed(1), exposed(2)]);
         // A pixel outside the circle, or one that sees nothing, is black (smoke included in the latter).
-        let lit = if self.smoke > 0.0 { inside.to_bitmask() } else { seen };
-        let mut out = Eight { colour, depth: z.to_array(), class: [0; 8], instance: [0; 8] };
-        for i in 0..8 {
-            if lit >> i & 1 == 0 {
-                out.colour[i] = 0;
-            }
-            if seen >> i & 1 == 1 {
-                let m = &self.materials[id[i]];
-                out.class[i] = m.class;
-                out.instance[i] = m.instance;
-            } else {
-                out.depth[i] = 0.0;
-            }
-        }
+        let lit = if self.smoke > 0.0 { inside } else { seen };
+        out.colour = (U::from(colour) & bytemuck::cast::<F, U>(lit)).to_array();
         out
+    }
+
+    /// How far right of the eye the light leaves the scope, mm.
+    fn aside(&self) -> f32 {
+        self.pinhole.light - self.pinhole.shift
     }
 
     /// Reflected light of one material for unit arriving light.
     #[inline]
-    fn surface(&self, m: &Material, g: &[f32x8; 8], z: f32x8, rays: &Rays) -> [f32x8; 3] {
+    fn surface(&self, m: &Material, g: &[F; 8], sight: &Sight, lamp: &Ray) -> [F; 3] {
         let (zero, one) = (s(0.0), s(1.0));
-        let f = &m.surface;
+        let (f, z) = (&m.surface, sight.z);
         let open = clamp01((g[7] - g[7].floor() - s(0.05)) * s(1.0 / 0.9));
         let t = [g[4] * z, g[5] * z, g[6] * z];
-        let il = one / (g[1] * g[1] + g[2] * g[2] + g[3] * g[3]).fast_max(s(1e-20)).sqrt();
-        let mut n = [g[1] * il, g[2] * il, g[3] * il];
+        let il = rough_inverse_root((g[1] * g[1] + g[2] * g[2] + g[3] * g[3]).fast_max(s(1e-20)));
+        let n = [g[1] * il, g[2] * il, g[3] * il];
         let tile = self.textures.tile(m.tile);
         let scale = s(f.texels_per_mm);
-        let mut value = [zero; 2];
-        let mut slope = [zero; 3];
+        let at = [t[0] * scale, t[1] * scale, t[2] * scale];
+        let mut skin = Skin { value: [zero; 2], slope: [zero; 3] };
         if m.metal {
-            let [a, b, u, v] = lookup(tile, (t[0] + t[1]) * scale, t[2] * scale);
-            value = [a, b];
-            slope = [u, u, v];
+            let [a, b, u, v] = lookup(tile, at[0] + at[1], at[2]);
+            skin = Skin { value: [a, b], slope: [u, u, v] };
         } else {
-            let mut w = [zero; 3];
-            for k in 0..3 {
-                let a = (n[k].abs() - s(0.48)).fast_max(zero);
-                w[k] = a * a;
-            }
+            let w = n.map(|n| {
+                let a = (n.abs() - s(0.48)).fast_max(zero);
+                a * a
+            });
             let total = one / (w[0] + w[1] + w[2]).fast_max(s(1e-9));
-            for k in 0..3 {
-                if w[k].simd_gt(zero).to_bitmask() == 0 {
-                    continue;
-                }
-                let (a, b) = [(1, 2), (0, 2), (0, 1)][k];
-                let [p, q, u, v] = lookup(tile, t[a] * scale, t[b] * scale);
-                let k = w[k] * total;
-                value[0] += p * k;
-                value[1] += q * k;
-                slope[a] += u * k;
-                slope[b] += v * k;
-            }
+            skin.add::<1, 2>(tile, &at, w[0], total);
+            skin.add::<0, 2>(tile, &at, w[1], total);
+            skin.add::<0, 1>(tile, &at, w[2], total);
         }
+        let Skin { value, slope } = skin;
         // Bump: tilt the normal against the slope's tangential part.
         let along = slope[0] * n[0] + slope[1] * n[1] + slope[2] * n[2];
         let bump = s(f.bump);
@@ -323,11 +247,13 @@ impl<'a> Shader<'a> {
         for k in 0..3 {
             tilted[k] = n[k] - bump * (slope[k] - n[k] * along);
         }
-        let il = one / (tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]).sqrt();
-        let smooth_ndl = facing(&n, &rays.light);
-        n = [tilted[0] * il, tilted[1] * il, tilted[2] * il];
-        let ndl = facing(&n, &rays.light);
-        let ndh = facing(&n, &rays.half);
+        let il = inverse_root(tilted[0] * tilted[0] + tilted[1] * tilted[1] + tilted[2] * tilted[2]);
+        let slant = |n: &[F; 3], inverse: F| Slant::new(n, inverse, &self.world[0], &sight.row);
+        let smooth_ndl = slant(&n, one).facing(lamp);
+        let rough_slant = slant(&tilted, il);
+        let ndl = rough_slant.facing(lamp);
+        // The direction half-way between eye and light is all but opposite to the half vector: they stand so near each other.
+        let ndh = rough_slant.facing(&sight.from(0.5 * self.aside()));
 
         let mut rough = s(f.roughness);
         let mut specular = s(f.specular);
@@ -356,13 +282,16 @@ impl<'a> Shader<'a> {
         let a2 = rough * rough;
         let n2 = ndh * ndh;
         let d = n2 * (a2 - one) + one;
-        let lobe = a2 / (d * d) * specular * s(0.25) / (n2 * (one - a2) + a2).sqrt();
+        let d2 = d * d;
+        let lobe = a2 * specular * s(0.25) * rough_inverse_root(d2 * d2 * (n2 * (one - a2) + a2));
         let gloss = lobe * open;
         // Darker towards silhouettes than Lambert: light that enters wet tissue obliquely comes out elsewhere.
         let body = ndl * (s(0.62) + s(0.38) * smooth_ndl) * open;
         let mirrored = if m.metal {
             // Metal mirrors the red surroundings below and around it, and darkness above.
-            let up = n[2] * s(2.0) * facing(&n, &rays.eye) + rays.eye[2];
+            let eye = sight.from(0.0);
+            let ray = (eye.x * s(self.world[0][2]) + s(sight.row[2])) * eye.inverse;
+            let up = tilted[2] * il * s(2.0) * rough_slant.facing(&eye) + ray;
             s(self.look.reflection) * specular.fast_min(one) * clamp01(s(0.30) - s(0.70) * up)
         } else {
             zero
@@ -377,7 +306,7 @@ impl<'a> Shader<'a> {
     }
 
     /// Grey scatter that grows with distance, in drifting wisps.
-    fn add_smoke(&self, light: &mut [f32x8; 3], z: f32x8, columns: f32x8, y: usize, seen: u32) {
+    fn add_smoke(&self, light: &mut [F; 3], z: F, columns: F, y: usize, seen: u32) {
         let a = lookup_mottle(
             self.textures.tile(Tile::Serosa),
             columns * s(0.11) + s(self.smoke_shift[0]),
@@ -394,9 +323,9 @@ impl<'a> Shader<'a> {
     }
 
     /// Blood on the lens: out of focus, so a smooth film that swallows green and blue first.
-    fn add_lens_blood(&self, light: &mut [f32x8; 3], x: usize, y: usize) {
+    fn add_lens_blood(&self, light: &mut [F; 3], x: usize, y: usize) {
         let (row, fy) = (y / LENS_CELL, (y % LENS_CELL) as f32 / LENS_CELL as f32);
-        let film = f32x8::from(std::array::from_fn::<f32, 8, _>(|i| {
+        let film = F::from(std::array::from_fn::<f32, RUN, _>(|i| {
             let (col, fx) = ((x + i) / LENS_CELL, ((x + i) % LENS_CELL) as f32 / LENS_CELL as f32);
             let at = |dx: usize, dy: usize| self.lens[(row + dy) * self.lens_columns + col + dx];
             let (p, q) = (at(0, 0) + (at(1, 0) - at(0, 0)) * fx, at(0, 1) + (at(1, 1) - at(0, 1)) * fx);
@@ -432,64 +361,4 @@ fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
         }
     }
     film
-}
-
-/// The four texels around (u, v), repeated, and the position between them in whole 1/256. (No vector shifts by a scalar here: their
-/// counts travel through memory.)
-#[inline(always)]
-fn taps(tile: &[u32], u: f32x8, v: f32x8) -> ([[u32; 8]; 4], f32x8, f32x8) {
-    let place = |c: f32x8| (c + s(8192.0)).fast_max(s(0.0)).fast_min(s(16383.0));
-    let (u, v) = (place(u), place(v));
-    let (wu, wv) = (u.floor(), v.floor());
-    let mask = i32x8::splat(255);
-    let at = ((wv.fast_trunc_int() & mask) * i32x8::splat(STRIDE as i32) + (wu.fast_trunc_int() & mask)).to_array();
-    let mut taps = [[0u32; 8]; 4];
-    for i in 0..8 {
-        let from = at[i] as usize;
-        let near = &tile[from..from + STRIDE + 2];
-        taps[0][i] = near[0];
-        taps[1][i] = near[1];
-        taps[2][i] = near[STRIDE];
-        taps[3][i] = near[STRIDE + 1];
-    }
-    (taps, ((u - wu) * s(256.0)).floor(), ((v - wv) * s(256.0)).floor())
-}
-
-/// Bilinear texel at (u, v), repeated: mottle and feature in 0..1, slopes in -1..1. Two channels share a 32-bit lane as 16-bit
-/// fixed point, so all four take few multiplications. Shifts take a vector of counts, which AVX2 has in one instruction.
-#[inline(always)]
-fn lookup(tile: &[u32], u: f32x8, v: f32x8) -> [f32x8; 4] {
-    let (t, fu, fv) = taps(tile, u, v);
-    // 65537 f is f in both halves, exact in f32.
-    let pairs = |f: f32x8| bytemuck::cast::<i32x8, u16x16>((f * s(65537.0)).fast_trunc_int());
-    let whole = u16x16::splat(256);
-    let (fu, fv) = (pairs(fu), pairs(fv));
-    let (nu, nv) = (whole - fu, whole - fv);
-    let (low, eight, sixteen) = (u32x8::splat(0x00ff_00ff), u32x8::splat(8), u32x8::splat(16));
-    let halves = |v: u32x8| bytemuck::cast::<u32x8, u16x16>(v);
-    let joined = |v: u16x16| bytemuck::cast::<u16x16, u32x8>(v);
-    let blend = |a: u32x8, b: u32x8, c: u32x8, d: u32x8| {
-        let near = joined(halves(a) * nu + halves(b) * fu) >> eight & low;
-        let below = joined(halves(c) * nu + halves(d) * fu) >> eight & low;
-        joined(halves(near) * nv + halves(below) * fv)
-    };
-    let (a, b, c, d) = (u32x8::from(t[0]), u32x8::from(t[1]), u32x8::from(t[2]), u32x8::from(t[3]));
-    let even = blend(a & low, b & low, c & low, d & low);
-    let odd = blend(a >> eight & low, b >> eight & low, c >> eight & low, d >> eight & low);
-    let first = u32x8::splat(0xffff);
-    let float = |v: u32x8| f32x8::from_i32x8(bytemuck::cast::<u32x8, i32x8>(v));
-    let unsigned = |v: u32x8| float(v & first) * s(1.0 / 65280.0);
-    let signed = |v: u32x8| float(v >> sixteen) * s(2.0 / 65280.0) - s(1.0);
-    [unsigned(even), unsigned(odd), signed(even), signed(odd)]
-}
-
-/// Bilinear mottle at (u, v), 0..1.
-#[inline(always)]
-fn lookup_mottle(tile: &[u32], u: f32x8, v: f32x8) -> f32x8 {
-    let (taps, fu, fv) = taps(tile, u, v);
-    let mask = i32x8::splat(255);
-    let part = |j: usize| f32x8::from_i32x8(bytemuck::cast::<[u32; 8], i32x8>(taps[j]) & mask);
-    let (fu, fv) = (fu * s(1.0 / 256.0), fv * s(1.0 / 256.0));
-    let (near, below) = (mix(part(0), part(1), fu), mix(part(2), part(3), fu));
-    mix(near, below, fv) * s(1.0 / 255.0)
 }

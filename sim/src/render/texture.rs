@@ -8,6 +8,12 @@ pub(crate) const SIDE: usize = 256;
 /// Row stride: one repeated column, so that a texel and its right neighbour are read together.
 pub(crate) const STRIDE: usize = SIDE + 1;
 
+/// A power of two beyond the last place in a tile: an index masked by it needs no further check.
+pub(crate) const WINDOW: usize = 1 << 17;
+
+/// A tile's texels, and what follows them, so that any place below [`WINDOW`] has its right and lower neighbours.
+pub(crate) type Texels = [u32; WINDOW + STRIDE + 1];
+
 /// Which tile a material uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -148,7 +154,7 @@ fn sample(tile: Tile, x: f32, y: f32, net: f32) -> (f32, f32, f32) {
 
 impl Textures {
     pub(crate) fn new() -> Self {
-        let mut texels = vec![0u32; TILES.len() * STRIDE * STRIDE];
+        let mut texels = vec![0u32; (TILES.len() - 1) * STRIDE * STRIDE + size_of::<Texels>() / 4];
         for tile in TILES {
             let net = match tile {
                 Tile::Parenchyma => vessels(2, 1.3, 110.0, 20),
@@ -178,8 +184,8 @@ impl Textures {
     }
 
     /// The texels of a tile.
-    pub(crate) fn tile(&self, tile: Tile) -> &[u32] {
+    pub(crate) fn tile(&self, tile: Tile) -> &Texels {
         let base = tile as usize * STRIDE * STRIDE;
-        &self.texels[base..base + STRIDE * STRIDE]
+        self.texels[base..].first_chunk().expect("room for a window behind every tile was allocated")
     }
 }

@@ -88,6 +88,7 @@ impl Bench {
             safety: SafetyState {
                 stamp: now,
                 tick: 1,
+                boot: Boot(1),
                 mode: SafetyMode::Supervised,
                 cause: Constraint::None,
                 e_stop: false,

@@ -45,7 +45,7 @@ pub struct Console {
 impl Console {
     pub fn start(params: ConsoleParams) -> Self {
         let bus = Bus::memory();
-        let mut node = ConsoleNode::new(&bus, params).unwrap();
+        let mut node = ConsoleNode::new(&bus, params, rig::root_secret()).unwrap();
         let shared = node.shared();
         let server = Server::start(([127, 0, 0, 1], 0).into(), shared.clone()).unwrap();
         let mut rig = Rig::new(&bus);

@@ -6,13 +6,23 @@
 use nalgebra::{Isometry3, Matrix6, Point2, Point3, Translation3, UnitQuaternion, Vector3};
 use proctor_bus::{Bus, Publisher, Subscriber, graph};
 use proctor_kinematics::{Cell, Chain, Ik};
+use proctor_seal::{RootSecret, Verifier};
 use proctor_types::{
-    Alignment, ArmId, ArmJoints, ArmStatus, CameraImage, CameraSide, Class, Clearance, Constraint, Decision,
+    Alignment, ArmId, ArmJoints, ArmStatus, Boot, CameraImage, CameraSide, Class, Clearance, Constraint, Decision,
     DecisionKind, Digest, Evidence, HandEye, Image, ImageQuality, InstrumentEstimate, Joints, OperatingState,
     OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
-    SafetyMode, SafetyState, Scene, Segmentation, Skill, Stamp, SurfacePoint, Trajectory, TrajectoryPoint, Verdict,
+    SafetyMode, SafetyState, Scene, Sealed, Segmentation, Skill, Stamp, SurfacePoint, Trajectory, TrajectoryPoint,
+    Verdict,
 };
 use std::{collections::BTreeSet, time::Duration};
+
+/// Which start of the fake safety node this is.
+const BOOT: Boot = Boot(77);
+
+/// What the rig shares with the console.
+pub fn root_secret() -> RootSecret {
+    RootSecret::from_bytes([77; 32])
+}
 
 const W: usize = 640;
 const H: usize = 480;
@@ -29,9 +39,11 @@ pub struct Rig {
     safety: Publisher<SafetyState>,
     verdict: Publisher<Verdict>,
     joints: Vec<(Publisher<ArmJoints>, Publisher<ArmStatus>)>,
-    decisions: Subscriber<Decision>,
-    presences: Subscriber<Presence>,
-    requests: Subscriber<OperatorRequest>,
+    decisions: Subscriber<Sealed<Decision>>,
+    presences: Subscriber<Sealed<Presence>>,
+    requests: Subscriber<Sealed<OperatorRequest>>,
+    e_stops: Subscriber<Sealed<OperatorRequest>>,
+    verifier: Verifier,
     faults: BTreeSet<String>,
     pub state: SafetyState,
     approved: Option<Proposal>,
@@ -77,10 +89,13 @@ impl Rig {
             decisions: bus.subscriber(&graph::decision()).unwrap(),
             presences: bus.subscriber(&graph::presence()).unwrap(),
             requests: bus.subscriber(&graph::request()).unwrap(),
+            e_stops: bus.subscriber(&graph::e_stop()).unwrap(),
+            verifier: Verifier::new(root_secret(), BOOT),
             faults: BTreeSet::new(),
             state: SafetyState {
                 stamp: Stamp::FIRST,
                 tick: 0,
+                boot: BOOT,
                 mode: SafetyMode::Disabled,
                 cause: Constraint::None,
                 e_stop: false,
@@ -151,11 +166,17 @@ impl Rig {
     }
 
     fn listen(&mut self, now: Stamp) {
+        while let Some(Ok(r)) = self.e_stops.take() {
+            self.heard_requests.push(r.body);
+            self.request(now, RequestKind::EStop);
+        }
         while let Some(Ok(r)) = self.requests.take() {
+            let r = *self.verifier.open(&r).expect("the console seals every request");
             self.heard_requests.push(r);
             self.request(now, r.kind);
         }
         while let Some(Ok(d)) = self.decisions.take() {
+            let d = *self.verifier.open(&d).expect("the console seals every decision");
             self.heard_decisions.push(d);
             if self.offered.as_ref().is_some_and(|p| p.digest() == d.digest && p.id == d.proposal && p.expires > now) {
                 if d.kind == DecisionKind::Approve && self.state.mode == SafetyMode::Supervised {
@@ -169,6 +190,7 @@ impl Rig {
             }
         }
         while let Some(Ok(p)) = self.presences.take() {
+            let p = *self.verifier.open(&p).expect("the console seals every presence");
             self.heard_presences.push(p);
             self.held = Some(p);
         }

@@ -4,7 +4,7 @@ use super::support::{self, Cellar, MS};
 use nalgebra::Point3;
 use proctor_safety::{Events, SafetyParams};
 use proctor_types::{ArmId, Class, SafetyMode, SurfacePoint};
-use std::{sync::LazyLock, time::Instant};
+use std::time::Instant;
 
 /// 2048 points over the field, as fusion sends.
 fn tissue() -> Vec<SurfacePoint> {
@@ -49,24 +49,17 @@ fn drive(c: &mut Cellar) {
     }
 }
 
-/// Time on the wall, ns.
-pub fn wall() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_nanos() as u64
-}
-
-/// Time that the processor gave this thread, ns: what the code costs, without what else the machine does. Costs 0.3 us to read.
+/// Processor time of this thread, ns: what the work itself takes, on a machine that does other things at the same time. Costs 0.3 us to read.
 #[expect(unsafe_code, reason = "there is no safe interface to the thread's clock")]
-pub fn cpu() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` outlives the call, which writes it only.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(failed, 0);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+pub fn processor() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a valid timespec; the clock exists on Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
-/// One tick; the step alone is timed, ns on a clock.
-pub fn timed(c: &mut Cellar, clock: fn() -> u64) -> u64 {
+/// One tick; the step alone is timed, ns: by the clock, and of the processor.
+pub fn timed(c: &mut Cellar) -> (u64, u64) {
     drive(c);
     c.now = c.now.plus(MS);
     let mut events = Events::new();
@@ -74,9 +67,9 @@ pub fn timed(c: &mut Cellar, clock: fn() -> u64) -> u64 {
     let room = events.remaining_capacity().min(c.queue.len());
     events.extend(c.queue.drain(..room));
     c.ticks += 1;
-    let begin = clock();
+    let (work, begin) = (processor(), Instant::now());
     let out = c.core.step(c.now, &mut events);
-    let took = clock() - begin;
+    let (took, work) = (begin.elapsed(), processor() - work);
     out.spent.clear();
     let sent: Vec<_> = out.commands.iter().map(|s| *s.get()).collect();
     for s in sent {
@@ -84,7 +77,7 @@ pub fn timed(c: &mut Cellar, clock: fn() -> u64) -> u64 {
         slot[..s.arm.dof()].copy_from_slice(&s.position);
         slot[6] = s.jaw.unwrap_or(0.0);
     }
-    took
+    (took.as_nanos() as u64, work)
 }
 
 /// Prints median and high percentiles of times in nanoseconds; returns the median.

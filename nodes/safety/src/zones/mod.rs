@@ -198,15 +198,23 @@ impl Keepout {
     /// Distance from an arm's surface to the zone's, m, negative inside; exact up to `limit`, and no less than `limit` beyond. The capsules
     /// are the arm's, from its pivot outwards.
     pub fn distance(&self, arm: ArmId, capsules: &[Capsule], limit: f64) -> f64 {
-        let each = |of: &dyn Fn(&Capsule) -> f64| capsules.iter().map(of).fold(f64::INFINITY, f64::min);
         match &self.volume {
-            Volume::Plane { point, normal } => {
-                each(&|c| normal.dot(&(c.a - point)).min(normal.dot(&(c.b - point))) - c.radius)
-            }
-            Volume::Round(round) if round.a == round.b => each(&|c| c.distance_to_point(&round.a) - round.radius),
-            Volume::Round(round) => each(&|c| c.distance_to(round)),
-            Volume::Box(solid) => each(&|c| solid.distance(c)),
             Volume::Mesh(watch) => watch.distance(arm, capsules, limit),
+            Volume::Plane { .. } | Volume::Round(_) | Volume::Box(_) => {
+                let parts = capsules.iter().enumerate();
+                parts.map(|(i, c)| self.distance_of(arm, i, c, limit)).fold(f64::INFINITY, f64::min)
+            }
+        }
+    }
+
+    /// The same for one part of the arm alone, counted from its pivot.
+    pub(crate) fn distance_of(&self, arm: ArmId, part: usize, c: &Capsule, limit: f64) -> f64 {
+        match &self.volume {
+            Volume::Plane { point, normal } => normal.dot(&(c.a - point)).min(normal.dot(&(c.b - point))) - c.radius,
+            Volume::Round(round) if round.a == round.b => c.distance_to_point(&round.a) - round.radius,
+            Volume::Round(round) => c.distance_to(round),
+            Volume::Box(solid) => solid.distance(c),
+            Volume::Mesh(watch) => watch.distance_of(arm, part, c, limit),
         }
     }
 }

@@ -397,6 +397,20 @@ impl Watch {
         best
     }
 
+    /// The same for one part alone.
+    pub fn distance_of(&self, arm: ArmId, part: usize, c: &Capsule, limit: f64) -> f64 {
+        let hint = self.hints.get(arm.index()).and_then(|h| h.get(part));
+        let within = (limit + c.radius).max(2.0 * TOUCH);
+        let axial = hint.map_or(0.0, |hint| self.tree.nearest(c.a, c.b, hint, within));
+        if axial <= TOUCH {
+            -self.depth(std::slice::from_ref(c))
+        } else if axial < within {
+            axial - c.radius
+        } else {
+            limit
+        }
+    }
+
     fn depth(&self, parts: &[Capsule]) -> f64 {
         let mut crossed = false;
         let mut depth = parts.iter().map(|c| c.radius).fold(0.0, f64::max);

@@ -141,7 +141,7 @@ impl Attack {
                 if self.chance(0.05) {
                     d.kind = DecisionKind::Reject;
                 }
-                c.queue.push(Event::Decision(d));
+                c.hear(d);
             }
             // Mostly what is approved is held, sometimes nothing, sometimes what was proposed last.
             if self.chance(0.01) {
@@ -158,7 +158,7 @@ impl Attack {
             let other = Digest::of(&[self.rng.random()]);
             let mut p = c.presence(true, other);
             p.operator = OperatorId(self.rng.random_range(0..4));
-            c.queue.push(Event::Presence(p));
+            c.hear(p);
         }
     }
 
@@ -183,7 +183,7 @@ impl Attack {
             if self.rng.random_bool(0.3) {
                 r.stamp = Stamp::FIRST;
             }
-            c.queue.push(Event::Request(r));
+            c.hear(r);
         }
     }
 

@@ -12,6 +12,10 @@ use std::collections::VecDeque;
 const TOLERANCE: f64 = 1e-8;
 /// After the world changed, a stop may take so many ticks.
 const STOP: u64 = 600;
+/// And so many until its deceleration is built up, or to run out after it: the jerk is limited, what is sent is a mean over 8 ticks.
+const ONSET: u64 = 10;
+/// How far a distance may fall in a tick while a stop runs out, m: 8 ticks of 6 rad/s^2 on a lever of 0.25 m.
+const RUN_OUT: f64 = 1.2e-5;
 
 /// A thick segment in the world.
 type Part = (Point3<f64>, Point3<f64>, f64);
@@ -23,6 +27,8 @@ pub struct Judge {
     pub tissue: Vec<SurfacePoint>,
     history: PerArm<VecDeque<[f64; 7]>>,
     last_tick: PerArm<u64>,
+    /// When the arm last slowed down in every joint.
+    last_braking: PerArm<u64>,
     /// When something in the world last changed without the arms.
     pub world_changed: u64,
     pub found: Vec<String>,
@@ -108,6 +114,7 @@ impl Judge {
             tissue,
             history: PerArm::default(),
             last_tick: PerArm::default(),
+            last_braking: PerArm::default(),
             world_changed: 0,
             found: Vec::new(),
             judged: 0,
@@ -215,10 +222,10 @@ impl Judge {
         for j in 0..rows {
             let k = if j < arm.dof() { j } else { 6 };
             let jaw = limits.jaw;
-            let (lower, upper, v_max, a_max) = if k < 6 {
-                (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j])
+            let (lower, upper, v_max, a_max, j_max) = if k < 6 {
+                (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j], limits.jerk[j])
             } else {
-                (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration)
+                (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration, jaw.jerk)
             };
             if !(q[k] >= lower - 1e-12 && q[k] <= upper + 1e-12) {
                 found.push(format!("joint {j} at {} outside [{lower}, {upper}]", q[k]));
@@ -233,6 +240,11 @@ impl Judge {
             let started = history.len() >= 2;
             if started && (v - v1).abs() / 1e-3 > a_max * (1.0 + 1e-6) {
                 found.push(format!("joint {j} accelerates by {}, limit {a_max}", (v - v1) / 1e-3));
+            }
+            let q3 = history.get(2).map_or(q2, |h| h[k]);
+            let jerk = ((q[k] - q3) - 3.0 * (q1 - q2)) / 1e-9;
+            if history.len() >= 3 && jerk.abs() > j_max * (1.0 + 1e-5) {
+                found.push(format!("joint {j} jerks by {jerk}, limit {j_max}"));
             }
             if history.is_empty() && k < 6 && (q[k] - from[k]).abs() > if k == 2 { 0.003 } else { 0.03 } {
                 found.push(format!("joint {j} starts at {}, the arm is at {}", q[k], from[k]));
@@ -252,15 +264,20 @@ impl Judge {
             let then = self.clearances(arm, &q1, supervised);
             for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
-                let stopping = braking && tick.saturating_sub(self.world_changed) < STOP;
+                let since = tick.saturating_sub(self.world_changed);
+                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < RUN_OUT;
+                let stopping = since < ONSET || (since < STOP && (braking || runs_out));
                 if breaks && !stopping {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
                 }
             }
         }
+        if braking && !still {
+            *self.last_braking.get_mut(arm) = tick;
+        }
         let history = self.history.get_mut(arm);
         history.push_front(q);
-        history.truncate(2);
+        history.truncate(3);
         self.found.extend(found.into_iter().map(|f| format!("tick {tick} {arm}: {f}")));
     }
 }

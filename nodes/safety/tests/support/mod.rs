@@ -9,16 +9,19 @@ use proctor_kinematics::{Cell, Chain, Instrument};
 use proctor_safety::{
     Event, Events, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent, mesh,
 };
+use proctor_seal::{RootSecret, SessionKey, Spoken, Verified, Verifier};
 use proctor_types::{
-    Alignment, ArmId, ArmJoints, ArmStatus, Class, Constraint, Decision, DecisionKind, Digest, Evidence, HandEye,
+    Alignment, ArmId, ArmJoints, ArmStatus, Boot, Class, Constraint, Decision, DecisionKind, Digest, Evidence, HandEye,
     ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome,
-    PlannedWith, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Skill,
-    Stamp, StateRequest, SurfacePoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal,
+    PlannedWith, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene,
+    SessionId, Skill, Stamp, StateRequest, SurfacePoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal,
 };
 use std::time::Duration;
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SURGEON: OperatorId = OperatorId(7);
+/// Which start of the safety node this is.
+pub const BOOT: Boot = Boot(0x600d_600d_600d_600d);
 pub const HOME_PSM: [f64; 7] = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
 pub const HOME_ECM: [f64; 7] = [0.0, 0.0, 0.11, 0.0, 0.0, 0.0, 0.0];
 
@@ -68,6 +71,50 @@ pub struct Cellar {
     pub verdicts: Vec<Verdict>,
     pub state: Option<SafetyState>,
     pub asked: Vec<(ArmId, StateRequest)>,
+}
+
+/// What console and safety share.
+pub fn root() -> RootSecret {
+    RootSecret::from_bytes([0x5a; 32])
+}
+
+pub fn verifier() -> Verifier {
+    Verifier::new(root(), BOOT)
+}
+
+/// The key of an operator's login, which ends an hour after the tests begin.
+pub fn key(operator: OperatorId) -> SessionKey {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&operator.0.to_le_bytes());
+    SessionKey::new(&root(), operator, SessionId(id), at(3_600_000))
+}
+
+/// What operators say, as the core hears it.
+pub trait Heard: Spoken {
+    fn event(word: Verified<Self>) -> Event;
+
+    /// Sealed by its own operator, and verified.
+    fn verified(self) -> Event {
+        Self::event(verifier().open(&key(self.operator()).seal(BOOT, self)).unwrap())
+    }
+}
+
+impl Heard for Decision {
+    fn event(word: Verified<Self>) -> Event {
+        Event::Decision(word)
+    }
+}
+
+impl Heard for Presence {
+    fn event(word: Verified<Self>) -> Event {
+        Event::Presence(word)
+    }
+}
+
+impl Heard for OperatorRequest {
+    fn event(word: Verified<Self>) -> Event {
+        Event::Request(word)
+    }
 }
 
 pub fn home(arm: ArmId) -> [f64; 7] {
@@ -184,7 +231,12 @@ impl Cellar {
 
     pub fn ask(&mut self, kind: RequestKind) {
         let r = self.request(SURGEON, kind);
-        self.queue.push(Event::Request(r));
+        self.hear(r);
+    }
+
+    /// An operator's word, sealed with that operator's key.
+    pub fn hear(&mut self, word: impl Heard) {
+        self.queue.push(word.verified());
     }
 
     pub fn scene(&mut self) -> Scene {
@@ -266,7 +318,7 @@ impl Cellar {
 
     pub fn approve(&mut self, p: &Proposal) {
         let d = self.decision(p, DecisionKind::Approve);
-        self.queue.push(Event::Decision(d));
+        self.hear(d);
     }
 
     pub fn withdraw(&mut self, p: &Proposal) {
@@ -314,7 +366,7 @@ impl Cellar {
             && self.ticks.is_multiple_of(20)
         {
             let p = self.presence(true, digest);
-            events.push(Event::Presence(p));
+            events.push(p.verified());
         }
     }
 
