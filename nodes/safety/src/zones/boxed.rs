@@ -56,7 +56,7 @@ impl Axis {
         cuts.sort_unstable_by(f64::total_cmp);
         let mut best = f64::INFINITY;
         for (&from, &to) in cuts.iter().zip(cuts.iter().skip(1)) {
-            let lowest = self.lowest((from + to) / 2.0);
+            let lowest = self.lowest(f64::midpoint(from, to));
             best = best.min(square(from)).min(square(to)).min(square(lowest.clamp(from, to)));
         }
         best.sqrt()

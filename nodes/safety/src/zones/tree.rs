@@ -274,8 +274,8 @@ impl Around {
         let normal = sum.try_normalize(0.0).unwrap_or(Vector3::z());
         let beside = normal.cross(&if normal.x.abs() < 0.7 { Vector3::x() } else { Vector3::y() }).normalize();
         // As they are stored, so that their rounding is part of the half lengths.
-        let axes = [normal, beside, normal.cross(&beside)].map(|axis| axis.cast::<f32>());
-        let wide = axes.map(|axis| axis.cast::<f64>());
+        let axes = [normal, beside, normal.cross(&beside)].map(Vector3::cast::<f32>);
+        let wide = axes.map(Vector3::cast::<f64>);
         let [low, high] = corners().fold([[f64::INFINITY; 3], [f64::NEG_INFINITY; 3]], |[low, high], c| {
             let along = wide.map(|axis| axis.dot(&c));
             [pairs(low, along, f64::min), pairs(high, along, f64::max)]

@@ -9,7 +9,7 @@ const PARALLEL: f64 = 1e-15;
 const FLAT: f64 = 1e-20;
 
 /// A segment made ready for many triangles.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Segment {
     a: Point3<f64>,
     b: Point3<f64>,
@@ -74,8 +74,8 @@ impl Segment {
 
 /// Into [0, 1]; 0 for what is no number: a segment without length is its first end.
 fn unit(t: f64) -> f64 {
-    // In this order NaN becomes 0.
-    t.max(0.0).min(1.0)
+    // NaN is not above 0.
+    if t > 0.0 { t.min(1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
