@@ -50,6 +50,7 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<proctor_msgs::SkillRequest>(),
         Entry::of::<proctor_msgs::SafetyState>(),
         Entry::of::<proctor_msgs::Verdict>(),
+        Entry::of::<proctor_msgs::ZonesState>(),
     ]
 }
 

@@ -168,7 +168,7 @@ fn labels_beyond_the_classes_are_refused() {
 fn unspecified_enums_are_refused() {
     let decision = sample(strategies::decision());
     assert_eq!(refused(&decision, Origin::NONE, |m| m.kind = 0).0, "kind");
-    assert_eq!(refused(&sample(strategies::operator_request()), Origin::NONE, |m| m.kind = 8).0, "kind");
+    assert_eq!(refused(&sample(strategies::operator_request()), Origin::NONE, |m| m.kind = 9).0, "kind");
     assert_eq!(refused(&sample(strategies::skill_request()), Origin::NONE, |m| m.skill.value = 0).0, "skill");
     assert_eq!(refused(&sample(strategies::verdict()), Origin::NONE, |m| m.outcome = 0).0, "outcome");
     assert_eq!(refused(&sample(strategies::safety_state()), Origin::NONE, |m| m.mode.value = 6).0, "mode");

@@ -119,6 +119,7 @@ wire_tests! {
     safety_state: SafetyState, strategies::safety_state(), |_| Origin::NONE;
     verdict: Verdict, strategies::verdict(), |_| Origin::NONE;
     diagnostics: Diagnostics, strategies::diagnostics(), |_| Origin::NONE;
+    zones_state: ZonesState, strategies::zones_state(), |_| Origin::NONE;
     clock: Stamp, strategies::stamp(), |_| Origin::NONE;
 }
 

@@ -207,6 +207,11 @@ pub const fn diagnostics() -> Topic {
     topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety", &[])
 }
 
+/// Which no-go zones hold; verdicts number them.
+pub const fn zones_state() -> Topic {
+    topic("/proctor/zones_state", "proctor_msgs/msg/ZonesState", Qos::LATCHED, 0.0, "safety", &["console"])
+}
+
 /// Joint set-points a teleoperator wants; safety decides what reaches the arm.
 pub fn teleop_servo_jp(arm: ArmId) -> Topic {
     of_arm(arm, topic("/teleop/{arm}/servo_jp", JOINT_STATE, Qos::LATEST, SERVO, "teleop", &["safety"]))
@@ -242,6 +247,7 @@ pub fn all() -> Vec<Topic> {
         safety_state(),
         verdict(),
         diagnostics(),
+        zones_state(),
     ];
     for arm in ArmId::ALL {
         let of_every_arm =

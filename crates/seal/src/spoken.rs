@@ -71,6 +71,7 @@ impl Spoken for OperatorRequest {
             RequestKind::Ready => 5,
             RequestKind::EStop => 6,
             RequestKind::Reset => 7,
+            RequestKind::ReadZones => 8,
         };
         out(&stamp.nanos().to_le_bytes());
         out(&seq.to_le_bytes());

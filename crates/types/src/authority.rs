@@ -257,12 +257,22 @@ pub enum RequestKind {
     EStop,
     /// FAULT -> DISABLED, only at rest and with the e-stop released.
     Reset,
+    /// Read the zones file again: what adds to the zones holds at once, what loosens them only in DISABLED and READY.
+    ReadZones,
 }
 
 impl RequestKind {
     /// Every request, in wire order.
-    pub const ALL: [Self; 7] =
-        [Self::Enable, Self::Disable, Self::Teleop, Self::Supervise, Self::Ready, Self::EStop, Self::Reset];
+    pub const ALL: [Self; 8] = [
+        Self::Enable,
+        Self::Disable,
+        Self::Teleop,
+        Self::Supervise,
+        Self::Ready,
+        Self::EStop,
+        Self::Reset,
+        Self::ReadZones,
+    ];
 
     /// Name on the wire.
     pub const fn name(self) -> &'static str {
@@ -274,6 +284,7 @@ impl RequestKind {
             Self::Ready => "ready",
             Self::EStop => "e_stop",
             Self::Reset => "reset",
+            Self::ReadZones => "read_zones",
         }
     }
 }
@@ -283,7 +294,7 @@ impl FromStr for RequestKind {
     fn from_str(s: &str) -> Result<Self, InvalidValue> {
         Self::ALL.into_iter().find(|k| k.name() == s).ok_or_else(|| InvalidValue::Name {
             what: "request",
-            expected: "enable, disable, teleop, supervise, ready, e_stop, reset",
+            expected: "enable, disable, teleop, supervise, ready, e_stop, reset, read_zones",
             got: s.to_owned(),
         })
     }

@@ -233,3 +233,33 @@ pub struct SafetyState {
     /// Ticks that took longer than their period.
     pub overruns: u64,
 }
+
+/// A no-go zone as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZoneLabel {
+    /// As in the zones file, at most [`ZoneLabel::MAX_NAME`] bytes.
+    pub name: String,
+    /// Distance kept from its shape, m; uncertainty comes on top.
+    pub margin: f64,
+}
+
+impl ZoneLabel {
+    /// Longest name, bytes.
+    pub const MAX_NAME: usize = 64;
+}
+
+/// Which no-go zones hold, published when the safety node starts and on every change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZonesState {
+    /// Since when.
+    pub stamp: Stamp,
+    /// Rises with each change.
+    pub version: u64,
+    /// In the order in which verdicts number them, at most [`ZonesState::MAX_ZONES`].
+    pub zones: Vec<ZoneLabel>,
+}
+
+impl ZonesState {
+    /// Most zones of a cell.
+    pub const MAX_ZONES: usize = 16;
+}

@@ -1,10 +1,12 @@
 //! What the safety node says.
 
 use super::arm::{optional_arm, read_optional_arm};
-use super::fields::{finite, index, known, range, specified, stamp, time};
+use super::fields::{bounded_text, cut, each, finite, index, known, range, specified, stamp, time};
 use super::{ConvertError, Origin, Problem, Wire};
 use crate::proctor_msgs as msg;
-use proctor_types::{Boot, Constraint, Digest, Outcome, SafetyMode, SafetyState, Stamp, Verdict};
+use proctor_types::{
+    Boot, Constraint, Digest, Outcome, SafetyMode, SafetyState, Stamp, Verdict, ZoneLabel, ZonesState,
+};
 
 /// Highest autonomy level Proctor knows (Yang et al. 2017: task).
 const MAX_AUTONOMY: u8 = 2;
@@ -106,5 +108,23 @@ impl Wire for Stamp {
 
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
         stamp("clock", &m.clock)
+    }
+}
+
+impl Wire for ZonesState {
+    type Msg = msg::ZonesState;
+
+    fn encode(&self) -> Self::Msg {
+        let label = |z: &ZoneLabel| msg::ZoneLabel { name: cut(&z.name, ZoneLabel::MAX_NAME), margin: z.margin };
+        let zones = self.zones.iter().take(Self::MAX_ZONES).map(label).collect();
+        msg::ZonesState { stamp: time(self.stamp), version: self.version, zones }
+    }
+
+    fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
+        let zones = each("zones", &m.zones, Self::MAX_ZONES, |z| {
+            let name = bounded_text("name", &z.name, ZoneLabel::MAX_NAME)?;
+            Ok(ZoneLabel { name, margin: finite("margin", z.margin)? })
+        })?;
+        Ok(Self { stamp: stamp("stamp", &m.stamp)?, version: m.version, zones })
     }
 }

@@ -9,7 +9,7 @@ use proctor_types::{
     Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
     OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
     SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand,
-    StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal,
+    StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -398,4 +398,10 @@ pub fn diagnostics() -> impl Strategy<Value = Diagnostics> {
         values,
     });
     (stamp(), proptest::collection::vec(one, 0..6)).prop_map(|(stamp, all)| Diagnostics { stamp, all })
+}
+
+pub fn zones_state() -> impl Strategy<Value = ZonesState> {
+    let label = ("[ -~]{0,64}", number()).prop_map(|(name, margin)| ZoneLabel { name, margin });
+    let zones = vec(label, 0..=ZonesState::MAX_ZONES);
+    (stamp(), any::<u64>(), zones).prop_map(|(stamp, version, zones)| ZonesState { stamp, version, zones })
 }

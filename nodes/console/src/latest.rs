@@ -3,6 +3,7 @@
 use crate::{card::CardTrack, words};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, ImageQuality, Outcome, SafetyState, Scene, Segmentation, Stamp, Verdict,
+    ZoneLabel, ZonesState,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -79,6 +80,7 @@ pub struct Latest {
     /// Latencies.
     pub latency: Latency,
     lines: VecDeque<VerdictLine>,
+    zones: Vec<ZoneLabel>,
 }
 
 impl Latest {
@@ -116,6 +118,11 @@ impl Latest {
         self.safety = Some(Seen { value: state, stamp: state.stamp, arrived: now });
     }
 
+    /// The safety node says which zones hold.
+    pub fn zones(&mut self, state: ZonesState) {
+        self.zones = state.zones;
+    }
+
     /// Measured joints came.
     pub fn arm(&mut self, now: Stamp, joints: ArmJoints) {
         self.arms[joints.arm.index()] = Some(Seen { value: joints, stamp: joints.stamp, arrived: now });
@@ -123,7 +130,7 @@ impl Latest {
 
     /// A verdict came. One like the last of its kind renews that line.
     pub fn verdict(&mut self, now: Stamp, v: &Verdict) {
-        let Some(words) = words::verdict(v) else { return };
+        let Some(words) = words::verdict(v, &self.zones) else { return };
         let key = (v.arm, v.outcome, v.constraint, v.index);
         self.lines.retain(|l| l.key != key);
         if self.lines.len() >= LINES {

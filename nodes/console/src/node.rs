@@ -12,7 +12,7 @@ use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, gra
 use proctor_seal::RootSecret;
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal,
-    RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
+    RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
 };
 use std::{
     sync::Arc,
@@ -46,6 +46,7 @@ struct Input {
     withdrawal: Subscriber<Withdrawal>,
     safety: Subscriber<SafetyState>,
     verdict: Subscriber<Verdict>,
+    zones: Subscriber<ZonesState>,
     arms: [(Subscriber<ArmJoints>, Subscriber<ArmStatus>); 3],
 }
 
@@ -84,6 +85,7 @@ impl ConsoleNode {
                 withdrawal: bus.subscriber(&graph::withdrawal())?,
                 safety: bus.subscriber_of_depth(&graph::safety_state(), BATCH)?,
                 verdict: bus.subscriber_of_depth(&graph::verdict(), BATCH)?,
+                zones: bus.subscriber(&graph::zones_state())?,
                 arms: [arm(psm1)?, arm(psm2)?, arm(ecm)?],
             },
             output: Publishers {
@@ -176,6 +178,10 @@ impl Input {
             if let Some(status) = status.newest() {
                 latest.status[arm.index()] = Some(status);
             }
+        }
+        // Zones before the verdicts that number them.
+        if let Some(zones) = self.zones.newest() {
+            latest.zones(zones);
         }
         // Proposals before what ends them; the safety state last, since it speaks about all of these.
         each(&self.proposal, |p| latest.cards.offer(now, p));

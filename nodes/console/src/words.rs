@@ -1,10 +1,10 @@
 //! Verdicts, causes and classes in plain words, for people who look from two metres away.
 
 use crate::card::Ending;
-use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict};
+use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict, ZoneLabel};
 
-/// One line for a verdict; `None` for one that says that all is well.
-pub fn verdict(v: &Verdict) -> Option<String> {
+/// One line for a verdict; `None` for one that says that all is well. `zones` are those that the safety node says hold.
+pub fn verdict(v: &Verdict, zones: &[ZoneLabel]) -> Option<String> {
     let verb = match v.outcome {
         Outcome::Passed => return None,
         Outcome::Limited => "slowed",
@@ -12,16 +12,18 @@ pub fn verdict(v: &Verdict) -> Option<String> {
         Outcome::Held => "held",
     };
     let who = v.arm.map_or(String::new(), |a| format!("{a} "));
-    Some(format!("{who}{verb}{}", because(v)))
+    Some(format!("{who}{verb}{}", because(v, zones)))
 }
 
-fn because(v: &Verdict) -> String {
+fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
     let class = || usize::try_from(v.index).ok().and_then(|i| Class::ALL.get(i)).map_or("tissue", |c| class_name(*c));
     match v.constraint {
         Constraint::None => String::new(),
         Constraint::LiveSurface => format!(" {} from {} (keeps {})", mm(v.value), class(), mm(v.limit)),
         Constraint::NoGoZone => {
-            format!(" {} from no-go zone {} (keeps {})", mm(v.value), v.index.max(0) + 1, mm(v.limit))
+            let named = usize::try_from(v.index).ok().and_then(|i| zones.get(i));
+            let zone = named.map_or_else(|| format!("no-go zone {}", v.index.max(0) + 1), |z| z.name.clone());
+            format!(" {} from {zone} (keeps {})", mm(v.value), mm(v.limit))
         }
         Constraint::ToolToolDistance => format!(" {} from the other instrument (keeps {})", mm(v.value), mm(v.limit)),
         Constraint::RemoteCentre => format!(": {} inside the port (at least {})", mm(v.value), mm(v.limit)),
@@ -206,7 +208,9 @@ mod tests {
     use proctor_types::ArmId;
 
     fn line(outcome: Outcome, constraint: Constraint, value: f64, limit: f64, index: i32) -> Option<String> {
-        verdict(&Verdict { stamp: at(0), tick: 1, arm: Some(ArmId::Psm1), outcome, constraint, value, limit, index })
+        let zones = [ZoneLabel { name: "vena cava".into(), margin: 0.002 }];
+        let about = Some(ArmId::Psm1);
+        verdict(&Verdict { stamp: at(0), tick: 1, arm: about, outcome, constraint, value, limit, index }, &zones)
     }
 
     #[test]
@@ -215,6 +219,15 @@ mod tests {
             (
                 line(Outcome::Held, Constraint::LiveSurface, 0.0018, 0.004, i32::from(Class::CysticArtery.id())),
                 "PSM1 held 1.8 mm from cystic artery (keeps 4.0 mm)",
+            ),
+            (
+                line(Outcome::Held, Constraint::NoGoZone, 0.0018, 0.002, 0),
+                "PSM1 held 1.8 mm from vena cava (keeps 2.0 mm)",
+            ),
+            (
+                // Of a zone that the console has not heard of.
+                line(Outcome::Held, Constraint::NoGoZone, 0.0018, 0.002, 1),
+                "PSM1 held 1.8 mm from no-go zone 2 (keeps 2.0 mm)",
             ),
             (
                 line(Outcome::Limited, Constraint::TipSpeed, 0.05, 0.05, -1),

@@ -65,8 +65,8 @@ impl StackConfig {
             onnxruntime: onnxruntime(root)?,
             ..PerceptionParams::default()
         };
-        let safety =
-            SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..SafetyParams::default() };
+        let read = SafetyParams::read(&root.join("launch/config"))?;
+        let safety = SafetyParams { instruments: instruments.clone(), allow_scripted_operator: true, ..read };
         let mut autonomy = AutonomyParams { instruments: instruments.clone(), ..AutonomyParams::default() };
         // Simulator, nodes and browser share one machine here: a suggestion lives as long as safety would let it run.
         autonomy.gate.scene_max_age = safety.watchdogs.scene;

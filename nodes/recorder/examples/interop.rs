@@ -162,6 +162,8 @@ fn types() -> BTreeMap<String, String> {
         msg::TrajectoryPoint,
         msg::Verdict,
         msg::Withdrawal,
+        msg::ZoneLabel,
+        msg::ZonesState,
         crtk_msgs::OperatingState,
         crtk_msgs::StringStamped,
     ];

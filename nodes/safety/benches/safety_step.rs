@@ -1,109 +1,26 @@
 //! One tick of the safety node: two PSMs and an ECM, 2048 surface points, zones. Criterion gives the mean; the percentiles that
 //! matter are printed first, from 200000 timed ticks of a moving cell: by the clock, and by this thread's processor time, which on a machine
 //! that does other things at the same time says what the work itself takes.
-#![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
+mod drive;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use nalgebra::Point3;
-use proctor_safety::{Events, SafetyParams};
-use proctor_types::{ArmId, Class, SafetyMode, SurfacePoint};
-use std::time::Instant;
-use support::{Cellar, MS};
-
-/// 2048 points over the field, as fusion sends.
-fn tissue() -> Vec<SurfacePoint> {
-    (0..2048)
-        .map(|i| {
-            let (x, y) = (f64::from(i % 64) - 31.5, f64::from(i / 64) - 15.5);
-            let position = Point3::new(x * 0.0018, y * 0.003, -0.020 + 0.004 * (x * 0.2).sin());
-            let class = [Class::Liver, Class::Gallbladder, Class::CysticArtery, Class::Fat][(i / 16 % 4) as usize];
-            SurfacePoint { position, class, sigma: 0.0007 }
-        })
-        .collect()
-}
-
-fn cell() -> Cellar {
-    let mut c = Cellar::new(SafetyParams::default());
-    c.tissue = tissue();
-    c.run(50);
-    c.ask(proctor_types::RequestKind::Enable);
-    c.run(5);
-    c.ask(proctor_types::RequestKind::Teleop);
-    c.run(5);
-    assert_eq!(c.mode(), SafetyMode::Teleop);
-    c
-}
-
-/// Goals that swing every arm about home, some of them into the tissue.
-fn drive(c: &mut Cellar) {
-    let t = c.ticks as f64 * 1e-3;
-    for (k, arm) in ArmId::ALL.into_iter().enumerate() {
-        let mut q = support::home(arm);
-        let phase = t * (1.0 + 0.3 * k as f64);
-        q[0] += 0.12 * phase.sin();
-        q[1] += 0.10 * (0.7 * phase).cos();
-        q[2] += if arm.has_jaw() { 0.035 * (0.5 * phase).sin() } else { 0.01 * phase.sin() };
-        if arm.has_jaw() {
-            q[4] = 0.4 * (2.0 * phase).sin();
-        }
-        let at = *c.at.get(arm);
-        (0..7).for_each(|j| q[j] = at[j] + (q[j] - at[j]).clamp(-0.012, 0.012));
-        c.teleop(arm, &q);
-    }
-}
-
-/// Processor time of this thread, nanoseconds.
-fn processor() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a valid timespec; the clock exists on Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut t) };
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
-}
-
-/// One tick; the step alone is timed, nanoseconds: by the clock, and of the processor.
-fn timed(c: &mut Cellar) -> (u64, u64) {
-    drive(c);
-    c.now = c.now.plus(MS);
-    let mut events = Events::new();
-    c.sense(&mut events);
-    let room = events.remaining_capacity().min(c.queue.len());
-    events.extend(c.queue.drain(..room));
-    c.ticks += 1;
-    let (work, begin) = (processor(), Instant::now());
-    let out = c.core.step(c.now, &mut events);
-    let (took, work) = (begin.elapsed(), processor() - work);
-    out.spent.clear();
-    let sent: Vec<_> = out.commands.iter().map(|s| *s.get()).collect();
-    for s in sent {
-        let slot = c.at.get_mut(s.arm);
-        slot[..s.arm.dof()].copy_from_slice(&s.position);
-        slot[6] = s.jaw.unwrap_or(0.0);
-    }
-    (took.as_nanos() as u64, work)
-}
+use proctor_safety::SafetyParams;
+use proctor_types::SafetyMode;
 
 fn bench(criterion: &mut Criterion) {
-    let mut c = cell();
-    let (clock, work): (Vec<u64>, Vec<u64>) = (0..200_000).map(|_| timed(&mut c)).unzip();
+    let mut c = drive::cell(SafetyParams::default());
+    let (clock, work): (Vec<u64>, Vec<u64>) = (0..200_000).map(|_| drive::timed(&mut c)).unzip();
     assert_eq!(c.mode(), SafetyMode::Teleop);
     for (what, mut times) in [("the clock", clock), ("processor time", work)] {
-        times.sort_unstable();
-        let at = |p: f64| times[((times.len() as f64 * p) as usize).min(times.len() - 1)] as f64 / 1000.0;
-        println!(
-            "safety_step over {} ticks, by {what}: median {:.1} us, p99 {:.1} us, p99.9 {:.1} us, max {:.1} us",
-            times.len(),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0)
-        );
+        drive::percentiles(&format!("safety_step by {what}"), &mut times);
     }
-    let mut c = cell();
+    let mut c = drive::cell(SafetyParams::default());
     criterion.bench_function("safety_step", |b| {
-        b.iter_custom(|n| std::time::Duration::from_nanos((0..n).map(|_| timed(&mut c).0).sum()));
+        b.iter_custom(|n| std::time::Duration::from_nanos((0..n).map(|_| drive::timed(&mut c).0).sum()));
     });
 }
 

@@ -358,10 +358,14 @@ impl Bender {
         let kept = RESERVE + limb.room() + rules.policy.doubt_of_arm();
         for (i, zone) in around.zones.iter().enumerate().filter(|(_, z)| z.holds_for(limb.arm)) {
             for (part, capsule) in limb.capsules.iter().enumerate() {
-                let d = zone.distance(capsule);
-                let h = d - zone.margin() - kept;
+                let keep = zone.margin() + kept;
+                // Room for the steps by which the slope is felt.
+                let limit = keep + limb.horizon() + 2.0 * STEP;
+                let distance = |c: &Capsule| zone.distance_of(limb.arm, part, c, limit);
+                let d = distance(capsule);
+                let h = d - keep;
                 if h < limb.horizon() {
-                    let (normal, along) = slope(capsule, d, |c| zone.distance(c));
+                    let (normal, along) = slope(capsule, d, distance);
                     let slope = Slope { limb, rates: limb.rates(part, along, &normal) };
                     self.keep(Key::Zone { arm: limb.arm, zone: i, part }, h, limb.time, &[slope]);
                 }

@@ -4,7 +4,8 @@
 //! watchdogs, machine, approvals, motion, gate, reports - so that a cause that arrives in a tick acts in that tick.
 
 use crate::{
-    Cleared, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, SetPoint, Spent, Wish,
+    Cleared, Event, Events, Filter, Finding, Gate, LiveZones, Output, SafetyError, SafetyParams, SetPoint, Spent, Wish,
+    Zone,
     arms::{Arm, Tolerances},
     authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
@@ -136,6 +137,11 @@ impl SafetyCore {
         &self.filter
     }
 
+    /// The zones that hold.
+    pub fn zones(&self) -> &[Zone] {
+        &self.params.zones
+    }
+
     /// Set-point of an arm while the gate is open for it (joints, then jaw).
     pub fn set_point(&self, arm: ArmId) -> Option<[f64; 7]> {
         self.arms.get(arm).set_point()
@@ -225,6 +231,7 @@ impl SafetyCore {
                 }
                 self.judge(taken);
             }
+            Event::Zones(zones) => self.rezone(zones),
             Event::Refused(finding) => self.log.refuse(finding),
             Event::Withdrawal(w) => {
                 let taken = self.authority.withdraw(&w);
@@ -297,6 +304,23 @@ impl SafetyCore {
         if let Some(finding) = doubted {
             self.log.say(Outcome::Refused, finding);
         }
+    }
+
+    /// Other zones take the place of those that hold: at any moment if they only add or widen, else while no arm can move. An arm that finds
+    /// itself too near may only move away, as from new tissue.
+    fn rezone(&mut self, mut zones: Box<LiveZones>) {
+        let gate_closed = matches!(self.machine.mode, SafetyMode::Disabled | SafetyMode::Ready);
+        if let Some(loosened) = zones.loosens(&self.params.zones).filter(|_| !gate_closed) {
+            let mode = crate::machine::mode_number(self.machine.mode);
+            let ready = crate::machine::mode_number(SafetyMode::Ready);
+            self.log.refuse(Finding::node(Constraint::WrongMode, mode, ready).at(loosened));
+        } else {
+            std::mem::swap(&mut self.params.zones, &mut zones.zones);
+            self.filter.swap_zones(&mut zones.keepouts);
+            self.gate.swap_zones(&mut zones.flats);
+            self.out.zones = Some(zones.version);
+        }
+        self.dispose(Spent::Zones(zones));
     }
 
     fn request(&mut self, r: &Verified<OperatorRequest>, now: Stamp) {
@@ -415,8 +439,9 @@ impl SafetyCore {
         let before = self.machine;
         let update = before.update(facts, ask);
         self.machine = update.next;
-        if let Some(finding) = update.refused {
-            self.log.refuse(finding);
+        match update.refused {
+            Some(finding) => self.log.refuse(finding),
+            None => self.out.read_zones |= ask.is_some_and(|a| a.kind == RequestKind::ReadZones),
         }
         match update.effect {
             Effect::None => {}

@@ -1,5 +1,6 @@
 //! What can be wrong with the node's configuration. Refused commands are not errors: they are [`proctor_types::Verdict`]s.
 
+use crate::zones::{file::line_of, mesh::MeshError};
 use proctor_kinematics::KinematicsError;
 
 /// Why a safety node could not be built or started.
@@ -31,6 +32,40 @@ pub enum SafetyError {
         /// How many fit.
         max: usize,
     },
+    /// A mesh could not be used.
+    #[error("{key}: {file}: {source}")]
+    Mesh {
+        /// Key, as in the file.
+        key: String,
+        /// Which mesh.
+        file: String,
+        /// What is wrong with it.
+        source: MeshError,
+    },
+    /// A mesh was named where there is no folder to read it from.
+    #[error("{key}: a mesh can be read only for a zones file that lies in a folder")]
+    NoMeshHere {
+        /// Key, as in the file.
+        key: String,
+    },
+    /// A value in a file was refused.
+    #[error("{file}, line {line}: {source}")]
+    At {
+        /// Which file.
+        file: &'static str,
+        /// From 1.
+        line: usize,
+        /// Why.
+        source: Box<SafetyError>,
+    },
+    /// A configuration file could not be read.
+    #[error("{file}: {source}")]
+    Unreadable {
+        /// Which file.
+        file: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file was not understood; the message has line and column.
     #[error("{file}: {source}")]
     File {
@@ -48,4 +83,26 @@ pub enum SafetyError {
     /// The real-time thread could not be started.
     #[error("real-time thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl SafetyError {
+    /// With the line of `text` that holds the value that was refused, where one was.
+    pub(crate) fn in_file(self, file: &'static str, text: &str) -> Self {
+        let line = match &self {
+            Self::Parameter { name, .. } => line_of(text, name),
+            Self::Protected { class } => line_of(text, &format!("classes.{class}")),
+            Self::TooManyZones { max, .. } => line_of(text, &format!("zones[{max}]")),
+            Self::Mesh { key, .. } | Self::NoMeshHere { key } => line_of(text, key),
+            Self::At { .. }
+            | Self::Unreadable { .. }
+            | Self::File { .. }
+            | Self::Kinematics(_)
+            | Self::Bus(_)
+            | Self::Thread(_) => None,
+        };
+        match line {
+            Some(line) => Self::At { file, line, source: Box::new(self) },
+            None => self,
+        }
+    }
 }

@@ -174,6 +174,11 @@ impl Filter {
         (self.scene.replace(scene), doubted)
     }
 
+    /// Other zones hold from now on; the old ones are handed out in their place.
+    pub(crate) fn swap_zones(&mut self, zones: &mut ArrayVec<Keepout, MAX_ZONES>) {
+        std::mem::swap(&mut self.zones, zones);
+    }
+
     /// Why an estimate of an arm's place is not believed.
     fn too_far(&self, arm: ArmId, world_from_base: &Isometry3<f64>) -> Option<Finding> {
         let c = &self.params.clearance;
@@ -482,8 +487,8 @@ impl Filter {
         };
         set(DEPTH, shape.depth - self.least_depth(arm));
         for (i, zone) in self.zones.iter().enumerate().filter(|(_, z)| z.holds_for(arm)) {
-            let d = shape.capsules.iter().map(|c| zone.distance(c)).fold(f64::INFINITY, f64::min);
-            set(ZONES + i, (d - zone.margin() - rules.policy.doubt_of_arm()).min(FAR));
+            let keep = zone.margin() + rules.policy.doubt_of_arm();
+            set(ZONES + i, (zone.distance(arm, &shape.capsules, FAR + keep) - keep).min(FAR));
         }
         if let Some(scene) = &self.scene {
             let classes = scene.surface.clearances(&shape.capsules, &rules.policy);

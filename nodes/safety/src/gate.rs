@@ -10,10 +10,11 @@
 //!    tissue and other arms are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
-    Finding, SafetyParams, Zone, ZoneShape,
+    Finding, SafetyParams, Zone,
     body::Body,
     dofs::{self, Bounds, DT, N, PerArm, Q},
     filter::Rules,
+    gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
     smooth::MAX_WINDOW,
     surface::{LiveScene, Policy},
@@ -114,9 +115,10 @@ pub struct Gate {
     tool_tool: f64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Flat {
-    shape: ZoneShape,
+/// A zone in the gate's form.
+#[derive(Debug)]
+pub(crate) struct Flat {
+    shape: Obstacle,
     margin: f64,
     arms: [bool; 3],
 }
@@ -139,6 +141,13 @@ pub(crate) fn lengths(body: &Body) -> Lengths {
     })
 }
 
+impl Flat {
+    /// From a validated zone.
+    pub fn new(z: &Zone) -> Self {
+        Self { shape: Obstacle::new(&z.region), margin: z.margin, arms: ArmId::ALL.map(|a| z.holds_for(a)) }
+    }
+}
+
 impl Gate {
     /// For these arms; nothing was sent yet.
     pub fn new(params: &SafetyParams, bodies: &PerArm<Body>) -> Self {
@@ -158,10 +167,9 @@ impl Gate {
                 history: None,
             }
         };
-        let flat = |z: &Zone| Flat { shape: z.region, margin: z.margin, arms: ArmId::ALL.map(|a| z.holds_for(a)) };
         Self {
             arms: PerArm::from_fn(arm),
-            zones: params.zones.iter().take(MAX_ZONES).map(flat).collect(),
+            zones: params.zones.iter().take(MAX_ZONES).map(Flat::new).collect(),
             tool_tool: params.clearance.tool_tool,
         }
     }
@@ -169,6 +177,11 @@ impl Gate {
     /// Moves an arm's base to where the filter believes it.
     pub fn place(&mut self, arm: ArmId, world_from_base: &Isometry3<f64>) {
         self.arms.get_mut(arm).base = axes(world_from_base);
+    }
+
+    /// Other zones hold from now on; the old ones are handed out in their place.
+    pub(crate) fn swap_zones(&mut self, zones: &mut ArrayVec<Flat, MAX_ZONES>) {
+        std::mem::swap(&mut self.zones, zones);
     }
 
     /// An arm rests at `q`: the next set-point is judged from there.
@@ -229,8 +242,9 @@ impl Gate {
             if !z.arms.get(ask.arm.index()).copied().unwrap_or(true) {
                 continue;
             }
-            let (d, limit) = (now.to_zone(&z.shape), z.margin + doubt);
-            if d < limit - SLACK && d < then.to_zone(&z.shape) {
+            let limit = z.margin + doubt;
+            let d = now.to_zone(&z.shape, limit);
+            if d < limit - SLACK && d < then.to_zone(&z.shape, limit) {
                 return Err(Finding::of(ask.arm, Constraint::NoGoZone, d, limit).at(i));
             }
         }
@@ -315,7 +329,7 @@ fn mean(arm: ArmId, q: &Q, planned: &[Q]) -> Result<(), Finding> {
 
 /// An arm as three thick segments.
 struct Tool {
-    parts: [(V, V, f64); 3],
+    parts: [Part; 3],
     count: usize,
 }
 
@@ -334,17 +348,9 @@ impl Tool {
         self.parts.iter().take(self.count)
     }
 
-    fn to_zone(&self, shape: &ZoneShape) -> f64 {
-        let to_part = |&(a, b, r): &(V, V, f64)| match *shape {
-            ZoneShape::HalfSpace { point, normal } => {
-                let n = scalar::scale(normal, 1.0 / scalar::norm(normal));
-                let height = |p: V| scalar::dot(n, scalar::sub(p, point));
-                height(a).min(height(b)) - r
-            }
-            ZoneShape::Sphere { center, radius } => scalar::point_segment(center, a, b) - r - radius,
-            ZoneShape::Capsule { a: c, b: d, radius } => scalar::segment_segment(a, b, c, d) - r - radius,
-        };
-        self.each().map(to_part).fold(f64::INFINITY, f64::min)
+    /// Exact below `reach`.
+    fn to_zone(&self, shape: &Obstacle, reach: f64) -> f64 {
+        shape.distance(self.parts.get(..self.count).unwrap_or_default(), reach)
     }
 
     fn to_tool(&self, other: &Self) -> f64 {

@@ -1,6 +1,6 @@
 //! What comes into the core and what comes out of it, bounded.
 
-use crate::{Cleared, MAX_VERDICTS, SetPoint, plan::Plan, report::Margins, surface::LiveScene};
+use crate::{Cleared, LiveZones, MAX_VERDICTS, SetPoint, plan::Plan, report::Margins, surface::LiveScene};
 use arrayvec::ArrayVec;
 use proctor_seal::Verified;
 use proctor_types::{
@@ -28,6 +28,8 @@ pub enum Event {
     Scene(Box<LiveScene>),
     /// A proposal, prepared.
     Plan(Box<Plan>),
+    /// Zones, prepared, in place of those that hold.
+    Zones(Box<LiveZones>),
     /// A message that could not be understood (NaN, wrong length, wrong frame, stamp 0) or whose seal is not believed, or a proposal
     /// that could not be prepared.
     Refused(crate::Finding),
@@ -66,6 +68,8 @@ pub enum Spent {
     Scene(Box<LiveScene>),
     /// A plan.
     Plan(Box<Plan>),
+    /// Zones.
+    Zones(Box<LiveZones>),
 }
 
 /// What one tick produced.
@@ -81,6 +85,10 @@ pub struct Output {
     pub state: Option<SafetyState>,
     /// The nearest limit of every arm, once a second.
     pub margins: Option<Margins>,
+    /// An operator wants the zones file read again; what is in it comes back as [`Event::Zones`].
+    pub read_zones: bool,
+    /// Version of the zones that hold since this tick, if they changed in it.
+    pub zones: Option<u64>,
     /// To be dropped by somebody with time.
     pub spent: ArrayVec<Spent, { 2 * MAX_EVENTS }>,
 }
@@ -92,6 +100,8 @@ impl Output {
         self.verdicts.clear();
         self.state = None;
         self.margins = None;
+        self.read_zones = false;
+        self.zones = None;
         // Whoever steps drains `spent`; what is left is dropped here, which costs time but loses nothing.
         self.spent.clear();
     }

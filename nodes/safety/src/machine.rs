@@ -252,6 +252,9 @@ impl Machine {
             }
             (RequestKind::Reset, Fault) if facts.at_rest => go(Self { e_stop: false, ..self.disabled() }),
             (RequestKind::Reset, _) => wrong_mode(),
+
+            // Heard in every mode; what may come of it is decided when the zones are there.
+            (RequestKind::ReadZones, _) => go(self),
         }
     }
 

@@ -8,12 +8,13 @@ use crate::{
     ArmPort, Cleared, Event, Events, Finding, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyError,
     SafetyParams, SetPoint, realtime,
     report::{self, Margins},
+    rezoning::Rezoning,
 };
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::{Refusal, Spoken, Verified, Verifier};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest, Presence,
-    Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal,
+    Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
 };
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Comms {
     state: Publisher<SafetyState>,
     verdict: Publisher<Verdict>,
     diagnostics: Publisher<Diagnostics>,
+    zones: Publisher<ZonesState>,
+    rezoning: Rezoning,
     planner: Planner,
     verifier: Verifier,
     said: Option<SafetyState>,
@@ -98,10 +101,23 @@ impl Comms {
                 bus.publisher(&graph::safety_state())?,
                 bus.publisher(&graph::verdict())?,
                 bus.publisher(&graph::diagnostics())?,
+                bus.publisher(&graph::zones_state())?,
             ))
         };
-        let (arms, scene, proposal, withdrawal, decision, presence, request, e_stop, state, verdict, diagnostics) =
-            open().map_err(|e| SafetyError::Bus(e.to_string()))?;
+        let (
+            arms,
+            scene,
+            proposal,
+            withdrawal,
+            decision,
+            presence,
+            request,
+            e_stop,
+            state,
+            verdict,
+            diagnostics,
+            zones,
+        ) = open().map_err(|e| SafetyError::Bus(e.to_string()))?;
         let planner = Planner::new(params)?;
         Ok(Self {
             arms,
@@ -115,6 +131,8 @@ impl Comms {
             state,
             verdict,
             diagnostics,
+            zones,
+            rezoning: Rezoning::new(params),
             planner,
             verifier,
             said: None,
@@ -135,8 +153,9 @@ impl Comms {
     }
 
     /// Takes what arrived, what stops first. `push` says whether there is room for more.
-    pub(crate) fn collect(&self, push: &mut dyn FnMut(Event) -> bool) {
+    pub(crate) fn collect(&mut self, push: &mut dyn FnMut(Event) -> bool) {
         let more = self.hear_e_stop(push)
+            && self.rezoning.done().is_none_or(&mut *push)
             && self.hear_requests(push)
             && each(&self.presence, None, BATCH, push, |p| self.verified(&p, Event::Presence))
             && each(&self.withdrawal, None, BATCH, push, Event::Withdrawal)
@@ -219,6 +238,10 @@ impl Comms {
         if let Some(margins) = out.margins {
             self.margins = margins;
         }
+        if out.read_zones {
+            self.rezoning.begin();
+        }
+        out.zones.into_iter().for_each(|version| self.rezoning.taken(version));
         out.spent.clear();
     }
 
@@ -331,6 +354,10 @@ impl Node for SafetyNode {
     }
 
     fn poll(&mut self, now: Stamp) {
+        if let Some(zones) = self.comms.rezoning.news(now) {
+            let sent = self.comms.zones.publish(&zones);
+            self.comms.note(sent);
+        }
         match &mut self.half {
             Half::Inline(core, events) => {
                 self.comms.collect(&mut |event| {

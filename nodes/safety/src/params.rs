@@ -1,14 +1,18 @@
 //! Parameters of the node. Every protection has a key, every key must be there, and every range has an upper bound
 //! compiled in: no configuration turns a protection off, by omission or on purpose.
 
-use crate::{SafetyError, Zone, zones::MAX_ZONES, zones::ZoneFile};
+use crate::{SafetyError, Zone, zones::MAX_ZONES, zones::file};
 use proctor_types::Class;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// The configuration shipped in `launch/config/safety.toml`, embedded.
 pub const DEFAULT_PARAMS: &str = include_str!("../../../launch/config/safety.toml");
 /// The zones shipped in `launch/config/zones.toml`, embedded.
 pub const DEFAULT_ZONES: &str = include_str!("../../../launch/config/zones.toml");
+
+const PARAMS: &str = "safety.toml";
+const ZONES: &str = "zones.toml";
 
 /// Parameters of [`crate::SafetyCore`]. SI units and radians throughout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +35,9 @@ pub struct SafetyParams {
     /// No-go zones (their own file), at most [`MAX_ZONES`].
     #[serde(skip)]
     pub zones: Vec<Zone>,
+    /// Where these files lie, if they were read from a folder; the zones can be read again from there.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
 }
 
 /// Ages beyond which an input counts as absent, s. Upper bounds are the node's promise.
@@ -229,18 +236,38 @@ impl Default for SafetyParams {
                 cystic_artery: vital,
                 fat: free,
             },
-            zones: toml::from_str::<ZoneFile>(DEFAULT_ZONES).map(|f| f.zones).unwrap_or_default(),
+            zones: file::read(ZONES, DEFAULT_ZONES, None).unwrap_or_default(),
+            folder: None,
         }
     }
 }
 
 impl SafetyParams {
-    /// Reads both files. Missing and unknown keys are refused with line and column, values outside their range by name.
+    /// Reads both texts; no zone may be a mesh. Missing and unknown keys are refused with line and column, values outside their range
+    /// with their line.
     pub fn from_toml(params: &str, zones: &str) -> Result<Self, SafetyError> {
-        let file = |file| move |e| SafetyError::File { file, source: Box::new(e) };
-        let mut read: Self = toml::from_str(params).map_err(file("safety.toml"))?;
-        read.zones = toml::from_str::<ZoneFile>(zones).map_err(file("zones.toml"))?.zones;
-        read.validate()?;
+        Self::parse(params, zones, None)
+    }
+
+    /// Reads `safety.toml`, `zones.toml` and the meshes that it names from a folder.
+    pub fn read(folder: &Path) -> Result<Self, SafetyError> {
+        Self::parse(&text(folder, PARAMS)?, &text(folder, ZONES)?, Some(folder))
+    }
+
+    /// Reads the zones again: from the folder, or, without one, those that are compiled in.
+    pub(crate) fn read_zones(folder: Option<&Path>) -> Result<Vec<Zone>, SafetyError> {
+        match folder {
+            Some(folder) => file::read(ZONES, &text(folder, ZONES)?, Some(folder)),
+            None => file::read(ZONES, DEFAULT_ZONES, None),
+        }
+    }
+
+    fn parse(params: &str, zones: &str, folder: Option<&Path>) -> Result<Self, SafetyError> {
+        let mut read: Self =
+            toml::from_str(params).map_err(|e| SafetyError::File { file: PARAMS, source: Box::new(e) })?;
+        read.validate().map_err(|e| e.in_file(PARAMS, params))?;
+        read.zones = file::read(ZONES, zones, folder)?;
+        read.folder = folder.map(Path::to_path_buf);
         Ok(read)
     }
 
@@ -301,6 +328,10 @@ impl SafetyParams {
     }
 }
 
+fn text(folder: &Path, file: &'static str) -> Result<String, SafetyError> {
+    std::fs::read_to_string(folder.join(file)).map_err(|source| SafetyError::Unreadable { file, source })
+}
+
 /// Refuses NaN and values outside `[min, max]`, naming the key.
 pub(crate) fn in_range(name: &str, value: f64, min: f64, max: f64) -> Result<(), SafetyError> {
     // Written so that NaN is refused too.
@@ -345,6 +376,39 @@ mod tests {
         let text = DEFAULT_PARAMS.replace("presence = 0.1", "presence = 0.1\npresense = 0.1");
         let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
         assert!(e.contains("presense") && e.contains("line "), "{e}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_its_line() {
+        let line = 1 + DEFAULT_PARAMS.lines().position(|l| l.starts_with("presence = ")).unwrap();
+        let text = DEFAULT_PARAMS.replace("presence = 0.1 ", "presence = 0.2 ");
+        let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
+        assert!(e.starts_with(&format!("safety.toml, line {line}: watchdogs.presence must lie in")), "{e}");
+        let heading = 1 + DEFAULT_PARAMS.lines().position(|l| l == "[classes.cystic_duct]").unwrap();
+        let text = DEFAULT_PARAMS.replacen(
+            "[classes.cystic_duct]\nteleop = { keep = 0.002 }",
+            "[classes.cystic_duct]\nteleop = { keep = 0.0 }",
+            1,
+        );
+        let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
+        assert!(e.contains(&format!("line {}: classes.cystic_duct.teleop.keep", heading + 1)), "{e}");
+        let text = DEFAULT_PARAMS.replacen(
+            "[classes.cystic_duct]\nteleop = { keep = 0.002 }",
+            "[classes.cystic_duct]\nteleop = \"contact\"",
+            1,
+        );
+        let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
+        assert!(e.contains(&format!("line {heading}: ")) && e.contains("contact is never allowed"), "{e}");
+    }
+
+    #[test]
+    fn the_shipped_folder_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../launch/config");
+        let read = SafetyParams::read(&folder).unwrap();
+        assert_eq!(read.folder.as_deref(), Some(folder.as_path()));
+        assert_eq!(SafetyParams { folder: None, ..read }, SafetyParams::default());
+        let e = SafetyParams::read(&folder.join("none")).unwrap_err().to_string();
+        assert!(e.contains("safety.toml"), "{e}");
     }
 
     #[test]

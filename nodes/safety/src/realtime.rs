@@ -79,6 +79,8 @@ enum Message {
     Verdict(Verdict),
     State(SafetyState),
     Margins(Margins),
+    ReadZones,
+    Zones(u64),
     Spent(Spent),
 }
 
@@ -123,6 +125,12 @@ impl Link {
                     out.clear();
                 }
                 Ok(Message::Margins(m)) => comms.margins = m,
+                Ok(Message::ReadZones) => out.read_zones = true,
+                Ok(Message::Zones(version)) => {
+                    out.zones = Some(version);
+                    comms.publish(&mut out);
+                    out.clear();
+                }
                 Ok(Message::Spent(s)) => drop(s),
                 Err(_) => break,
             }
@@ -168,6 +176,10 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
         out.verdicts.drain(..).for_each(|v| send(Message::Verdict(v)));
         out.state.take().into_iter().for_each(|s| send(Message::State(s)));
         out.margins.take().into_iter().for_each(|m| send(Message::Margins(m)));
+        out.zones.take().into_iter().for_each(|v| send(Message::Zones(v)));
+        if out.read_zones {
+            send(Message::ReadZones);
+        }
         out.spent.drain(..).for_each(|s| send(Message::Spent(s)));
 
         let took = begin.elapsed();
@@ -194,6 +206,15 @@ pub fn ask_for_fifo(priority: i32) -> bool {
     let param = libc::sched_param { sched_priority: priority.clamp(1, 99) };
     // SAFETY: the thread is the calling one and `param` outlives the call, which reads it only.
     unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_FIFO, &raw const param) == 0 }
+}
+
+/// Takes turns with everybody else from now on, for a thread that has time but was started by one that has none.
+#[expect(unsafe_code, reason = "there is no safe interface to the scheduler")]
+pub(crate) fn take_turns() {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the thread is the calling one and `param` outlives the call, which reads it only.
+    // Giving up a priority is always permitted; if not, the thread only has more than it needs.
+    let _ = unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_OTHER, &raw const param) };
 }
 
 /// Locks present and future memory as it is touched; says whether that was granted.

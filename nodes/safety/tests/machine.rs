@@ -47,6 +47,8 @@ fn requests_at_rest_without_causes_lead_where_the_table_says() {
         (Fault, [None, None, None, None, None, Some(Fault), Some(Disabled)]),
     ];
     for (mode, row) in table {
+        // Reading the zones again leads nowhere.
+        let row = row.into_iter().chain([Some(mode)]);
         for (kind, expected) in R::ALL.into_iter().zip(row) {
             let asked = machine(mode).update(&rest(), Some(ask(kind)));
             // A stop that is pending ends in the next update, at rest.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use proctor_safety::{Event, Events, SafetyParams};
+use proctor_safety::{Event, Events, LiveZones, SafetyParams, Zone, ZoneShape};
 use proctor_types::{ArmId, SafetyMode};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -90,6 +90,34 @@ fn teleoperation_uses_no_heap() {
             let mut q = *c.at.get(arm);
             q[1] += if c.ticks % 600 < 300 { 0.02 } else { -0.02 };
             c.teleop(arm, &q);
+        }
+    });
+    assert!(c.at.psm1 != HOME_PSM);
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn meshes_and_zones_that_change_use_no_heap() {
+    let zone = |at: [f64; 3]| Zone {
+        name: "hump".into(),
+        margin: 0.001,
+        arms: vec![],
+        region: ZoneShape::Mesh(support::hump(at, 0.03, 0.01, 40)),
+    };
+    let near = zone([0.0, 0.0, -0.02]);
+    let params = SafetyParams { zones: vec![near.clone()], ..SafetyParams::default() };
+    let mut c = Cellar::in_mode(params, SafetyMode::Teleop);
+    let n = calls(&mut c, 600, |c| {
+        for arm in ArmId::ALL {
+            let mut q = *c.at.get(arm);
+            q[2] += 0.01;
+            c.teleop(arm, &q);
+        }
+        if c.ticks.is_multiple_of(40) {
+            // Through the arms, and away again: the latter is refused.
+            let more = [vec![near.clone(), zone([0.0, 0.0, 0.01])], vec![near.clone()]];
+            let zones = more[(c.ticks / 40 % 2) as usize].clone();
+            c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones))));
         }
     });
     assert!(c.at.psm1 != HOME_PSM);

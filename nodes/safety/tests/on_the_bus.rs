@@ -3,11 +3,11 @@
 
 use proctor_bus::{Bus, Node, Publisher, graph};
 use proctor_kinematics as _;
-use proctor_safety::{SafetyNode, SafetyParams, realtime};
+use proctor_safety::{DEFAULT_PARAMS, DEFAULT_ZONES, SafetyNode, SafetyParams, realtime};
 use proctor_seal::{RootSecret, SessionKey, Verifier};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Boot, Constraint, Diagnostics, Health, Jaw, JointCommand, Joints, OperatingState,
-    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Sealed, SessionId, Stamp, Verdict,
+    OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, Sealed, SessionId, Stamp, Verdict, ZonesState,
 };
 use std::{
     sync::{
@@ -170,6 +170,63 @@ fn how_the_loop_and_every_arm_fare_is_said_once_a_second() {
     let left = |i: usize| all[3].all[i].values.last().unwrap().1.parse::<f64>().unwrap();
     assert!(left(1) <= 0.1444 - 0.045 + 1e-5 && left(3) <= 0.1107 - 0.045 + 1e-5);
     assert!(all[0].all[1..].iter().all(|d| d.health == Health::Stale), "nothing is known at first");
+}
+
+/// The file is read in a thread of its own: the test polls until it is done, and waits for that, not for time to pass.
+#[test]
+fn zones_are_read_again_when_an_operator_asks_and_everybody_is_told_which_hold() {
+    let folder = std::env::temp_dir().join(format!("proctor-rezoning-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |zones: &str| std::fs::write(folder.join("zones.toml"), zones).unwrap();
+    std::fs::write(folder.join("safety.toml"), DEFAULT_PARAMS).unwrap();
+    write(DEFAULT_ZONES);
+    let params = SafetyParams::read(&folder).unwrap();
+
+    let bus = Bus::memory();
+    let mut node = SafetyNode::new(&bus, params, verifier()).unwrap();
+    let mut world = World::new(&bus);
+    let zones = bus.subscriber::<ZonesState>(&graph::zones_state()).unwrap();
+    let verdicts = bus.subscriber_of_depth::<Verdict>(&graph::verdict(), 1000).unwrap();
+    let mut ms = 0;
+    let mut until = |world: &mut World, asked: bool, done: &dyn Fn() -> bool| {
+        for k in 0..1_000_000 {
+            ms += 1;
+            world.sense(at(ms));
+            if k == 0 && asked {
+                world.ask(at(ms), RequestKind::ReadZones);
+            }
+            node.poll(at(ms));
+            if done() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("never done");
+    };
+    let names = || zones.newest().map(|z| (z.version, z.zones.into_iter().map(|z| z.name).collect::<Vec<_>>()));
+    let heard = std::cell::RefCell::new(None);
+    let hear = || {
+        *heard.borrow_mut() = names();
+        heard.borrow().is_some()
+    };
+    until(&mut world, false, &hear);
+    let first = heard.take().unwrap();
+    assert_eq!((first.0, first.1.len(), first.1[0].as_str()), (1, 4, "deep tissue"));
+
+    write(&format!(
+        "{DEFAULT_ZONES}\n[[zones]]\nname = \"vena cava\"\nmargin = 0.002\narms = []\n\
+         region = {{ shape = \"sphere\", center = [0.5, 0.5, 0.5], radius = 0.01 }}\n"
+    ));
+    until(&mut world, true, &hear);
+    let second = heard.take().unwrap();
+    assert_eq!((second.0, second.1.len(), second.1[4].as_str()), (2, 5, "vena cava"));
+
+    // A mistake changes nothing and is said.
+    write("zones = 3");
+    let refused = || std::iter::from_fn(|| verdicts.take()).any(|v| v.unwrap().constraint == Constraint::Malformed);
+    until(&mut world, true, &refused);
+    assert!(names().is_none());
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The thread steps by the clock it is given; the test owns that clock, and waits for events, not for time to pass.

@@ -35,7 +35,7 @@ fn reach(params: &SafetyParams, arm: ArmId, target: &Point3<f64>) -> [f64; 7] {
 
 fn with(regions: &[ZoneShape]) -> SafetyParams {
     let mut p = SafetyParams::default();
-    let zone = |region: &ZoneShape| Zone { name: "z".into(), margin: 0.001, arms: vec![], region: *region };
+    let zone = |region: &ZoneShape| Zone { name: "z".into(), margin: 0.001, arms: vec![], region: region.clone() };
     p.zones.extend(regions.iter().map(zone));
     p
 }

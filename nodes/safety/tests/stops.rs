@@ -3,13 +3,13 @@
 
 mod support;
 
-use proctor_safety::{SafetyParams, Zone, ZoneShape};
+use proctor_safety::{Rotation, SafetyParams, Zone, ZoneShape};
 use proctor_types::{ArmId, RequestKind, SafetyMode};
 use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
-use support::{Cellar, home, judge::Judge};
+use support::{Cellar, home, hump, judge::Judge};
 
 /// One leg: which arm goes where (as parts of a wide box around home), for how many ticks.
 type Leg = (usize, [f64; 7], usize);
@@ -24,6 +24,9 @@ fn params() -> SafetyParams {
     let zone = |name: &str, region| Zone { name: name.into(), margin: 0.001, arms: vec![], region };
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.02, 0.0, 0.0], radius: 0.01 }));
     p.zones.push(zone("rod", ZoneShape::Capsule { a: [-0.05, 0.02, -0.01], b: [0.0, 0.02, 0.01], radius: 0.003 }));
+    let (center, rotation) = ([-0.02, -0.02, 0.0], Rotation::Rpy([0.3, 0.2, 0.5]));
+    p.zones.push(zone("box", ZoneShape::Box { center, size: [0.02, 0.01, 0.03], rotation }));
+    p.zones.push(zone("hump", ZoneShape::Mesh(hump([0.02, -0.03, -0.01], 0.012, 0.01, 4))));
     p
 }
 

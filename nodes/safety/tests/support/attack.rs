@@ -1,10 +1,10 @@
 //! Random and hostile inputs, many of them, judged by other arithmetic: the tests take a million ticks, `make soak` as many as
 //! there is time for.
 
-use super::{Cellar, home, judge::Judge};
+use super::{Cellar, home, hump, judge::Judge};
 use nalgebra::Point3;
 use proctor_kinematics::Cell;
-use proctor_safety::{Event, PerArm, SafetyParams, Zone, ZoneShape};
+use proctor_safety::{Event, LiveZones, MAX_ZONES, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
 use proctor_types::{
     ArmId, Class, DecisionKind, Digest, OperatingState, OperatorId, Proposal, RequestKind, SafetyMode, Skill, Stamp,
     SurfacePoint, Verdict,
@@ -27,6 +27,9 @@ fn crowded() -> SafetyParams {
     p.motion.jump_linear = 0.05;
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.035, 0.02, 0.01], radius: 0.008 }));
     p.zones.push(zone("rod", ZoneShape::Capsule { a: [-0.05, 0.03, 0.0], b: [-0.02, 0.03, 0.0], radius: 0.004 }));
+    let (center, rotation) = ([-0.03, -0.035, 0.0], Rotation::Rpy([0.3, 0.2, 0.5]));
+    p.zones.push(zone("box", ZoneShape::Box { center, size: [0.02, 0.012, 0.02], rotation }));
+    p.zones.push(zone("hump", ZoneShape::Mesh(hump([0.01, -0.03, -0.01], 0.01, 0.008, 4))));
     p.zones.push(zone("wall", ZoneShape::HalfSpace { point: [0.0, 0.045, 0.0], normal: [0.0, -1.0, 0.1] }));
     p
 }
@@ -184,6 +187,30 @@ impl Attack {
         }
     }
 
+    /// Other zones: some gone, some moved, some with another margin. What loosens them while arms can move must be refused.
+    fn rezone(&mut self, c: &mut Cellar) {
+        let mut zones = if self.chance(0.5) { crowded().zones } else { c.core.zones().to_vec() };
+        for _ in 0..self.rng.random_range(1..4) {
+            let i = self.rng.random_range(0..zones.len());
+            let mut r = |s: f64| s * self.rng.random_range(-1.0..1.0);
+            let center = [r(0.05), r(0.05), 0.01 + r(0.02)];
+            match self.rng.random_range(0..4) {
+                0 => zones[i].margin = self.rng.random_range(0.0..0.004),
+                1 if zones.len() > 1 => drop(zones.remove(i)),
+                2 if zones.len() < MAX_ZONES => {
+                    let region = ZoneShape::Mesh(hump(center, 0.01, 0.006, 3));
+                    zones.push(Zone { name: "new hump".into(), margin: 0.001, arms: vec![], region });
+                }
+                _ if zones.len() < MAX_ZONES => {
+                    let region = ZoneShape::Sphere { center, radius: 0.005 };
+                    zones.push(Zone { name: "new ball".into(), margin: 0.001, arms: vec![self.arm()], region });
+                }
+                _ => {}
+            }
+        }
+        c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones))));
+    }
+
     /// Things that break, and a world that changes around the arms.
     fn sabotage(&mut self, c: &mut Cellar) {
         let arm = self.arm();
@@ -212,6 +239,9 @@ impl Attack {
         }
         if self.chance(0.001) {
             c.zones += 1;
+        }
+        if self.chance(0.0005) {
+            self.rezone(c);
         }
         if self.chance(0.0005) {
             let i = self.rng.random_range(0..c.tissue.len());
@@ -246,6 +276,9 @@ pub struct Report {
 
 /// The judge judges by the world that the core has seen; from there on a stop may have to follow.
 fn follow(c: &Cellar, cell: &Cell, judge: &mut Judge, seen: &mut u64) {
+    if c.core.zones() != judge.zones() {
+        judge.rezone(c.ticks, c.core.zones().to_vec());
+    }
     let Some(seq) = c.core.filter().scene().map(|s| s.seq).filter(|seq| seq != seen) else { return };
     *seen = seq;
     let (_, tissue, shift) = c.shown.iter().find(|(n, ..)| *n == seq).unwrap();

@@ -4,7 +4,7 @@
 use super::chain;
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
-use proctor_safety::{PerArm, SafetyParams, SetPoint, Touch, ZoneShape};
+use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape};
 use proctor_types::{ArmId, Class, SurfacePoint};
 use std::collections::VecDeque;
 
@@ -78,6 +78,32 @@ fn to_segment(a: &Point3<f64>, b: &Point3<f64>, c: &Point3<f64>, d: &Point3<f64>
     least(|s| to_point(c, d, &(a + (b - a) * s)))
 }
 
+/// Distance of a segment from a box, negative inside, or from triangles, 0 through them: convex along the segment.
+fn to_box(a: &Point3<f64>, b: &Point3<f64>, center: [f64; 3], size: [f64; 3], rpy: [f64; 3]) -> f64 {
+    let [roll, pitch, yaw] = rpy;
+    let world_from_box = Isometry3::from_parts(
+        nalgebra::Translation3::from(center),
+        nalgebra::UnitQuaternion::from_euler_angles(roll, pitch, yaw),
+    );
+    least(|s| {
+        let p = world_from_box.inverse_transform_point(&(a + (b - a) * s)).coords;
+        let over = p.abs() - Vector3::from(size) / 2.0;
+        if over.max() > 0.0 { over.sup(&Vector3::zeros()).norm() } else { over.max() }
+    })
+}
+
+fn to_triangle(a: &Point3<f64>, b: &Point3<f64>, corners: [[f32; 3]; 3]) -> f64 {
+    let [p, q, r] = corners.map(|c| Point3::from(c).cast::<f64>());
+    let n = (q - p).cross(&(r - p)).normalize();
+    least(|s| {
+        let x = a + (b - a) * s;
+        let foot = x - n * n.dot(&(x - p));
+        let beside = |u: Point3<f64>, v: Point3<f64>| (v - u).cross(&(foot - u)).dot(&n) >= 0.0;
+        let edges = to_point(&p, &q, &x).min(to_point(&q, &r, &x)).min(to_point(&r, &p, &x));
+        if beside(p, q) && beside(q, r) && beside(r, p) { n.dot(&(x - p)).abs().min(edges) } else { edges }
+    })
+}
+
 impl Judge {
     pub fn new(params: &SafetyParams, tissue: Vec<SurfacePoint>) -> Self {
         let cell = Cell::standard().unwrap();
@@ -93,6 +119,17 @@ impl Judge {
             found: Vec::new(),
             judged: 0,
         }
+    }
+
+    /// The zones it judges by.
+    pub fn zones(&self) -> &[Zone] {
+        &self.params.zones
+    }
+
+    /// Other zones hold; a stop may have to follow.
+    pub fn rezone(&mut self, tick: u64, zones: Vec<Zone>) {
+        self.params.zones = zones;
+        self.world_changed = tick;
     }
 
     fn parts(&self, arm: ArmId, q: &[f64; 7]) -> (Vec<Part>, [Point3<f64>; 2], f64) {
@@ -136,13 +173,18 @@ impl Judge {
         let c = &self.params.clearance;
         let mut all = vec![("depth".to_owned(), depth - if arm.has_jaw() { c.psm_depth } else { c.ecm_depth })];
         for z in self.params.zones.iter().filter(|z| z.arms.is_empty() || z.arms.contains(&arm)) {
-            let d = parts.iter().map(|(a, b, r)| match z.region {
+            let d = parts.iter().map(|(a, b, r)| match &z.region {
                 ZoneShape::HalfSpace { point, normal } => {
-                    let (p, n) = (Point3::from(point), Vector3::from(normal).normalize());
+                    let (p, n) = (Point3::from(*point), Vector3::from(*normal).normalize());
                     (a - p).dot(&n).min((b - p).dot(&n)) - r
                 }
-                ZoneShape::Sphere { center, radius } => to_point(a, b, &center.into()) - r - radius,
-                ZoneShape::Capsule { a: u, b: v, radius } => to_segment(a, b, &u.into(), &v.into()) - r - radius,
+                ZoneShape::Sphere { center, radius } => to_point(a, b, &(*center).into()) - r - radius,
+                ZoneShape::Capsule { a: u, b: v, radius } => to_segment(a, b, &(*u).into(), &(*v).into()) - r - radius,
+                ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => to_box(a, b, *center, *size, *rpy) - r,
+                ZoneShape::Box { .. } => panic!("the judge knows boxes by roll, pitch and yaw"),
+                ZoneShape::Mesh(mesh) => {
+                    mesh.triangles().iter().map(|t| to_triangle(a, b, *t)).fold(f64::INFINITY, f64::min) - r
+                }
             });
             all.push((format!("zone {}", z.name), d.fold(f64::INFINITY, f64::min) - z.margin));
         }

@@ -6,7 +6,9 @@ pub mod judge;
 
 use nalgebra::{Matrix6, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument};
-use proctor_safety::{Event, Events, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent};
+use proctor_safety::{
+    Event, Events, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent, mesh,
+};
 use proctor_seal::{RootSecret, SessionKey, Spoken, Verified, Verifier};
 use proctor_types::{
     Alignment, ArmId, ArmJoints, ArmStatus, Boot, Class, Constraint, Decision, DecisionKind, Digest, Evidence, HandEye,
@@ -150,6 +152,22 @@ pub fn field() -> Vec<SurfacePoint> {
         add(0.004 * f64::from(i), 0.030, -0.012, Class::CysticArtery);
     }
     points
+}
+
+/// A hump of so many by so many squares, 2 `half` wide and `high` high in the middle, as a surface of triangles.
+pub fn hump(center: [f64; 3], half: f64, high: f64, squares: u32) -> std::sync::Arc<mesh::Mesh> {
+    let [x, y, z] = center;
+    let corner = |i: u32, j: u32| {
+        let part = |k: u32| f64::from(k) / f64::from(squares) * 2.0 - 1.0;
+        let (u, v) = (part(i), part(j));
+        [x + half * u, y + half * v, z + high * (1.0 - u * u) * (1.0 - v * v)].map(|c| c as f32)
+    };
+    let squares = (0..squares).flat_map(|i| (0..squares).map(move |j| (i, j)));
+    let triangles = squares.flat_map(|(i, j)| {
+        let [a, b, c, d] = [corner(i, j), corner(i + 1, j), corner(i + 1, j + 1), corner(i, j + 1)];
+        [[a, b, c], [a, c, d]]
+    });
+    std::sync::Arc::new(mesh::Mesh::new("hump", triangles.collect()).unwrap())
 }
 
 impl Cellar {
@@ -430,6 +448,7 @@ fn recycle(out: &mut Output) {
     out.spent.drain(..).for_each(|s| match s {
         Spent::Scene(scene) => drop(scene),
         Spent::Plan(plan) => drop(plan),
+        Spent::Zones(zones) => drop(zones),
     });
 }
 

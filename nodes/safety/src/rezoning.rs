@@ -1,0 +1,81 @@
+//! The bus half's part of a change of zones: reads the zones file in a thread of its own when an operator asked, hands the prepared set to
+//! the core, and tells everybody which zones hold once the core took it.
+//!
+//! Zones come from the file beside the node and never over the bus: whoever can publish can ask for it to be read again, no more.
+
+use crate::{Event, Finding, LiveZones, SafetyError, SafetyParams, Zone, realtime};
+use proctor_types::{Constraint, Stamp, ZoneLabel, ZonesState};
+use std::{path::PathBuf, thread::JoinHandle};
+
+/// Reads zones files, one at a time.
+pub(crate) struct Rezoning {
+    folder: Option<PathBuf>,
+    reading: Option<JoinHandle<Result<LiveZones, SafetyError>>>,
+    version: u64,
+    /// What was handed to the core last.
+    offered: Option<ZonesState>,
+    /// What holds and was not said yet.
+    unsaid: Option<ZonesState>,
+}
+
+impl Rezoning {
+    /// The zones that a node starts with are version 1.
+    pub fn new(params: &SafetyParams) -> Self {
+        let first = described(1, &params.zones);
+        Self { folder: params.folder.clone(), reading: None, version: 1, offered: None, unsaid: Some(first) }
+    }
+
+    /// An operator asked. While a file is being read, asking again changes nothing.
+    pub fn begin(&mut self) {
+        if self.reading.is_some() {
+            return;
+        }
+        self.version += 1;
+        let (folder, version) = (self.folder.clone(), self.version);
+        let read = move || {
+            realtime::take_turns();
+            let zones = SafetyParams::read_zones(folder.as_deref())?;
+            Ok(LiveZones::new(version, zones))
+        };
+        match std::thread::Builder::new().name("safety-zones".into()).spawn(read) {
+            Ok(thread) => self.reading = Some(thread),
+            Err(error) => tracing::error!(%error, "no thread to read the zones in"),
+        }
+    }
+
+    /// The event for the core when a file was read; an unreadable one is refused, and the zones stay as they are.
+    pub fn done(&mut self) -> Option<Event> {
+        let thread = self.reading.take_if(|t| t.is_finished())?;
+        match thread.join() {
+            Ok(Ok(zones)) => {
+                self.offered = Some(described(zones.version, &zones.zones));
+                Some(Event::Zones(Box::new(zones)))
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the zones stay as they are");
+                Some(Event::Refused(Finding::node(Constraint::Malformed, 0.0, 0.0)))
+            }
+            Err(_) => {
+                tracing::error!("the zones stay as they are: reading them panicked");
+                Some(Event::Refused(Finding::node(Constraint::Malformed, 0.0, 0.0)))
+            }
+        }
+    }
+
+    /// The core took a set.
+    pub fn taken(&mut self, version: u64) {
+        if let Some(state) = self.offered.take_if(|s| s.version == version) {
+            self.unsaid = Some(state);
+        }
+    }
+
+    /// What is to be said, once.
+    pub fn news(&mut self, now: Stamp) -> Option<ZonesState> {
+        self.unsaid.take().map(|state| ZonesState { stamp: now, ..state })
+    }
+}
+
+fn described(version: u64, zones: &[Zone]) -> ZonesState {
+    let label = |z: &Zone| ZoneLabel { name: z.name.clone(), margin: z.margin };
+    ZonesState { stamp: Stamp::FIRST, version, zones: zones.iter().map(label).collect() }
+}
