@@ -34,6 +34,8 @@ const ESCAPE_TRAVEL: f64 = 2e-4;
 const ESCAPE_TICKS: usize = 48;
 /// Parts of a stop along a path that are looked at one by one when it is such a stop.
 const PATH_SAMPLES: u32 = 8;
+/// An arm that finds itself farther inside a margin than this, m, is not led along what it is in: it goes straight out, or not at all.
+const DEEP: f64 = 1e-3;
 /// A path is halved at most so often before it is refused.
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
@@ -277,7 +279,8 @@ impl Filter {
         }
         let here = self.shape_clearance(arm, &state.q, rules);
         // An arm that was bent a tick ago asks for the bent way first: going straight whenever that is just possible would make it shake.
-        let was = self.bender.bending(arm).filter(|_| !state.rests());
+        let deep = here.iter().any(|&h| h < -DEEP);
+        let was = self.bender.bending(arm).filter(|_| !state.rests() && !deep);
         self.bender.note(arm, None);
         let barred = match was {
             Some(was) => self.barred(arm, was, &here, rules),
@@ -287,7 +290,7 @@ impl Filter {
             },
         };
         let mut tries = ArrayVec::<(Q, f64, Option<Barrier>), 4>::new();
-        match self.bend(arm) {
+        match if deep { Bent::Straight } else { self.bend(arm) } {
             Bent::Past(v, barrier) => {
                 tries.extend(BENT.map(|part| (v, part, barrier)));
                 tries.push((aim.next, AFTER_BENT, None));
