@@ -412,3 +412,7 @@ fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool
         .map(|d| tool.to_point([d.position.x, d.position.y, d.position.z]) - kept(p, keep, d.sigma))
         .fold(f64::INFINITY, f64::min)
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod gate_tests;
