@@ -54,19 +54,24 @@ for crate in ("kinematics", "qp", "seal"):
     Path(f"crates/{crate}/Cargo.toml").write_text(re.sub(r"\[dev-dependencies\].*", "", text, flags=re.S))
 PY
 
-# The tests that look at a file most closely.
-tests_of() {
+# The tests that look at a file most closely: which are built (arguments of cargo), and which of them run (names, of the library's own tests).
+built() {
   case $1 in
-    machine) echo --test machine --test timelines --test stops ;;
-    gate | scalar | gate_shapes) echo --lib gate scalar ;;
-    authority | sessions) echo --lib --test approvals --test timelines ;;
+    machine) echo --test machine --test timelines ;;
+    gate | scalar | gate_shapes | filter | smooth | braking | player) echo --lib ;;
+    authority | sessions) echo --lib --test approvals --test offers ;;
     *) echo --lib --test stops --test timelines --test slide ;;
+  esac
+}
+named() {
+  case $1 in
+    gate | scalar | gate_shapes) echo -- -- gate scalar ;;
   esac
 }
 code=0
 for file in "$@"; do
   # shellcheck disable=SC2046
   cargo mutants --in-place -p proctor-safety -f "nodes/safety/src/$file.rs" --output "../out-$file" --no-shuffle --colors never \
-    --timeout 120 ${MUTANTS_ARGS:-} -- $(tests_of "$file") || code=$?
+    --timeout 120 $(printf -- '--cargo-arg=%s ' $(built "$file")) ${MUTANTS_ARGS:-} $(named "$file") || code=$?
 done
 exit "$code"

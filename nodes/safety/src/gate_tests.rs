@@ -7,11 +7,12 @@ use super::*;
 use crate::{ZoneShape, surface::Dot};
 use nalgebra::{Point3, Vector3};
 use proctor_types::{
-    Class, Digest, ImageQuality, QualityVerdict, Scene, SurfacePoint,
+    Class,
     Constraint::{
         JointAcceleration, JointJerk, JointPosition, JointVelocity, LiveSurface, Malformed, NoGoZone, RemoteCentre,
         TipSpeed, ToolToolDistance, WrongMode,
     },
+    Digest, ImageQuality, QualityVerdict, Scene, SurfacePoint,
 };
 
 const PSM: ArmId = ArmId::Psm1;
@@ -52,13 +53,8 @@ impl Bench {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params)).unwrap();
         let mut gate = Gate::new(params, &bodies);
         ArmId::ALL.into_iter().for_each(|arm| gate.place(arm, &Isometry3::identity()));
-        let policy = Policy {
-            keep: [None; Class::COUNT],
-            sigmas: 2.0,
-            arm_variance: 0.0,
-            max_uncertainty: 0.01,
-            growth: 0.0,
-        };
+        let policy =
+            Policy { keep: [None; Class::COUNT], sigmas: 2.0, arm_variance: 0.0, max_uncertainty: 0.01, growth: 0.0 };
         Self { gate, bodies, rules: Rules { tip_speed: 1.0, policy }, scene: None, planned: Vec::new() }
     }
 
@@ -90,7 +86,10 @@ impl Bench {
     /// The mean of the last eight, with this one: what the smoother would send.
     fn mean(&self, planned: &Q) -> Q {
         let mut off = [0.0; N];
-        self.planned.iter().take(7).for_each(|q| off = dofs::map2(&off, &dofs::map2(q, planned, |x, p| x - p), |o, d| o + d));
+        self.planned
+            .iter()
+            .take(7)
+            .for_each(|q| off = dofs::map2(&off, &dofs::map2(q, planned, |x, p| x - p), |o, d| o + d));
         dofs::map2(planned, &off, |p, o| p + o / 8.0)
     }
 
@@ -347,7 +346,13 @@ fn no_arm_is_drawn_back_beyond_its_least_depth() {
         // From too far out only inwards.
         let out = straight(least - zero - 0.01);
         b.rest_of(arm, &out).to_of(arm, &moved(&out, INSERTION, by)).unwrap();
-        refused(b.rest_of(arm, &out).to_of(arm, &moved(&out, INSERTION, -by)), RemoteCentre, least - 0.01 - by, least, -1);
+        refused(
+            b.rest_of(arm, &out).to_of(arm, &moved(&out, INSERTION, -by)),
+            RemoteCentre,
+            least - 0.01 - by,
+            least,
+            -1,
+        );
     }
 }
 
@@ -398,7 +403,15 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
     // No faster than before, and not turned round: a stop under way.
     let on = |b: &mut Bench, steps: &[f64]| {
         let mut at = q;
-        steps.iter().map(|s| b.to({ at = moved(&at, INSERTION, *s); &at })).collect::<Vec<_>>()
+        steps
+            .iter()
+            .map(|s| {
+                b.to({
+                    at = moved(&at, INSERTION, *s);
+                    &at
+                })
+            })
+            .collect::<Vec<_>>()
     };
     let going = |b: &mut Bench| {
         // Runs into what was not there when it began.

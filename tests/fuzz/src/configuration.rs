@@ -224,7 +224,9 @@ fn read_urdf(bytes: &[u8]) -> bool {
     assert!(limits.lower.iter().zip(limits.upper.iter()).all(|(l, u)| l <= u) && limits.jaw.lower <= limits.jaw.upper);
     assert!(limits.velocity.iter().chain([&limits.jaw.velocity]).all(|v| *v > 0.0 && v.is_finite()));
     let i = chain.instrument().expect("a PSM's");
-    [i.roll_d, i.wrist_a, i.shaft_radius, i.wrist_radius, i.jaw_length, i.jaw_width].into_iter().for_each(|x| within("length", x, 1e-300, 1.0));
+    [i.roll_d, i.wrist_a, i.shaft_radius, i.wrist_radius, i.jaw_length, i.jaw_width]
+        .into_iter()
+        .for_each(|x| within("length", x, 1e-300, 1.0));
     for part in [0.0, 0.3, 1.0] {
         let q: Vec<f64> = limits.lower.iter().zip(limits.upper.iter()).map(|(l, u)| l + part * (u - l)).collect();
         let tip = chain.fk(&q).expect("within the limits");
@@ -238,7 +240,9 @@ pub fn targets() -> Vec<Target> {
     let target = |name, kind, read, seeds| Target { name, kind, read, seeds };
     vec![
         target("safety_toml", Kind::Text, read_safety, || vec![DEFAULT_PARAMS.into()]),
-        target("zones_toml", Kind::Text, read_zones, || vec![DEFAULT_ZONES.into(), MORE_ZONES.into(), "zones = []".into()]),
+        target("zones_toml", Kind::Text, read_zones, || {
+            vec![DEFAULT_ZONES.into(), MORE_ZONES.into(), "zones = []".into()]
+        }),
         target("zones_with_meshes", Kind::Text, read_zones_with_meshes, || vec![MESH_ZONES.into(), MORE_ZONES.into()]),
         target("mesh_stl", Kind::Binary, read_stl, || vec![stl(1), stl(2), stl(9)]),
         target("mesh_obj", Kind::Text, |b| read_mesh("x.obj", b), || vec![OBJ.into()]),

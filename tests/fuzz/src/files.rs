@@ -22,7 +22,8 @@ fn read_key(bytes: &[u8]) -> bool {
         fs::write(&path, bytes).expect("writable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mine");
         let Ok(secret) = key_file::read(&path) else { return false };
-        let digits: Vec<u8> = bytes.trim_ascii().iter().filter_map(|b| char::from(*b).to_digit(16)).map(|d| d as u8).collect();
+        let digits: Vec<u8> =
+            bytes.trim_ascii().iter().filter_map(|b| char::from(*b).to_digit(16)).map(|d| d as u8).collect();
         assert_eq!(digits.len(), 64);
         let mut expected = [0u8; 32];
         expected.iter_mut().zip(digits.chunks(2)).for_each(|(to, pair)| *to = 16 * pair[0] + pair[1]);
@@ -62,15 +63,25 @@ fn read_tables(bytes: &[u8]) -> bool {
 /// Every target.
 pub fn targets() -> Vec<Target> {
     vec![
-        Target { name: "authority_key", kind: Kind::Text, read: read_key, seeds: || {
-            vec![format!("{}\n", "5a".repeat(32)).into_bytes(), format!(" {}\r\n", "0F".repeat(32)).into_bytes()]
-        } },
-        Target { name: "fk_csv", kind: Kind::Text, read: read_tables, seeds: || {
-            vec![
-                b"q1,q2,q3,q4,q5,q6\n0,0,0.1,0.5,0,0\n0.1,-0.2,0.15,1,0.3,-0.4\n".to_vec(),
-                b"t, q6,q5,q4,q3,q2,q1\r\nhello, 0,0,0.5,1e-1,0,0\r\n".to_vec(),
-                b"q1,q2,q3,q4\n0,0,0.1,0\n".to_vec(),
-            ]
-        } },
+        Target {
+            name: "authority_key",
+            kind: Kind::Text,
+            read: read_key,
+            seeds: || {
+                vec![format!("{}\n", "5a".repeat(32)).into_bytes(), format!(" {}\r\n", "0F".repeat(32)).into_bytes()]
+            },
+        },
+        Target {
+            name: "fk_csv",
+            kind: Kind::Text,
+            read: read_tables,
+            seeds: || {
+                vec![
+                    b"q1,q2,q3,q4,q5,q6\n0,0,0.1,0.5,0,0\n0.1,-0.2,0.15,1,0.3,-0.4\n".to_vec(),
+                    b"t, q6,q5,q4,q3,q2,q1\r\nhello, 0,0,0.5,1e-1,0,0\r\n".to_vec(),
+                    b"q1,q2,q3,q4\n0,0,0.1,0\n".to_vec(),
+                ]
+            },
+        },
     ]
 }

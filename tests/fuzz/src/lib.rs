@@ -4,7 +4,7 @@
 //! A [`Target`] takes any bytes. It must not panic, nor allocate more than the bytes justify ([`heap`]), and what it accepts it must be
 //! able to say again, with every number finite and in its documented range; each target asserts that. Two ways to run them:
 //! - `tests/targets.rs`, part of `make test`: the same seeded mutations of valid seeds every time;
-//! - the `fuzz` binary (`make fuzz`): goes on as long as there is time, and keeps what reaches new code, when it was built with
+//! - the example `fuzz` (`make fuzz`): goes on as long as there is time, and keeps what reaches new code, when it was built with
 //!   `scripts/rustc-fuzz.sh`; else blindly.
 //!
 //! Not here, because nothing from outside reaches them: the recorder (writes only), ONNX models (read by ONNX Runtime).
