@@ -1,4 +1,4 @@
-"""Judges line coverage of nodes/safety: `coverage.py LCOV` prints the lines of FILES that no test ran, and fails when one is not excused.
+"""Judges line coverage of nodes/safety: `coverage.py LCOV SOURCES` prints the lines of FILES that no test ran, and fails when one is not excused.
 
 An excuse is a line's own text with the reason why no test can run it, in nodes/safety/uncovered.toml. An excuse that excuses nothing
 fails too, so that the list stays as short as it can be. Lines of `#[cfg(test)]` modules do not count.
@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "nodes/safety/src"
 # Filter, gate and state machine with what they are made of.
 FILES = ["filter", "gate", "gate_shapes", "scalar", "smooth", "braking", "player", "machine", "authority", "sessions"]
 
@@ -31,7 +30,7 @@ def main():
     excuses = tomllib.loads((ROOT / "nodes/safety/uncovered.toml").read_text())["line"]
     used, missing = set(), 0
     for name in FILES:
-        path = SOURCE / f"{name}.rs"
+        path = Path(sys.argv[2]).resolve() / f"{name}.rs"
         text = path.read_text().splitlines()
         end = next((i for i, l in enumerate(text, 1) if l.startswith("#[cfg(test)]")), len(text) + 1)
         lines = {n: c for n, c in ran.get(path, {}).items() if n < end}

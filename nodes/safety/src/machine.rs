@@ -261,5 +261,5 @@ impl Machine {
 
 /// Number of a mode on the wire, for verdicts.
 pub(crate) fn mode_number(mode: SafetyMode) -> f64 {
-    SafetyMode::ALL.iter().position(|m| *m == mode).map_or(-1.0, |i| i as f64)
+    SafetyMode::ALL.iter().take_while(|m| **m != mode).count() as f64
 }

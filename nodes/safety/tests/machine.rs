@@ -128,6 +128,16 @@ fn entering_motion_is_refused_by_the_cause_that_would_stop_it() {
 }
 
 #[test]
+fn a_request_that_a_mode_does_not_take_is_refused_with_the_modes_number() {
+    // In the order of SafetyMode.msg.
+    for (number, mode) in SafetyMode::ALL.into_iter().enumerate() {
+        let kind = if mode == SafetyMode::Fault { RequestKind::Enable } else { RequestKind::Reset };
+        let f = machine(mode).update(&rest(), Some(ask(kind))).refused.unwrap();
+        assert_eq!((f.constraint, f.value, f.limit), (Constraint::WrongMode, number as f64, 0.0), "{mode:?}");
+    }
+}
+
+#[test]
 fn autonomy_is_assistance_under_teleop_and_a_task_under_supervised() {
     for mode in SafetyMode::ALL {
         let level = match mode {
