@@ -59,6 +59,10 @@ extern "C" fn __sanitizer_cov_trace_switch(value: u64, cases: *const u64) {
     cases.iter().take(16).for_each(|case| compared(value, *case));
 }
 
+/// LLVM: a call through a pointer; its target's own counters tell of it.
+#[unsafe(no_mangle)]
+extern "C" fn __sanitizer_cov_trace_pc_indir(_: usize) {}
+
 /// Pairs of different numbers that were compared since [`reset`], the latest [`KEPT`].
 pub fn pairs() -> Vec<(u64, u64)> {
     let kept = COUNT.load(Relaxed).min(KEPT);
