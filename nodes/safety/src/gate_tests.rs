@@ -55,7 +55,10 @@ impl Bench {
         ArmId::ALL.into_iter().for_each(|arm| gate.place(arm, &Isometry3::identity()));
         let policy =
             Policy { keep: [None; Class::COUNT], sigmas: 2.0, arm_variance: 0.0, max_uncertainty: 0.01, growth: 0.0 };
-        Self { gate, bodies, rules: Rules { tip_speed: 1.0, policy }, scene: None, planned: Vec::new() }
+        // What else there may be in the rules is as for teleoperation with nothing seen.
+        let mut rules = crate::Filter::new(params).unwrap().rules(PSM, false, false, Stamp::FIRST);
+        (rules.tip_speed, rules.policy) = (1.0, policy);
+        Self { gate, bodies, rules, scene: None, planned: Vec::new() }
     }
 
     fn new() -> Self {
@@ -94,7 +97,7 @@ impl Bench {
     }
 
     /// Plans `q` and sends the mean.
-    fn to_of(&mut self, arm: ArmId, q: &Q) -> Result<SetPoint, Finding> {
+    fn plan_of(&mut self, arm: ArmId, q: &Q) -> Result<SetPoint, Finding> {
         let sent = self.mean(q);
         let cleared = self.ask(arm, q, &sent);
         if cleared.is_ok() {
@@ -103,8 +106,8 @@ impl Bench {
         cleared
     }
 
-    fn to(&mut self, q: &Q) -> Result<SetPoint, Finding> {
-        self.to_of(PSM, q)
+    fn plan(&mut self, q: &Q) -> Result<SetPoint, Finding> {
+        self.plan_of(PSM, q)
     }
 
     fn radius(&self, arm: ArmId, part: usize) -> f64 {
@@ -133,10 +136,10 @@ fn refused(got: Result<SetPoint, Finding>, constraint: Constraint, value: f64, l
 fn nothing_passes_for_an_arm_that_takes_no_commands() {
     let mut b = Bench::new();
     let q = straight(0.16);
-    refused(b.to(&q), WrongMode, 0.0, 1.0, -1);
-    assert_eq!(b.rest(&q).to(&q).unwrap().position.as_slice(), &q[..6]);
+    refused(b.plan(&q), WrongMode, 0.0, 1.0, -1);
+    assert_eq!(b.rest(&q).plan(&q).unwrap().position.as_slice(), &q[..6]);
     b.gate.close(PSM);
-    refused(b.to(&q), WrongMode, 0.0, 1.0, -1);
+    refused(b.plan(&q), WrongMode, 0.0, 1.0, -1);
 }
 
 #[test]
@@ -145,12 +148,12 @@ fn what_passes_is_what_was_sent_with_a_jaw_for_those_that_have_one() {
     let q = moved(&straight(0.16), JAW, 0.3);
     b.rest(&q);
     let planned = moved(&q, JAW, 8e-6);
-    let passed = b.to(&planned).unwrap();
+    let passed = b.plan(&planned).unwrap();
     assert!((passed.jaw.unwrap() - 0.300_001).abs() < 1e-12);
     assert_eq!((passed.arm, passed.stamp), (PSM, Stamp::FIRST));
     let ecm = [0.1, 0.0, 0.11, 0.2, 0.0, 0.0, 0.0];
     b.rest_of(ArmId::Ecm, &ecm);
-    let passed = b.to_of(ArmId::Ecm, &ecm).unwrap();
+    let passed = b.plan_of(ArmId::Ecm, &ecm).unwrap();
     assert_eq!((passed.jaw, passed.position.as_slice()), (None, &ecm[..4]));
 }
 
@@ -178,15 +181,15 @@ fn joints_stay_in_range_or_come_back() {
             q[joint] = limit;
             b.rest(&q);
             let out = moved(&q, joint, outwards);
-            refused(b.to(&out), JointPosition, limit + outwards, limit, joint as i32);
+            refused(b.plan(&out), JointPosition, limit + outwards, limit, joint as i32);
             refused(b.ask(PSM, &q, &out), JointPosition, limit + outwards, limit, joint as i32);
-            b.to(&moved(&q, joint, -outwards)).unwrap();
+            b.plan(&moved(&q, joint, -outwards)).unwrap();
             // From outside only inwards.
             let beyond = moved(&q, joint, 1e4 * outwards);
-            b.rest(&beyond).to(&moved(&beyond, joint, -outwards)).unwrap();
+            b.rest(&beyond).plan(&moved(&beyond, joint, -outwards)).unwrap();
             let further = moved(&beyond, joint, outwards);
-            refused(b.rest(&beyond).to(&further), JointPosition, further[joint], limit, joint as i32);
-            b.rest(&beyond).to(&beyond).unwrap();
+            refused(b.rest(&beyond).plan(&further), JointPosition, further[joint], limit, joint as i32);
+            b.rest(&beyond).plan(&beyond).unwrap();
         }
     }
 }
@@ -204,10 +207,10 @@ fn speed_is_limited_to_a_millionth() {
             let ticks = (most / (0.9 * limits.acceleration[ROLL] * DT)).ceil();
             for tick in 1..=ticks as u32 {
                 q[ROLL] += direction * most * f64::from(tick) / ticks * DT;
-                b.to(&q).unwrap();
+                b.plan(&q).unwrap();
             }
             q[ROLL] += direction * most * (1.0 + excess) * DT;
-            let got = b.to(&q);
+            let got = b.plan(&q);
             if passes {
                 got.unwrap();
             } else {
@@ -226,8 +229,8 @@ fn acceleration_is_limited_to_a_millionth_of_each_joint() {
             let q = moved(&straight(0.16), JAW, 0.3);
             let at = |excess: f64| moved(&q, joint, direction * most * (1.0 + excess) * DT * DT);
             let mut b = Bench::new();
-            refused(b.rest(&q).to(&at(2e-6)), JointAcceleration, most * (1.0 + 2e-6), most, joint as i32);
-            b.rest(&q).to(&at(5e-7)).unwrap();
+            refused(b.rest(&q).plan(&at(2e-6)), JointAcceleration, most * (1.0 + 2e-6), most, joint as i32);
+            b.rest(&q).plan(&at(5e-7)).unwrap();
         }
     }
 }
@@ -261,7 +264,7 @@ fn full_acceleration_either_way_keeps_the_jerk_of_the_mean() {
         let sign = if (tick / 8) % 2 == 0 { 1.0 } else { -1.0 };
         v += sign * limits.acceleration[YAW] * DT;
         q[YAW] += v * DT;
-        b.to(&q).unwrap();
+        b.plan(&q).unwrap();
     }
 }
 
@@ -287,10 +290,10 @@ fn a_refused_set_point_leaves_no_trace() {
     let mut b = Bench::new();
     let q = straight(0.16);
     b.rest(&q);
-    b.to(&moved(&q, INSERTION, STEP)).unwrap();
-    b.to(&moved(&q, INSERTION, 1.0)).unwrap_err();
+    b.plan(&moved(&q, INSERTION, STEP)).unwrap();
+    b.plan(&moved(&q, INSERTION, 1.0)).unwrap_err();
     let on = moved(&q, INSERTION, 2.0 * STEP);
-    b.to(&on).unwrap();
+    b.plan(&on).unwrap();
 }
 
 #[test]
@@ -317,17 +320,17 @@ fn neither_tip_nor_jaw_end_is_faster_than_the_rules_allow() {
     for by in [STEP, -STEP] {
         let mut b = Bench::new();
         b.rules.tip_speed = 0.99 * inserted;
-        refused(b.rest(&q).to(&moved(&q, INSERTION, by)), TipSpeed, inserted, 0.99 * inserted, -1);
+        refused(b.rest(&q).plan(&moved(&q, INSERTION, by)), TipSpeed, inserted, 0.99 * inserted, -1);
         b.rules.tip_speed = 1.01 * inserted;
-        b.rest(&q).to(&moved(&q, INSERTION, by)).unwrap();
+        b.rest(&q).plan(&moved(&q, INSERTION, by)).unwrap();
     }
     // The wrist turns about the jaw axis: the tip stays, the jaw end moves.
     let mut b = Bench::new();
     let turned = b.jaw_length() * 1e-5 / DT;
     b.rules.tip_speed = 0.99 * turned;
-    refused(b.rest(&q).to(&moved(&q, WRIST_YAW, 1e-5)), TipSpeed, turned, 0.99 * turned, -1);
+    refused(b.rest(&q).plan(&moved(&q, WRIST_YAW, 1e-5)), TipSpeed, turned, 0.99 * turned, -1);
     b.rules.tip_speed = 1.01 * turned;
-    b.rest(&q).to(&moved(&q, WRIST_YAW, 1e-5)).unwrap();
+    b.rest(&q).plan(&moved(&q, WRIST_YAW, 1e-5)).unwrap();
 }
 
 #[test]
@@ -340,14 +343,14 @@ fn no_arm_is_drawn_back_beyond_its_least_depth() {
         // 0.2 m/s^2: within the ECM's limit too.
         let by = 2e-7;
         let just = straight(least - zero);
-        refused(b.rest_of(arm, &just).to_of(arm, &moved(&just, INSERTION, -by)), RemoteCentre, least - by, least, -1);
+        refused(b.rest_of(arm, &just).plan_of(arm, &moved(&just, INSERTION, -by)), RemoteCentre, least - by, least, -1);
         // A fraction of the slack for rounding.
-        b.rest_of(arm, &just).to_of(arm, &moved(&just, INSERTION, -0.5 * SLACK)).unwrap();
+        b.rest_of(arm, &just).plan_of(arm, &moved(&just, INSERTION, -0.5 * SLACK)).unwrap();
         // From too far out only inwards.
         let out = straight(least - zero - 0.01);
-        b.rest_of(arm, &out).to_of(arm, &moved(&out, INSERTION, by)).unwrap();
+        b.rest_of(arm, &out).plan_of(arm, &moved(&out, INSERTION, by)).unwrap();
         refused(
-            b.rest_of(arm, &out).to_of(arm, &moved(&out, INSERTION, -by)),
+            b.rest_of(arm, &out).plan_of(arm, &moved(&out, INSERTION, -by)),
             RemoteCentre,
             least - 0.01 - by,
             least,
@@ -381,7 +384,7 @@ fn zones_are_kept_clear_by_margin_and_doubt() {
             (b.rules.policy.arm_variance, b.rules.policy.max_uncertainty) = (sigma * sigma, most);
             let q = moved(&straight(insertion), JAW, opening);
             b.rest(&q);
-            let got = b.to(&moved(&q, INSERTION, STEP));
+            let got = b.plan(&moved(&q, INSERTION, STEP));
             if passes {
                 got.unwrap();
             } else {
@@ -397,16 +400,16 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
     let deep = || Bench::in_zone(floor(0.1), &[]);
     let mut b = deep();
     let depth = 0.1 - (0.16 + STEP + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2));
-    refused(b.rest(&q).to(&moved(&q, INSERTION, STEP)), NoGoZone, depth, 0.002, 0);
-    b.rest(&q).to(&moved(&q, INSERTION, -STEP)).unwrap();
-    b.rest(&q).to(&q).unwrap();
+    refused(b.rest(&q).plan(&moved(&q, INSERTION, STEP)), NoGoZone, depth, 0.002, 0);
+    b.rest(&q).plan(&moved(&q, INSERTION, -STEP)).unwrap();
+    b.rest(&q).plan(&q).unwrap();
     // No faster than before, and not turned round: a stop under way.
     let on = |b: &mut Bench, steps: &[f64]| {
         let mut at = q;
         steps
             .iter()
             .map(|s| {
-                b.to({
+                b.plan({
                     at = moved(&at, INSERTION, *s);
                     &at
                 })
@@ -417,13 +420,13 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
         // Runs into what was not there when it began.
         let mut none = ArrayVec::new();
         b.gate.swap_zones(&mut none);
-        b.rest(&q).to(&moved(&q, INSERTION, STEP)).unwrap();
+        b.rest(&q).plan(&moved(&q, INSERTION, STEP)).unwrap();
         b.gate.swap_zones(&mut none);
     };
     for (next, passes) in [(STEP, true), (0.5 * STEP, true), (0.0, true), (1.1 * STEP, false)] {
         let mut b = deep();
         going(&mut b);
-        let got = b.to(&moved(&q, INSERTION, STEP + next));
+        let got = b.plan(&moved(&q, INSERTION, STEP + next));
         assert_eq!(got.is_ok(), passes, "{next}: {got:?}");
     }
     // Slower, but turned round towards the zone: no stop.
@@ -437,12 +440,12 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
 fn a_zone_holds_for_its_arms_only_and_is_named() {
     let q = straight(0.16);
     let into = moved(&q, INSERTION, STEP);
-    Bench::in_zone(floor(0.1), &[ArmId::Psm2, ArmId::Ecm]).rest(&q).to(&into).unwrap();
-    Bench::in_zone(floor(0.1), &[PSM]).rest(&q).to(&into).unwrap_err();
+    Bench::in_zone(floor(0.1), &[ArmId::Psm2, ArmId::Ecm]).rest(&q).plan(&into).unwrap();
+    Bench::in_zone(floor(0.1), &[PSM]).rest(&q).plan(&into).unwrap_err();
     let zone = |region, arms: &[ArmId]| Zone { name: "z".into(), margin: 0.002, arms: arms.to_vec(), region };
     let zones = vec![zone(floor(0.1), &[ArmId::Ecm]), zone(floor(5.0), &[]), zone(floor(0.12), &[])];
     let mut b = Bench::with(&SafetyParams { zones, ..SafetyParams::default() });
-    let f = b.rest(&q).to(&into).unwrap_err();
+    let f = b.rest(&q).plan(&into).unwrap_err();
     assert_eq!((f.constraint, f.index), (NoGoZone, 2));
 }
 
@@ -453,7 +456,7 @@ fn the_scope_is_one_thick_segment_to_its_tip() {
         let radius = Bench::new().radius(ArmId::Ecm, 0);
         let lowest = 0.11 + 2e-7 + 0.0007 + radius;
         let mut b = Bench::in_zone(floor(lowest + 0.002 - short), &[]);
-        let got = b.rest_of(ArmId::Ecm, &q).to_of(ArmId::Ecm, &moved(&q, INSERTION, 2e-7));
+        let got = b.rest_of(ArmId::Ecm, &q).plan_of(ArmId::Ecm, &moved(&q, INSERTION, 2e-7));
         assert_eq!(got.is_ok(), passes, "{short}: {got:?}");
     }
 }
@@ -477,12 +480,12 @@ fn instruments_keep_clear_of_each_other_by_their_shafts() {
     };
     let towards = moved(&q, YAW, turn);
     let other = ArmId::Psm2.index() as i32;
-    beside(0.5 * SLACK, true).to(&towards).unwrap();
-    refused(beside(2.0 * SLACK, true).to(&towards), ToolToolDistance, tool_tool - 2.0 * SLACK, tool_tool, other);
-    beside(2.0 * SLACK, false).to(&towards).unwrap();
+    beside(0.5 * SLACK, true).plan(&towards).unwrap();
+    refused(beside(2.0 * SLACK, true).plan(&towards), ToolToolDistance, tool_tool - 2.0 * SLACK, tool_tool, other);
+    beside(2.0 * SLACK, false).plan(&towards).unwrap();
     // Too near already: away only.
-    refused(beside(0.001, true).to(&towards), ToolToolDistance, tool_tool - 0.001, tool_tool, other);
-    beside(0.001, true).to(&moved(&q, YAW, -turn)).unwrap();
+    refused(beside(0.001, true).plan(&towards), ToolToolDistance, tool_tool - 0.001, tool_tool, other);
+    beside(0.001, true).plan(&moved(&q, YAW, -turn)).unwrap();
 }
 
 /// Tissue points: place, class; standard deviation 0.5 mm.
@@ -534,13 +537,13 @@ fn tissue_is_kept_clear_by_policy_doubt_and_age() {
             b.rest(&q);
             b
         };
-        bench(0.5 * SLACK, &[(class, keep)]).to(&into).unwrap();
+        bench(0.5 * SLACK, &[(class, keep)]).plan(&into).unwrap();
         let short = 2.0 * SLACK;
-        refused(bench(short, &[(class, keep)]).to(&into), LiveSurface, limit - short, limit, i32::from(class.id()));
-        bench(short, &[(class, keep)]).to(&moved(&q, INSERTION, -STEP)).unwrap();
+        refused(bench(short, &[(class, keep)]).plan(&into), LiveSurface, limit - short, limit, i32::from(class.id()));
+        bench(short, &[(class, keep)]).plan(&moved(&q, INSERTION, -STEP)).unwrap();
         // Contact is allowed with this class, and none is seen of that one.
-        bench(short, &[]).to(&into).unwrap();
-        bench(short, &[(Class::CysticArtery, keep)]).to(&into).unwrap();
+        bench(short, &[]).plan(&into).unwrap();
+        bench(short, &[(Class::CysticArtery, keep)]).plan(&into).unwrap();
     }
 }
 
@@ -556,10 +559,10 @@ fn leaving_the_worst_point_may_near_another_of_its_class_and_no_other() {
     let (liver, artery) = (Class::Liver, Class::CysticArtery);
     let keeps = [(liver, 0.003), (artery, 0.003)];
     let away = moved(&q, YAW, turn);
-    among(&[(worst, liver), (next, liver)], &keeps).rest(&q).to(&away).unwrap();
-    let f = among(&[(worst, liver), (next, artery)], &keeps).rest(&q).to(&away).unwrap_err();
+    among(&[(worst, liver), (next, liver)], &keeps).rest(&q).plan(&away).unwrap();
+    let f = among(&[(worst, liver), (next, artery)], &keeps).rest(&q).plan(&away).unwrap_err();
     assert_eq!((f.constraint, f.index), (LiveSurface, i32::from(artery.id())));
-    let f = among(&[(worst, liver), (next, liver)], &keeps).rest(&q).to(&moved(&q, YAW, -turn)).unwrap_err();
+    let f = among(&[(worst, liver), (next, liver)], &keeps).rest(&q).plan(&moved(&q, YAW, -turn)).unwrap_err();
     assert_eq!((f.constraint, f.index), (LiveSurface, i32::from(liver.id())));
 }
 
