@@ -184,6 +184,9 @@ fn joints_stay_in_range_or_come_back() {
             refused(b.plan(&out), JointPosition, limit + outwards, limit, joint as i32);
             refused(b.ask(PSM, &q, &out), JointPosition, limit + outwards, limit, joint as i32);
             b.plan(&moved(&q, joint, -outwards)).unwrap();
+            // To the very end of the range.
+            let inside = moved(&q, joint, -outwards);
+            b.rest(&inside).plan(&q).unwrap();
             // From outside only inwards.
             let beyond = moved(&q, joint, 1e4 * outwards);
             b.rest(&beyond).plan(&moved(&beyond, joint, -outwards)).unwrap();
@@ -321,6 +324,9 @@ fn neither_tip_nor_jaw_end_is_faster_than_the_rules_allow() {
         let mut b = Bench::new();
         b.rules.tip_speed = 0.99 * inserted;
         refused(b.rest(&q).plan(&moved(&q, INSERTION, by)), TipSpeed, inserted, 0.99 * inserted, -1);
+        // Just as fast as allowed is allowed.
+        b.rules.tip_speed = b.rest(&q).plan(&moved(&q, INSERTION, by)).unwrap_err().value;
+        b.rest(&q).plan(&moved(&q, INSERTION, by)).unwrap();
         b.rules.tip_speed = 1.01 * inserted;
         b.rest(&q).plan(&moved(&q, INSERTION, by)).unwrap();
     }
@@ -346,8 +352,9 @@ fn no_arm_is_drawn_back_beyond_its_least_depth() {
         refused(b.rest_of(arm, &just).plan_of(arm, &moved(&just, INSERTION, -by)), RemoteCentre, least - by, least, -1);
         // A fraction of the slack for rounding.
         b.rest_of(arm, &just).plan_of(arm, &moved(&just, INSERTION, -0.5 * SLACK)).unwrap();
-        // From too far out only inwards.
+        // From too far out only inwards, or neither.
         let out = straight(least - zero - 0.01);
+        b.rest_of(arm, &out).plan_of(arm, &moved(&out, ROLL, 1e-6)).unwrap();
         b.rest_of(arm, &out).plan_of(arm, &moved(&out, INSERTION, by)).unwrap();
         refused(
             b.rest_of(arm, &out).plan_of(arm, &moved(&out, INSERTION, -by)),
