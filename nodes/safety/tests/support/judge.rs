@@ -31,6 +31,12 @@ pub struct Judge {
     last_braking: PerArm<u64>,
     /// When something in the world last changed without the arms.
     pub world_changed: u64,
+    /// What the arms measure, along their bases' axes, N.
+    pub force: PerArm<Option<Vector3<f64>>>,
+    /// When the force on an arm was last bearable.
+    bearable: PerArm<u64>,
+    /// The camera on the endoscope's tip.
+    mount: Isometry3<f64>,
     pub found: Vec<String>,
     pub judged: u64,
 }
@@ -116,6 +122,9 @@ impl Judge {
             last_tick: PerArm::default(),
             last_braking: PerArm::default(),
             world_changed: 0,
+            force: PerArm::default(),
+            bearable: PerArm::default(),
+            mount: *cell.tip_from_camera().iso(),
             found: Vec::new(),
             judged: 0,
         }
@@ -183,7 +192,13 @@ impl Judge {
                 ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => to_box(a, b, *center, *size, *rpy) - r,
                 ZoneShape::Box { .. } => panic!("the judge knows boxes by roll, pitch and yaw"),
                 ZoneShape::Mesh(mesh) => {
-                    mesh.triangles().iter().map(|t| to_triangle(a, b, *t)).fold(f64::INFINITY, f64::min) - r
+                    // A triangle lies within its longest edge of its first corner.
+                    let nearest = mesh.triangles().iter().fold(f64::INFINITY, |best, t| {
+                        let [p, q, r] = t.map(|corner| Point3::from(corner).cast::<f64>());
+                        let bound = to_point(a, b, &p) - (q - p).norm().max((r - p).norm());
+                        if bound < best { best.min(to_triangle(a, b, *t)) } else { best }
+                    });
+                    nearest - r
                 }
             });
             all.push((format!("zone {}", z.name), d.fold(f64::INFINITY, f64::min) - z.margin));
@@ -204,6 +219,87 @@ impl Judge {
         all
     }
 
+    /// Smallest distance from each class of tissue, m.
+    fn near(&self, arm: ArmId, q: &[f64; 7]) -> Vec<(Class, f64)> {
+        let (parts, ..) = self.parts(arm, q);
+        let d = |p: &SurfacePoint| {
+            parts.iter().map(|(a, b, r)| to_point(a, b, &p.position) - r).fold(f64::INFINITY, f64::min)
+        };
+        let each = |class| self.tissue.iter().filter(|p| p.class == class).map(d).fold(f64::INFINITY, f64::min);
+        Class::ALL.into_iter().filter(|c| self.params.classes.of(*c).is_some()).map(|c| (c, each(c))).collect()
+    }
+
+    /// How much of the most that an arm may press where it touches it presses.
+    fn load(&self, arm: ArmId, q: &[f64; 7]) -> f64 {
+        let Some(force) = self.force.get(arm) else { return 0.0 };
+        let touched = self.near(arm, q).into_iter().filter(|(_, d)| *d <= 0.0);
+        let bearable = touched.map(|(c, _)| self.params.classes.of(c).unwrap().force);
+        force.norm() / bearable.fold(self.params.force.limit, f64::min)
+    }
+
+    /// Notes whether an arm may press on.
+    fn feel(&mut self, arm: ArmId, q: &[f64; 7], tick: u64) {
+        if self.force.get(arm).is_none_or(|f| f.norm() <= 0.5) || self.load(arm, q) <= 1.0 {
+            *self.bearable.get_mut(arm) = tick;
+        }
+    }
+
+    /// Too fast near tissue, or against a force that has long been too large. The first holds for an arm that speeds up only: a stop may
+    /// have begun when the world was another.
+    fn touch(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], tick: u64, speeds_up: bool) -> Vec<String> {
+        let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
+        let moved = [now[0] - then[0], now[1] - then[1]];
+        let speed = moved.map(|m| m.norm() / 1e-3).into_iter().fold(0.0, f64::max);
+        let mut found = Vec::new();
+        if speeds_up && tick - self.world_changed > ONSET {
+            for (class, d) in self.near(arm, q) {
+                let limit =
+                    self.params.classes.of(class).unwrap().speed + self.params.motion.approach_gain * d.max(0.0);
+                if speed > limit {
+                    found.push(format!("tip at {speed} m/s {d} m from {}, limit {limit}", class.name()));
+                }
+            }
+        }
+        if let Some(force) = self.force.get(arm).filter(|_| tick - self.bearable.get(arm) > STOP) {
+            let against = -(self.bases.get(arm).rotation * force).normalize();
+            let deeper = moved.map(|m| m.dot(&against)).into_iter().fold(0.0, f64::max);
+            if deeper > 1e-6 {
+                found.push(format!("goes {deeper} m deeper against {} N", force.norm()));
+            }
+        }
+        found
+    }
+
+    /// Instruments that leave the picture, by their angles.
+    fn out_of_view(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7]) -> Vec<String> {
+        let Some(ecm) = self.history.ecm.front() else { return Vec::new() };
+        let off = |ecm: &[f64; 7], tip: &Point3<f64>| {
+            let scope = self.chains.ecm.links(&ecm[..4]).unwrap().tip;
+            let seen = (self.bases.ecm * scope * self.mount).inverse_transform_point(tip);
+            let v = &self.params.view;
+            (seen.x.abs().atan2(seen.z) - v.horizontal).max(seen.y.abs().atan2(seen.z) - v.vertical)
+        };
+        let mut found = Vec::new();
+        let mut judge = |whose: ArmId, now: f64, then: f64| {
+            if now > 1e-6 && now > then + 1e-9 {
+                found.push(format!("the tip of {whose} leaves the picture by {now} rad, {then} before"));
+            }
+        };
+        if arm.has_jaw() {
+            judge(arm, off(ecm, &self.parts(arm, q).1[0]), off(ecm, &self.parts(arm, q1).1[0]));
+        } else {
+            for psm in ArmId::PSMS {
+                let Some(theirs) = self.history.get(psm).front() else { continue };
+                let tip = self.parts(psm, theirs).1[0];
+                let then = off(q1, &tip);
+                if then <= 0.0 {
+                    judge(psm, off(q, &tip), then);
+                }
+            }
+        }
+        found
+    }
+
     /// Judges one set-point for an arm that was at `from`. `geometry`: also by distances (dear: about a millisecond).
     pub fn judge(&mut self, tick: u64, s: &SetPoint, from: &[f64; 7], supervised: bool, geometry: bool) {
         self.judged += 1;
@@ -213,6 +309,7 @@ impl Judge {
         // A pause in the commands: the arm stood still.
         if *self.last_tick.get(arm) + 1 != tick {
             self.history.get_mut(arm).clear();
+            *self.bearable.get_mut(arm) = tick;
         }
         *self.last_tick.get_mut(arm) = tick;
         let limits = *self.chains.get(arm).limits();
@@ -261,6 +358,10 @@ impl Judge {
             if speed > limit {
                 found.push(format!("tip at {speed} m/s, limit {limit}"));
             }
+            found.extend(self.touch(arm, &q, &q1, tick, !braking));
+            if supervised {
+                found.extend(self.out_of_view(arm, &q, &q1));
+            }
             let then = self.clearances(arm, &q1, supervised);
             for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
@@ -272,6 +373,7 @@ impl Judge {
                 }
             }
         }
+        self.feel(arm, &q, tick);
         if braking && !still {
             *self.last_braking.get_mut(arm) = tick;
         }
