@@ -51,12 +51,13 @@ struct Bench {
 impl Bench {
     fn with(params: &SafetyParams) -> Self {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params)).unwrap();
-        let mut gate = Gate::new(params, &bodies);
+        let filter = crate::Filter::new(params).unwrap();
+        let mut gate = Gate::new(params, &bodies, filter.camera_mount());
         ArmId::ALL.into_iter().for_each(|arm| gate.place(arm, &Isometry3::identity()));
         let policy =
             Policy { keep: [None; Class::COUNT], sigmas: 2.0, arm_variance: 0.0, max_uncertainty: 0.01, growth: 0.0 };
         // What else there may be in the rules is as for teleoperation with nothing seen.
-        let mut rules = crate::Filter::new(params).unwrap().rules(PSM, false, false, Stamp::FIRST);
+        let mut rules = filter.rules(PSM, false, false, Stamp::FIRST);
         (rules.tip_speed, rules.policy) = (1.0, policy);
         Self { gate, bodies, rules, scene: None, planned: Vec::new() }
     }

@@ -6,9 +6,9 @@
 use crate::{Target, mutate::Kind};
 use proctor_msgs::{Origin, Wire, cdr};
 use proctor_types::{
-    ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics, ImageQuality,
-    Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed, Segmentation, SkillRequest,
-    Stamp, StateCommand, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics,
+    ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed, Segmentation,
+    SkillRequest, Stamp, StateCommand, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -46,7 +46,7 @@ macro_rules! of_arms {
     )+};
 }
 
-of_arms!(ArmJoints, JointCommand, Jaw, ArmStatus, StateCommand);
+of_arms!(ArmForce, ArmJoints, JointCommand, Jaw, ArmStatus, StateCommand);
 
 macro_rules! promises_nothing {
     ($($type:ty),+) => {$(impl Promise for $type {})+};
@@ -261,6 +261,7 @@ pub fn targets() -> Vec<Target> {
         "msg_joint_command" JointCommand = strategies::joint_command();
         "msg_jaw" Jaw = strategies::jaw();
         "msg_arm_pose" ArmPose = strategies::arm_pose();
+        "msg_arm_force" ArmForce = strategies::arm_force();
         "msg_arm_status" ArmStatus = strategies::arm_status();
         "msg_state_command" StateCommand = strategies::state_command();
         "msg_camera_image" CameraImage = strategies::camera_image();
