@@ -23,7 +23,8 @@ built() {
 }
 named() {
   case $1 in
-    gate | scalar | gate_shapes) echo -- -- gate scalar ;;
+    gate) echo -- -- gate_tests ;;
+    scalar | gate_shapes) echo -- -- gate scalar ;;
   esac
 }
 code=0

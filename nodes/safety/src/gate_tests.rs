@@ -608,3 +608,117 @@ fn a_tools_box_reaches_every_point_that_is_near() {
         assert_eq!(tool.may_reach([x, y, -0.05], [x, y, -0.05], reach), seen, "{x} {y} {reach}");
     }
 }
+
+#[test]
+fn near_tissue_the_tip_is_slower_by_class_and_distance() {
+    let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
+    params.motion.approach_gain = 2.0;
+    (params.classes.liver.speed, params.classes.fat.speed) = (3e-4, 1.0);
+    let q = straight(0.16);
+    let into = moved(&q, INSERTION, STEP);
+    let speed = STEP / DT;
+    // A point so far below, doubt of 1 mm not counted: the limit grows by 2 mm/s for each millimetre.
+    let bench = |beyond_doubt: f64, class| {
+        let mut b = Bench::with(&params);
+        let lowest = 0.16 + STEP + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2);
+        b.scene = Some(tissue(&[([0.0, 0.0, -(lowest + 0.001 + beyond_doubt)], class)]));
+        b.rest(&q);
+        b
+    };
+    let liver = i32::from(Class::Liver.id());
+    bench(1.01e-4, Class::Liver).plan(&into).unwrap();
+    refused(bench(0.9e-4, Class::Liver).plan(&into), Constraint::TissueSpeed, speed, 4.8e-4, liver);
+    refused(bench(-5e-4, Class::Liver).plan(&into), Constraint::TissueSpeed, speed, 3e-4, liver);
+    bench(-5e-4, Class::Fat).plan(&into).unwrap();
+}
+
+#[test]
+fn nothing_goes_against_a_force_that_is_more_than_what_is_touched_bears() {
+    let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
+    params.force.limit = 4.0;
+    (params.classes.liver.force, params.classes.fat.force) = (2.0, 1.0);
+    let q = straight(0.16);
+    let (into, out) = (moved(&q, INSERTION, STEP), moved(&q, INSERTION, -STEP));
+    // Pushed upwards and aside; liver or fat so far below.
+    let bench = |size: f64, points: &[(f64, Class)]| {
+        let mut b = Bench::with(&params);
+        let lowest = 0.16 + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2);
+        let points: Vec<_> = points.iter().map(|(d, class)| ([0.0, 0.0, -(lowest + d)], *class)).collect();
+        b.scene = Some(tissue(&points));
+        b.rules.force = Some((Vector3::new(0.6, 0.0, 0.8) * size, q));
+        b.rest(&q);
+        b
+    };
+    let liver = i32::from(Class::Liver.id());
+    bench(3.99, &[]).plan(&into).unwrap();
+    refused(bench(4.01, &[]).plan(&into), Constraint::Force, 4.01, 4.0, -1);
+    bench(4.01, &[]).plan(&out).unwrap();
+    bench(0.0, &[]).plan(&into).unwrap();
+    // Touched is what is no farther than its doubt, 1 mm.
+    let both = [(0.0009, Class::Liver), (0.0011, Class::Fat)];
+    bench(1.99, &both).plan(&into).unwrap();
+    refused(bench(2.01, &both).plan(&into), Constraint::Force, 2.01, 2.0, liver);
+    bench(3.99, &[(0.0011, Class::Liver)]).plan(&into).unwrap();
+}
+
+/// How far inside the picture PSM1's tip is, by nalgebra and the arms' own chains.
+fn inside(b: &Bench, mount: &Isometry3<f64>, view: (f64, f64), psm: &Q, ecm: &Q) -> f64 {
+    let scope = b.bodies.get(ArmId::Ecm);
+    let tip = b.bodies.get(PSM).shape(psm).unwrap().tip;
+    let camera = scope.world_from_base() * scope.chain().fk(&ecm[..4]).unwrap().iso() * mount;
+    let p = camera.inverse() * tip;
+    let edge = |off: f64, half: f64| p.z * half.sin() - off.abs() * half.cos();
+    edge(p.x, view.0).min(edge(p.y, view.1))
+}
+
+#[test]
+fn what_moves_by_itself_keeps_instruments_in_the_picture() {
+    let params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
+    let view = (params.view.horizontal, params.view.vertical);
+    let mount = *crate::Filter::new(&params).unwrap().camera_mount();
+    let (psm, ecm) = (straight(0.16), straight(0.11));
+    let bench = |margin: f64, watched: bool| {
+        let view = crate::View { margin, ..params.view };
+        let mut b = Bench::with(&SafetyParams { view, ..params.clone() });
+        ArmId::ALL.into_iter().for_each(|arm| b.gate.place(arm, b.bodies.get(arm).world_from_base()));
+        b.rules.watched = watched;
+        b
+    };
+    let plain = bench(0.0, true);
+    let here = inside(&plain, &mount, view, &psm, &ecm);
+    let index = PSM.index() as i32;
+
+    // The instrument moves: which way leads outwards?
+    let at = |by: f64| inside(&plain, &mount, view, &moved(&psm, YAW, by), &ecm);
+    let outwards = if at(5e-6) < here { 5e-6 } else { -5e-6 };
+    let margin = at(outwards) + 2.0 * SLACK;
+    let instrument = |watched: bool, sees: bool, by: f64| {
+        let mut b = bench(margin, watched);
+        if sees {
+            b.gate.rest_at(ArmId::Ecm, &ecm);
+        }
+        b.rest(&psm).plan(&moved(&psm, YAW, by))
+    };
+    refused(instrument(true, true, outwards), Constraint::OutOfView, at(outwards), margin, index);
+    instrument(true, true, -outwards).unwrap();
+    instrument(false, true, outwards).unwrap();
+    instrument(true, false, outwards).unwrap();
+
+    // The endoscope moves: instruments that are in its picture stay there, others do not hold it.
+    let at = |by: f64| inside(&plain, &mount, view, &psm, &moved(&ecm, YAW, by));
+    let outwards = if at(1.9e-6) < here { 1.9e-6 } else { -1.9e-6 };
+    let endoscope = |margin: f64, seen: bool, by: f64| {
+        let mut b = bench(margin, true);
+        if seen {
+            b.gate.rest_at(PSM, &psm);
+        }
+        b.rest_of(ArmId::Ecm, &ecm).plan_of(ArmId::Ecm, &moved(&ecm, YAW, by))
+    };
+    assert!(here - at(outwards) > 1.2 * SLACK, "{}", here - at(outwards));
+    let margin = here - 1e-10;
+    refused(endoscope(margin, true, outwards), Constraint::OutOfView, at(outwards), margin, index);
+    endoscope(margin, true, -outwards).unwrap();
+    endoscope(margin, false, outwards).unwrap();
+    endoscope(here + 1e-10, true, outwards).unwrap();
+    endoscope(here - 1e-6, true, outwards).unwrap();
+}
