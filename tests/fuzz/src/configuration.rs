@@ -69,7 +69,9 @@ fn promised(p: &SafetyParams) {
     within("sigmas", p.clearance.sigmas, 1.0, 5.0);
     within("tool-tool", p.clearance.tool_tool, 0.0005, 0.05);
     for class in [Class::CysticDuct, Class::CysticArtery] {
-        let ClassPolicy { teleop, supervised, retract, endoscope } = p.classes.of(class).expect("tissue");
+        let ClassPolicy { teleop, supervised, retract, endoscope, speed, force } = p.classes.of(class).expect("tissue");
+        within("speed at tissue", *speed, 0.002, 0.1);
+        assert!(force.is_finite() && *force > 0.0);
         for touch in [teleop, supervised, retract, endoscope] {
             assert!(matches!(touch, Touch::Keep(d) if (0.001..=0.05).contains(d)), "{class:?} may be touched");
         }
