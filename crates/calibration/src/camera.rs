@@ -89,9 +89,8 @@ pub fn calibrate_camera(
         fit = problem.fit(&selection, radial)?;
     }
     let errors = fit.errors(&problem);
-    let views: Vec<_> = (0..views.len())
-        .map(|v| fit::fitted(&views[v], &errors[v], fit.poses[v], |c| selection.uses(v, c)))
-        .collect();
+    let views: Vec<_> =
+        (0..views.len()).map(|v| fit::fitted(&views[v], &errors[v], fit.poses[v], |c| selection.uses(v, c))).collect();
     let (rms, rejections) = (fit::total_rms(&views), selection.rejections(&views));
     Ok(CameraFit { intrinsics: fit.intrinsics, sigma: fit.sigma, views, rejections, rms })
 }
@@ -167,7 +166,10 @@ impl Problem<'_> {
             stop,
         )
         .map_err(|e| CalibrationError::Undetermined {
-            why: format!("the board must be seen from several sides, tilted by 20 to 40 degrees (OpenCV: {})", e.message),
+            why: format!(
+                "the board must be seen from several sides, tilted by 20 to 40 degrees (OpenCV: {})",
+                e.message
+            ),
         })?;
         let k = matrix.data_typed::<f64>()?;
         let s = sigma.data_typed::<f64>()?;

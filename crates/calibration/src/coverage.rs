@@ -55,7 +55,8 @@ mod tests {
     use nalgebra::{Isometry3, Vector2};
 
     fn view(pixels: &[(f64, f64)], tilt: f64) -> FittedView {
-        let residual = |(x, y): &(f64, f64)| Residual { id: 0, pixel: Vector2::new(*x, *y), error: Vector2::zeros(), used: true };
+        let residual =
+            |(x, y): &(f64, f64)| Residual { id: 0, pixel: Vector2::new(*x, *y), error: Vector2::zeros(), used: true };
         FittedView {
             name: String::new(),
             camera_from_board: Isometry3::rotation(Vector3::new(tilt.to_radians(), 0.0, 0.0)),

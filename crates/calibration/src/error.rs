@@ -204,7 +204,9 @@ pub enum CalibrationError {
         why: String,
     },
     /// The board can lie several ways in the picture.
-    #[error("a square chessboard of {side}x{side} corners looks the same turned by 90 degrees: use one with unequal sides, or ChArUco")]
+    #[error(
+        "a square chessboard of {side}x{side} corners looks the same turned by 90 degrees: use one with unequal sides, or ChArUco"
+    )]
     SquareBoard {
         /// Corners per side.
         side: usize,

@@ -142,9 +142,9 @@ impl Selection {
             bad.iter().for_each(|v| self.views[*v] = false);
             return true;
         }
-        let lengths = views.iter().flat_map(|v| {
-            errors[*v].iter().zip(&self.corners[*v]).filter(|(_, used)| **used).map(|(e, _)| e.norm())
-        });
+        let lengths = views
+            .iter()
+            .flat_map(|v| errors[*v].iter().zip(&self.corners[*v]).filter(|(_, used)| **used).map(|(e, _)| e.norm()));
         // The length of a two-dimensional Gaussian error has its median at 1.1774 standard deviations.
         let corner_limit = (CORNER_SIGMAS * median(lengths.collect()) / 1.1774).max(ALWAYS_KEPT_PX);
         let mut changed = false;

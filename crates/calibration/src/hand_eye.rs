@@ -17,7 +17,9 @@ use crate::{
     motion::{MIN_SECOND_TURN, MIN_TURN, Motion, fitting_shift},
     stereo::{by_pose, step, turned},
 };
-use nalgebra::{Isometry3, Matrix3, Matrix6, Rotation3, SMatrix, SVector, Translation3, UnitQuaternion, Vector2, Vector3};
+use nalgebra::{
+    Isometry3, Matrix3, Matrix6, Rotation3, SMatrix, SVector, Translation3, UnitQuaternion, Vector2, Vector3,
+};
 use opencv::{
     calib3d,
     core::{Mat, MatTraitConstManual as _, Vector},
@@ -216,7 +218,9 @@ fn names(views: &[View], which: &[usize]) -> Vec<String> {
 
 fn enough_motion((first, second): (f64, f64)) -> Result<(), CalibrationError> {
     let why = if first < MIN_TURN {
-        format!("it turned by only {first:.1} degrees (RMS) between pictures; turn it by 20 degrees and more, about two axes")
+        format!(
+            "it turned by only {first:.1} degrees (RMS) between pictures; turn it by 20 degrees and more, about two axes"
+        )
     } else if second < MIN_SECOND_TURN {
         format!(
             "all its rotations are about one axis ({first:.1} degrees RMS, but only {second:.1} about any other), so the position along \
@@ -263,8 +267,7 @@ const NAMED_PAIRS: usize = 5;
 
 fn mismatch(input: &HandEyeInput<'_>, log: &[Isometry3<f64>], motion: &Motion<'_>) -> CalibrationError {
     let n = input.views.len();
-    let mut pairs: Vec<(f64, usize, usize)> =
-        (1..n).map(|i| (motion.mismatch(i - 1, i), i - 1, i)).collect();
+    let mut pairs: Vec<(f64, usize, usize)> = (1..n).map(|i| (motion.mismatch(i - 1, i), i - 1, i)).collect();
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     let line = |v: usize| input.log.rows[input.rows[v]].line;
     let name = |(degrees, i, j): &(f64, usize, usize)| {
@@ -318,11 +321,15 @@ impl Problem<'_> {
         camera: &[Isometry3<f64>],
     ) -> Result<(Chain, Normal<12>), CalibrationError> {
         let mut chain = self.first_answer(&self.links, selection, camera)?;
-        let undetermined = || CalibrationError::Undetermined { why: "the hand-eye fit does not converge".into() };
         let mut normal = Normal::zero();
         for _ in 0..MAX_ROUNDS {
             let evaluate = |c: &Chain| self.evaluate(c, selection);
-            (chain, normal) = minimise(chain, evaluate, Chain::stepped).ok_or_else(undetermined)?;
+            let Some(answer) = minimise(chain, evaluate, Chain::stepped) else {
+                // The first answer puts a board behind the camera.
+                self.refuse_nonsense(&chain, selection, camera)?;
+                return Err(CalibrationError::Undetermined { why: "the hand-eye fit does not converge".into() });
+            };
+            (chain, normal) = answer;
             if !selection.narrow(&self.errors(&chain)) {
                 break;
             }
@@ -348,7 +355,9 @@ impl Problem<'_> {
         let (mut r, mut t) = (Mat::default(), Mat::default());
         let method = calib3d::HandEyeCalibrationMethod::CALIB_HAND_EYE_PARK;
         calib3d::calibrate_hand_eye(&hand_r, &hand_t, &board_r, &board_t, &mut r, &mut t, method)?;
-        let rotation = Rotation3::from_matrix(&Matrix3::from_row_slice(r.data_typed::<f64>()?));
+        let matrix = Matrix3::from_row_slice(r.data_typed::<f64>()?);
+        // The nearest rotation in bounded steps: contradicting poses make this no rotation at all.
+        let rotation = Rotation3::from_matrix_eps(&matrix, 1e-12, 100, Rotation3::identity());
         let t = Vector3::from_column_slice(t.data_typed::<f64>()?);
         let a = Isometry3::from_parts(Translation3::from(t), UnitQuaternion::from_rotation_matrix(&rotation)).inverse();
         // Each view says where the board is; the most typical of them is taken.
@@ -372,8 +381,7 @@ impl Problem<'_> {
     fn add_view(&self, normal: &mut Normal<12>, chain: &Chain, selection: &Selection, v: usize) -> Option<()> {
         let to_camera = chain.a * self.links[v];
         let turn = to_camera.rotation.to_rotation_matrix();
-        for (i, corner) in self.views[v].corners.iter().enumerate().filter(|(i, _)| selection.uses(v, *i)) {
-            debug_assert!(i < self.views[v].corners.len());
+        for (_, corner) in self.views[v].corners.iter().enumerate().filter(|(i, _)| selection.uses(v, *i)) {
             let on_board = chain.c * self.input.board.point(corner.id);
             let in_camera = to_camera * on_board;
             let (pixel, by_point) = self.input.camera.project_with_jacobian(&in_camera)?;
@@ -426,7 +434,10 @@ impl Problem<'_> {
             let fits = best * BETTER_ROW < miss(&self.links[v]) && best < (3.0 * typical).max(2.0);
             if fits && row != self.input.rows[v] {
                 let (view, line) = (&self.views[v].name, self.line(v));
-                wrong.push(format!("{view} has the pose of line {line} but fits that of line {}", self.input.log.rows[row].line));
+                wrong.push(format!(
+                    "{view} has the pose of line {line} but fits that of line {}",
+                    self.input.log.rows[row].line
+                ));
             }
         }
         if wrong.is_empty() {
@@ -458,7 +469,8 @@ impl Problem<'_> {
             let other = self.input.mount.other().name();
             format!("as {other} they fit: is --mount {other} meant, or does the log hold the inverse of measured_cp?")
         });
-        let pairs = vec![format!("the best transform still puts the board {:.0} % of its distance away", 100.0 * share)];
+        let pairs =
+            vec![format!("the best transform still puts the board {:.0} % of its distance away", 100.0 * share)];
         Err(CalibrationError::LogMismatch { pairs, advice })
     }
 
@@ -489,8 +501,7 @@ impl Problem<'_> {
                 fit::fitted(&self.views[v], &errors[v], pose, |c| selection.uses(v, c))
             })
             .collect();
-        let misses: Vec<BoardMiss> =
-            (0..views.len()).map(|v| self.miss(chain, &self.links[v], &camera[v])).collect();
+        let misses: Vec<BoardMiss> = (0..views.len()).map(|v| self.miss(chain, &self.links[v], &camera[v])).collect();
         let mut rejections = selection.rejections(&views);
         for v in odd {
             let what = Rejected::Pose { degrees: misses[*v].degrees };

@@ -65,7 +65,12 @@ impl Motion<'_> {
         let camera: Vec<f64> = self.pairs().map(|(i, j)| angle(&self.camera[i], &self.camera[j])).collect();
         let n = robot.len();
         let shifts = (1..=31).map(|s| s * n / 32).filter(|s| *s > 0);
-        median(shifts.flat_map(|s| (0..n).map(move |k| (k, (k + s) % n))).map(|(k, l)| (robot[k] - camera[l]).abs()).collect())
+        median(
+            shifts
+                .flat_map(|s| (0..n).map(move |k| (k, (k + s) % n)))
+                .map(|(k, l)| (robot[k] - camera[l]).abs())
+                .collect(),
+        )
     }
 
     /// Whether the log as a whole fits the pictures.

@@ -184,9 +184,12 @@ mod tests {
 
     #[test]
     fn names_that_differ_only_by_the_side_are_pairs() {
-        for (left, right) in
-            [("a/left_01.png", "b/right_01.png"), ("L/07.png", "R/07.jpg"), ("x_l.png", "x_r.png"), ("Left3.png", "right3.png")]
-        {
+        for (left, right) in [
+            ("a/left_01.png", "b/right_01.png"),
+            ("L/07.png", "R/07.jpg"),
+            ("x_l.png", "x_r.png"),
+            ("Left3.png", "right3.png"),
+        ] {
             let found = pair(&paths(&[left]), &paths(&[right])).unwrap();
             assert_eq!((found.pairs.len(), found.alone.len()), (1, 0), "{left} {right}");
         }

@@ -79,7 +79,13 @@ fn bars(out: &mut String, panel: &Panel<'_>, left: f64, top: f64) {
             step * 0.8
         );
     }
-    text(out, left + 4.0, top + 14.0, "fill=\"#555\"", &format!("RMS per view, full height {most:.2} px; red: left out"));
+    text(
+        out,
+        left + 4.0,
+        top + 14.0,
+        "fill=\"#555\"",
+        &format!("RMS per view, full height {most:.2} px; red: left out"),
+    );
 }
 
 /// An arrow per corner from where it was predicted towards where it was seen, enlarged.
@@ -98,7 +104,12 @@ fn arrows(out: &mut String, panel: &Panel<'_>, left: f64, top: f64) {
         "fill=\"#555\"",
         &format!("Residuals, {:.0} times enlarged; the bar is {typical:.2} px; red: left out", enlarge / scale),
     );
-    let _ = writeln!(out, "<path d=\"M{:.1} {:.1}h{LONG}\" stroke=\"black\" stroke-width=\"3\"/>", left + WIDTH - LONG, top - 14.0);
+    let _ = writeln!(
+        out,
+        "<path d=\"M{:.1} {:.1}h{LONG}\" stroke=\"black\" stroke-width=\"3\"/>",
+        left + WIDTH - LONG,
+        top - 14.0
+    );
     let _ = writeln!(
         out,
         "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{WIDTH}\" height=\"{height:.1}\" fill=\"#f7f7f7\" stroke=\"#999\"/>"
@@ -114,7 +125,10 @@ fn arrows(out: &mut String, panel: &Panel<'_>, left: f64, top: f64) {
             let _ = write!(path, "M{x:.1} {y:.1}l{:.1} {:.1}", by.x, by.y);
         }
         let (class, colour) = if wanted { ("used", USED) } else { ("left-out", LEFT_OUT) };
-        let _ = writeln!(out, "<path class=\"{class}\" d=\"{path}\" stroke=\"{colour}\" stroke-width=\"1\" fill=\"none\"/>");
+        let _ = writeln!(
+            out,
+            "<path class=\"{class}\" d=\"{path}\" stroke=\"{colour}\" stroke-width=\"1\" fill=\"none\"/>"
+        );
     }
 }
 

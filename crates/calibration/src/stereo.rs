@@ -10,7 +10,7 @@ use crate::{
 use nalgebra::{Isometry3, Matrix3, Matrix3x4, SMatrix, Translation3, UnitQuaternion, Vector2, Vector3, Vector6};
 use opencv::{
     calib3d,
-    core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Point2d, Point2f, Point3f, Size, TermCriteria, Vector},
+    core::{Mat, MatTraitConstManual as _, Point2d, Point2f, Point3f, Size, TermCriteria, Vector},
 };
 
 /// One moment, as both cameras saw the board.
@@ -392,8 +392,8 @@ fn rectify((width, height): (u32, u32), fit: &RigFit) -> opencv::Result<[Rectifi
     let (k1, d1) = fit.cameras[0].to_mats()?;
     let (k2, d2) = fit.cameras[1].to_mats()?;
     let r = mat3(fit.right_from_left.rotation.to_rotation_matrix().matrix())?;
-    let t = Mat::from_slice(fit.right_from_left.translation.vector.as_slice())?.try_clone()?;
-    let t = t.reshape_def(1)?.try_clone()?;
+    let t = fit.right_from_left.translation.vector;
+    let t = Mat::from_slice_2d(&[[t.x], [t.y], [t.z]])?;
     let (mut r1, mut r2, mut p1, mut p2) = (Mat::default(), Mat::default(), Mat::default(), Mat::default());
     let size = Size::new(width as i32, height as i32);
     calib3d::stereo_rectify(

@@ -1,9 +1,6 @@
 //! Looks for the board in many pictures at once: a bounded pool of threads, one picture in memory per thread.
 
-use crate::{
-    BoardSpec, CalibrationError, Corner, Picture, board::Kind, detect,
-    detect::has_chessboard,
-};
+use crate::{BoardSpec, CalibrationError, Corner, Picture, board::Kind, detect, detect::has_chessboard};
 use opencv::core::MatTraitConst as _;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};

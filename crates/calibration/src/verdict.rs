@@ -87,11 +87,18 @@ pub fn judge_camera(fit: &CameraFit, coverage: &Coverage) -> Verdict {
 fn camera(judge: &mut Judge, fit: &CameraFit, coverage: &Coverage, of: &str) {
     let limit = good_px(fit.intrinsics.width);
     judge.at_most(fit.rms, limit, 2.0 * limit, || {
-        format!("{of}the corners miss by {:.2} px (RMS): is the board flat, its size right, the picture sharp?", fit.rms)
+        format!(
+            "{of}the corners miss by {:.2} px (RMS): is the board flat, its size right, the picture sharp?",
+            fit.rms
+        )
     });
     let (edge, reach) = coverage.weakest_edge();
     judge.at_least(reach, 0.7, 0.5, || {
-        let middle = if coverage.reach.iter().all(|r| *r < 0.7) { "only the middle of the picture" } else { "not the whole picture" };
+        let middle = if coverage.reach.iter().all(|r| *r < 0.7) {
+            "only the middle of the picture"
+        } else {
+            "not the whole picture"
+        };
         format!(
             "{of}the corners cover {middle} ({:.0} % of the way to the {edge} edge), take views near the edges",
             100.0 * reach
@@ -101,10 +108,15 @@ fn camera(judge: &mut Judge, fit: &CameraFit, coverage: &Coverage, of: &str) {
         format!("{of}the corners fill {:.0} % of the picture, move the board around more", 100.0 * coverage.cells)
     });
     judge.at_least(coverage.tilt.1, 20.0, 10.0, || {
-        format!("{of}the board is tilted by at most {:.0} degrees, tilt it by 20 to 40 in several directions", coverage.tilt.1)
+        format!(
+            "{of}the board is tilted by at most {:.0} degrees, tilt it by 20 to 40 in several directions",
+            coverage.tilt.1
+        )
     });
     let focal = 100.0 * (fit.sigma.fx / fit.intrinsics.fx).max(fit.sigma.fy / fit.intrinsics.fy);
-    judge.at_most(focal, 0.5, 2.0, || format!("{of}the focal length is known only to {focal:.1} % (1 sigma), add tilted views"));
+    judge.at_most(focal, 0.5, 2.0, || {
+        format!("{of}the focal length is known only to {focal:.1} % (1 sigma), add tilted views")
+    });
     views(judge, fit.used_views(), of);
 }
 
@@ -139,14 +151,22 @@ pub fn judge_hand_eye(fit: &HandEyeFit) -> Verdict {
     let mut judge = Judge::new();
     let miss = fit.miss();
     judge.at_most(miss.mm, 1.0, 3.0, || {
-        format!("robot and pictures disagree by {:.1} mm (RMS): check the arm's joint calibration and that nothing slipped", miss.mm)
+        format!(
+            "robot and pictures disagree by {:.1} mm (RMS): check the arm's joint calibration and that nothing slipped",
+            miss.mm
+        )
     });
-    judge.at_most(miss.degrees, 1.0, 3.0, || format!("robot and pictures disagree by {:.1} degrees (RMS)", miss.degrees));
+    judge.at_most(miss.degrees, 1.0, 3.0, || {
+        format!("robot and pictures disagree by {:.1} degrees (RMS)", miss.degrees)
+    });
     judge.at_most(fit.sigma.position(), 0.5, 2.0, || {
         format!("the position is known only to {:.1} mm (1 sigma), add poses with more rotation", fit.sigma.position())
     });
     judge.at_least(fit.turns.1, 8.0, 4.0, || {
-        format!("the robot turned mostly about one axis ({:.0} degrees RMS about the second), turn it about others too", fit.turns.1)
+        format!(
+            "the robot turned mostly about one axis ({:.0} degrees RMS about the second), turn it about others too",
+            fit.turns.1
+        )
     });
     views(&mut judge, fit.used_views(), "");
     judge.verdict(format!(
@@ -190,7 +210,10 @@ mod tests {
         let middle = Coverage { cells: 0.4, reach: [0.4; 4], ..WIDE };
         let verdict = judge_camera(&fit(0.21), &middle);
         assert_eq!(verdict.grade, Grade::Poor);
-        assert!(verdict.reasons[0].contains("only the middle of the picture") && verdict.reasons[0].contains("near the edges"));
+        assert!(
+            verdict.reasons[0].contains("only the middle of the picture")
+                && verdict.reasons[0].contains("near the edges")
+        );
         let flat = judge_camera(&fit(0.7), &Coverage { tilt: (0.0, 4.0), ..WIDE });
         assert!(flat.grade == Grade::Poor && flat.reasons[0].contains("tilted by at most 4 degrees"), "{flat}");
         assert_eq!(judge_camera(&fit(f64::NAN), &WIDE).grade, Grade::Poor);

@@ -6,8 +6,8 @@ mod common;
 use common::{lens, poses, rng, seen};
 use nalgebra::{Isometry3, Vector3};
 use proctor_calibration::{
-    BoardSpec, CalibrationError, Grade, HandEye, HandEyeFit, HandEyeInput, Mount, PoseLog, PoseRow, Rejected, RowKey, View,
-    calibrate_hand_eye, judge_hand_eye,
+    BoardSpec, CalibrationError, Grade, HandEye, HandEyeFit, HandEyeInput, Mount, PoseLog, PoseRow, Rejected, RowKey,
+    View, calibrate_hand_eye, judge_hand_eye,
 };
 use proctor_types::Pose;
 
@@ -61,7 +61,13 @@ impl Session {
             base_from_tip: Pose::new(base_from_tip(mount, pose)),
         };
         let rows = where_it_is.iter().enumerate().map(row).collect();
-        Self { board, mount, views, log: PoseLog { path: "poses.csv".into(), rows }, rows: (0..where_it_is.len()).collect() }
+        Self {
+            board,
+            mount,
+            views,
+            log: PoseLog { path: "poses.csv".into(), rows },
+            rows: (0..where_it_is.len()).collect(),
+        }
     }
 
     fn new(mount: Mount, n: usize, seed: u64) -> Self {
@@ -149,7 +155,10 @@ fn a_robot_that_errs_makes_the_sigma_larger_and_the_verdict_says_how_far_off_it_
     assert!(mm.norm() < 3.0 * fit.sigma.position(), "{mm} {:?}", fit.sigma);
     assert!((0.8..3.5).contains(&fit.miss().mm), "{:?}", fit.miss());
     let verdict = judge_hand_eye(&fit);
-    assert!(verdict.grade != Grade::Good && verdict.to_string().contains("robot and pictures disagree by"), "{verdict}");
+    assert!(
+        verdict.grade != Grade::Good && verdict.to_string().contains("robot and pictures disagree by"),
+        "{verdict}"
+    );
 }
 
 #[test]
@@ -213,7 +222,10 @@ fn motion_about_one_axis_or_none_is_refused() {
     for (scale, said) in [(0.08, "about one axis"), (0.0, "turned by only 0.0 degrees")] {
         let where_it_is: Vec<_> = (0..10).map(|i| turned(i, scale)).collect();
         let error = Session::of(Mount::EyeInHand, "chessboard:9x6:4", &where_it_is, 9).calibrate().unwrap_err();
-        assert!(matches!(error, CalibrationError::DegenerateMotion { .. }) && error.to_string().contains(said), "{error}");
+        assert!(
+            matches!(error, CalibrationError::DegenerateMotion { .. }) && error.to_string().contains(said),
+            "{error}"
+        );
     }
 }
 
@@ -237,7 +249,8 @@ fn a_board_that_looks_the_same_upside_down_may_be_numbered_from_either_end() {
 #[test]
 fn a_square_chessboard_and_too_few_poses_are_refused() {
     let square: BoardSpec = "chessboard:6x6:4".parse().unwrap();
-    let error = Session::of(Mount::EyeInHand, "chessboard:6x6:4", &poses(&square, &lens(), 8, 30.0, 11), 11).calibrate();
+    let error =
+        Session::of(Mount::EyeInHand, "chessboard:6x6:4", &poses(&square, &lens(), 8, 30.0, 11), 11).calibrate();
     assert!(matches!(error, Err(CalibrationError::SquareBoard { side: 6 })));
     let error = Session::new(Mount::EyeInHand, 5, 12).calibrate().unwrap_err();
     assert!(matches!(error, CalibrationError::TooFewViews { found: 5, needed: 6, .. }), "{error}");

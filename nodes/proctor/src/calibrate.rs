@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use proctor_calibration as calibration;
 use proctor_calibration::{
-    BoardSpec, CalibrationError, CameraFit, CameraInfo, Coverage, FittedView, HandEyeFile, HandEyeInput, PairView, Pairs, Panel,
-    Picture, PoseLog, Rejection, Survey, Verdict, View, residual_plot,
+    BoardSpec, CalibrationError, CameraFit, CameraInfo, Coverage, FittedView, HandEyeFile, HandEyeInput, PairView,
+    Pairs, Panel, Picture, PoseLog, Rejection, Survey, Verdict, View, residual_plot,
 };
 use serde_json::{Value, json};
 use std::{
@@ -322,9 +322,18 @@ fn hand_eye(args: &HandEyeArgs) -> anyhow::Result<Outcome> {
     };
     let mm = found.position_m.map(|v| v * 1e3);
     let lines = vec![
-        format!("{word}: x {:.2}, y {:.2}, z {:.2} mm; quaternion {:.5?} (xyzw)", mm[0], mm[1], mm[2], found.quaternion_xyzw),
-        format!("1 sigma: {:.3?} mm, {:.3?} degrees along and about x, y, z", fit.sigma.position_mm, fit.sigma.rotation_deg),
-        format!("the robot turned by {:.1} degrees RMS about its first axis, {:.1} about the second", fit.turns.0, fit.turns.1),
+        format!(
+            "{word}: x {:.2}, y {:.2}, z {:.2} mm; quaternion {:.5?} (xyzw)",
+            mm[0], mm[1], mm[2], found.quaternion_xyzw
+        ),
+        format!(
+            "1 sigma: {:.3?} mm, {:.3?} degrees along and about x, y, z",
+            fit.sigma.position_mm, fit.sigma.rotation_deg
+        ),
+        format!(
+            "the robot turned by {:.1} degrees RMS about its first axis, {:.1} about the second",
+            fit.turns.0, fit.turns.1
+        ),
     ];
     let panel = Panel { title: mount.name(), size, views: &fit.views };
     Ok(Outcome {
@@ -342,10 +351,8 @@ fn hand_eye(args: &HandEyeArgs) -> anyhow::Result<Outcome> {
 
 /// Finds the board in all pictures, saying how far it is.
 fn look(common: &Common, pictures: &[Picture]) -> Result<Survey, CalibrationError> {
-    let threads = common.threads.map_or_else(
-        || std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
-        usize::from,
-    );
+    let threads =
+        common.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(8)), usize::from);
     // The pool is the parallelism: OpenCV's own threads would only fight with it.
     opencv::core::set_num_threads(1)?;
     let terminal = std::io::stderr().is_terminal();

@@ -130,14 +130,18 @@ fn camera_writes_a_ros_file_a_plot_and_a_verdict() {
     let (output, out) = calibrate(&["camera", &SHOTS.path("left"), "--name", "endoscope/left"]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(said.contains(&format!("px over {VIEWS} views")) && said.contains("wrote ") && said.contains("fx "), "{said}");
+    assert!(
+        said.contains(&format!("px over {VIEWS} views")) && said.contains("wrote ") && said.contains("fx "),
+        "{said}"
+    );
     let info = camera(&out, "camera.yaml");
     assert_eq!((info.name.as_str(), info.intrinsics.width), ("endoscope/left", 640));
     assert!((info.intrinsics.fx / lens().fx - 1.0).abs() < 0.004, "{:?}", info.intrinsics);
     let (_, yaml) = read(&out, "camera.yaml");
     let first_word = |l: &str| l.split(':').next().unwrap_or_default().to_owned();
     let keys: Vec<_> = yaml.lines().filter(|l| !l.starts_with([' ', '#'])).map(first_word).collect();
-    let ros = ["image_width", "image_height", "camera_name", "camera_matrix", "distortion_model", "distortion_coefficients"];
+    let ros =
+        ["image_width", "image_height", "camera_name", "camera_matrix", "distortion_model", "distortion_coefficients"];
     assert_eq!(keys, [&ros[..], &["rectification_matrix", "projection_matrix"]].concat());
     let (_, svg) = read(&out, "camera_residuals.svg");
     assert_eq!(svg.matches("class=\"view\"").count(), VIEWS);
@@ -146,12 +150,8 @@ fn camera_writes_a_ros_file_a_plot_and_a_verdict() {
 #[test]
 fn a_picture_without_the_board_is_named_and_does_no_harm() {
     let dir = copies(&[("left/left_00.png", "x.png")]);
-    let blank = opencv::core::Mat::new_rows_cols_with_default(
-        480,
-        640,
-        opencv::core::CV_8UC1,
-        opencv::core::Scalar::all(90.0),
-    );
+    let blank =
+        opencv::core::Mat::new_rows_cols_with_default(480, 640, opencv::core::CV_8UC1, opencv::core::Scalar::all(90.0));
     common::write(&blank.unwrap(), &dir.path().join("blank.jpg"));
     let pattern = SHOTS.path("left/left_0*.png");
     let (output, _out) = calibrate(&["camera", &pattern, path(&dir), "--json"]);
@@ -206,10 +206,14 @@ fn swapped_and_foreign_pictures_of_a_pair_are_named() {
     let message = refused(&["stereo", "--left", &right, "--right", &left], BOARD);
     assert!(message.contains("left and right are swapped") && message.contains("5.0 mm"), "{message}");
 
-    let names: Vec<_> = (0..VIEWS).map(|i| (format!("right/right_{:02}.png", (i + 1) % VIEWS), format!("right_{i:02}.png"))).collect();
+    let names: Vec<_> =
+        (0..VIEWS).map(|i| (format!("right/right_{:02}.png", (i + 1) % VIEWS), format!("right_{i:02}.png"))).collect();
     let shifted = copies(&names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>());
     let message = refused(&["stereo", "--left", &left, "--right", path(&shifted)], BOARD);
-    assert!(message.contains("do not belong together") && message.contains("left_00.png and right_00.png"), "{message}");
+    assert!(
+        message.contains("do not belong together") && message.contains("left_00.png and right_00.png"),
+        "{message}"
+    );
 
     let wide = copies(&[("both/00.png", "right_00.png")]);
     let message = refused(&["stereo", "--left", &left, "--right", path(&wide)], BOARD);

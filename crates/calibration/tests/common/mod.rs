@@ -48,7 +48,7 @@ pub fn poses(board: &BoardSpec, camera: &Intrinsics, n: usize, tilt: f64, seed: 
             draw(-tilt, tilt).to_radians(),
             draw(-0.4, 0.4),
         ));
-        let z = size * draw(1.8, 3.0);
+        let z = size * draw(1.3, 2.4);
         let (u, v) = (draw(0.0, w), draw(0.0, h));
         let centre = Vector3::new((u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z);
         let pose = Isometry3::from_parts(Translation3::from(centre - turn * board.centre().coords), turn);
