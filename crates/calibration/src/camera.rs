@@ -192,10 +192,11 @@ impl Problem<'_> {
         }
         let sigma = IntrinsicsSigma { fx: s[0], fy: s[1], cx: s[2], cy: s[3], distortion: five(&s[4..]) };
         let mut fitted = rotations.iter().zip(translations.iter());
-        let poses = self.views.iter().enumerate().map(|(v, view)| match selection.views[v] {
-            true => fitted.next().map_or_else(|| Ok(Isometry3::identity()), |(r, t)| isometry(&r, &t)),
-            false => place(self.board, &intrinsics, view),
-        });
+        let pose_of = |(v, view): (usize, &View)| match selection.views[v].then(|| fitted.next()).flatten() {
+            Some((r, t)) => isometry(&r, &t),
+            None => place(self.board, &intrinsics, view),
+        };
+        let poses = self.views.iter().enumerate().map(pose_of);
         Ok(Raw { intrinsics, sigma, poses: poses.collect::<Result<_, _>>()?, rms })
     }
 }

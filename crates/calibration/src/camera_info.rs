@@ -41,7 +41,7 @@ impl CameraInfo {
     /// The file's text; `notes` become comments at its head.
     pub fn to_yaml(&self, notes: &[String]) -> String {
         let i = &self.intrinsics;
-        let notes: String = notes.iter().map(|n| format!("# {}\n", n.replace('\n', " "))).collect();
+        let notes = notes.iter().fold(String::new(), |text, n| text + "# " + &n.replace('\n', " ") + "\n");
         format!(
             "{notes}image_width: {}\nimage_height: {}\ncamera_name: {}\n{}distortion_model: plumb_bob\n{}{}{}",
             i.width,

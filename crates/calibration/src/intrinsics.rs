@@ -35,7 +35,7 @@ impl Intrinsics {
 
     /// Pixel of a point, and how it moves with the point (px per metre).
     pub fn project_with_jacobian(&self, point: &Point3<f64>) -> Option<(Vector2<f64>, Matrix2x3<f64>)> {
-        if !(point.z > 1e-6) {
+        if point.z.is_nan() || point.z <= 1e-6 {
             return None;
         }
         let (x, y, inverse) = (point.x / point.z, point.y / point.z, 1.0 / point.z);

@@ -11,6 +11,7 @@
 mod board;
 mod camera;
 mod camera_info;
+mod chain;
 mod coverage;
 mod detect;
 mod error;

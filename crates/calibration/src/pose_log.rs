@@ -180,10 +180,13 @@ impl Columns {
             return Err(format!("the quaternion's length is {:.4} instead of 1", q.norm()));
         }
         let key = text(self.key);
-        let key = match self.by_file {
-            true if key.is_empty() => return Err("column \"file\" is empty".into()),
-            true => RowKey::File(key.to_owned()),
-            false => RowKey::Stamp(stamp(key).ok_or_else(|| format!("column \"stamp\": {key:?} is not a time"))?),
+        if self.by_file && key.is_empty() {
+            return Err("column \"file\" is empty".into());
+        }
+        let key = if self.by_file {
+            RowKey::File(key.to_owned())
+        } else {
+            RowKey::Stamp(stamp(key).ok_or_else(|| format!("column \"stamp\": {key:?} is not a time"))?)
         };
         let pose = Isometry3::from_parts(Translation3::new(x, y, z), UnitQuaternion::new_normalize(q));
         Ok(PoseRow { line, key, base_from_tip: Pose::new(pose) })

@@ -299,7 +299,7 @@ impl Rig<'_> {
         let mut objects = Vector::<Vector<Point3f>>::new();
         let (mut lefts, mut rights) = (Vector::<Vector<Point2f>>::new(), Vector::<Vector<Point2f>>::new());
         for (p, pair) in self.pairs.iter().enumerate().filter(|(p, _)| selection.views[*p]) {
-            let used = |view: &'_ View| -> Vec<Corner> {
+            let used = |view: &View| -> Vec<Corner> {
                 view.corners.iter().enumerate().filter(|(c, _)| selection.uses(p, *c)).map(|(_, c)| *c).collect()
             };
             let (object, left) = corner_vectors(self.board, used(&pair.left).iter());

@@ -154,9 +154,10 @@ enum Mount {
 
 fn camera_name(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/');
-    match !text.is_empty() && text.chars().all(fine) {
-        true => Ok(text.to_owned()),
-        false => Err("a name has letters, digits, _, - and / only".into()),
+    if !text.is_empty() && text.chars().all(fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has letters, digits, _, - and / only".into())
     }
 }
 
