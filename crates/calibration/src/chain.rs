@@ -200,13 +200,13 @@ impl Problem<'_> {
         }
         let other: Vec<Isometry3<f64>> = self.links.iter().map(Isometry3::inverse).collect();
         let inverted = self.first_answer(&other, selection, camera)?;
-        let fits = shares(&inverted, &other) < 0.25 * share;
+        let fits = shares(&inverted, &other) <= HOPELESS_SHARE;
         let advice = fits.then(|| {
             let other = self.input.mount.other().name();
             format!("as {other} they fit: is --mount {other} meant, or does the log hold the inverse of measured_cp?")
         });
-        let pairs =
-            vec![format!("the best transform still puts the board {:.0} % of its distance away", 100.0 * share)];
+        let percent = (100.0 * share).min(999.0);
+        let pairs = vec![format!("the best transform still puts the board {percent:.0} % of its distance away")];
         Err(CalibrationError::LogMismatch { pairs, advice })
     }
 

@@ -428,7 +428,7 @@ fn write_all(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<Vec<PathBuf
         let (part, _) = place(name);
         std::fs::write(&part, text).with_context(|| part.display().to_string())?;
     }
-    let finish = |name: &str| {
+    let finish = |name: &str| -> anyhow::Result<PathBuf> {
         let (part, path) = place(name);
         std::fs::rename(&part, &path).with_context(|| path.display().to_string())?;
         Ok(path)

@@ -31,12 +31,13 @@ fn tip_from_camera() -> Isometry3<f64> {
 
 /// A folder with left/, right/, both/ (side by side), poses.csv and camera.yaml (the exact left camera).
 struct Shots {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
     rows: Vec<String>,
 }
 
 static SHOTS: LazyLock<Shots> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("calibrate");
+    let _ = std::fs::remove_dir_all(&dir);
     let board: BoardSpec = BOARD.parse().unwrap();
     let visible = |p: &Isometry3<f64>| in_view(&board, &right_lens(), &(right_from_left() * p));
     let poses: Vec<_> = poses(&board, &lens(), 4 * VIEWS, 35.0, 21).into_iter().filter(visible).take(VIEWS).collect();
@@ -46,28 +47,28 @@ static SHOTS: LazyLock<Shots> = LazyLock::new(|| {
     let mut rows = Vec::new();
     for (i, pose) in poses.iter().enumerate() {
         let (l, r) = (left.picture(pose), right.picture(&(right_from_left() * pose)));
-        common::write(&l, &dir.path().join(format!("left/left_{i:02}.png")));
-        common::write(&r, &dir.path().join(format!("right/right_{i:02}.png")));
-        common::write_side_by_side(&l, &r, &dir.path().join(format!("both/{i:02}.png")));
+        common::write(&l, &dir.join(format!("left/left_{i:02}.png")));
+        common::write(&r, &dir.join(format!("right/right_{i:02}.png")));
+        common::write_side_by_side(&l, &r, &dir.join(format!("both/{i:02}.png")));
         let tip = base_from_board * pose.inverse() * tip_from_camera().inverse();
         let (p, q) = (tip.translation.vector, tip.rotation);
         rows.push(format!("left_{i:02}.png,{},{},{},{},{},{},{}", p.x, p.y, p.z, q.i, q.j, q.k, q.w));
     }
     let camera = CameraInfo::single("exact", lens()).unwrap();
-    std::fs::write(dir.path().join("camera.yaml"), camera.to_yaml(&[])).unwrap();
+    std::fs::write(dir.join("camera.yaml"), camera.to_yaml(&[])).unwrap();
     Shots { dir, rows }
 });
 
 impl Shots {
     fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
+        self.dir.join(name).to_str().unwrap().to_owned()
     }
 
     /// A pose log of these rows in a file of its own.
     fn log(&self, name: &str, rows: &[String]) -> String {
         let mut text = "file,x,y,z,qx,qy,qz,qw\n".to_owned();
         rows.iter().for_each(|r| writeln!(text, "{r}").unwrap());
-        std::fs::write(self.dir.path().join(name), text).unwrap();
+        std::fs::write(self.dir.join(name), text).unwrap();
         self.path(name)
     }
 }
@@ -268,7 +269,7 @@ fn a_pose_log_that_does_not_match_the_pictures_is_named() {
 #[test]
 fn a_camera_file_of_other_pictures_is_refused() {
     let log = SHOTS.log("other.csv", &SHOTS.rows);
-    let other = SHOTS.dir.path().join("other.yaml");
+    let other = SHOTS.dir.join("other.yaml");
     let big = Intrinsics { width: 1280, height: 960, ..lens() };
     std::fs::write(&other, CameraInfo::single("big", big).unwrap().to_yaml(&[])).unwrap();
     let message = refused(&hand_eye(&SHOTS.path("left"), other.to_str().unwrap(), &log), BOARD);
