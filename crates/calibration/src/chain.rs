@@ -56,7 +56,7 @@ impl Problem<'_> {
         selection: &mut Selection,
         camera: &[Isometry3<f64>],
     ) -> Result<(Chain, Normal<12>), CalibrationError> {
-        let mut chain = self.first_answer(&self.links, selection, camera)?;
+        let mut chain = first_answer(&self.links, selection, camera)?;
         let mut normal = Normal::zero();
         for _ in 0..MAX_ROUNDS {
             let evaluate = |c: &Chain| self.evaluate(c, selection);
@@ -73,37 +73,6 @@ impl Problem<'_> {
             too_few(selection.used_views(), self.with_lines(&out))?;
         }
         Ok((chain, normal))
-    }
-
-    fn first_answer(
-        &self,
-        links: &[Isometry3<f64>],
-        selection: &Selection,
-        camera: &[Isometry3<f64>],
-    ) -> Result<Chain, CalibrationError> {
-        let used: Vec<usize> = (0..links.len()).filter(|v| selection.views[*v]).collect();
-        let (mut hand_r, mut hand_t) = (Vector::<Mat>::new(), Vector::<Mat>::new());
-        let (mut board_r, mut board_t) = (Vector::<Mat>::new(), Vector::<Mat>::new());
-        for v in &used {
-            push(&links[*v].inverse(), &mut hand_r, &mut hand_t)?;
-            push(&camera[*v], &mut board_r, &mut board_t)?;
-        }
-        let (mut r, mut t) = (Mat::default(), Mat::default());
-        let method = calib3d::HandEyeCalibrationMethod::CALIB_HAND_EYE_PARK;
-        calib3d::calibrate_hand_eye(&hand_r, &hand_t, &board_r, &board_t, &mut r, &mut t, method)?;
-        let matrix = Matrix3::from_row_slice(r.data_typed::<f64>()?);
-        // The nearest rotation in bounded steps: contradicting poses make this no rotation at all.
-        let rotation = Rotation3::from_matrix_eps(&matrix, 1e-12, 100, Rotation3::identity());
-        let t = Vector3::from_column_slice(t.data_typed::<f64>()?);
-        let a = Isometry3::from_parts(Translation3::from(t), UnitQuaternion::from_rotation_matrix(&rotation)).inverse();
-        // Each view says where the board is; the most typical of them is taken.
-        let each: Vec<Isometry3<f64>> = used.iter().map(|v| (a * links[*v]).inverse() * camera[*v]).collect();
-        let apart = |x: &Isometry3<f64>, y: &Isometry3<f64>| {
-            (x.translation.vector - y.translation.vector).norm() + 0.1 * x.rotation.angle_to(&y.rotation)
-        };
-        let typical = |x: &Isometry3<f64>| median(each.iter().map(|y| apart(x, y)).collect());
-        let c = each.iter().min_by(|x, y| typical(x).total_cmp(&typical(y))).copied();
-        Ok(Chain { a, c: c.unwrap_or_default() })
     }
 
     fn evaluate(&self, chain: &Chain, selection: &Selection) -> Option<Normal<12>> {
@@ -199,7 +168,7 @@ impl Problem<'_> {
             return Ok(());
         }
         let other: Vec<Isometry3<f64>> = self.links.iter().map(Isometry3::inverse).collect();
-        let inverted = self.first_answer(&other, selection, camera)?;
+        let inverted = first_answer(&other, selection, camera)?;
         let fits = shares(&inverted, &other) <= HOPELESS_SHARE;
         let advice = fits.then(|| {
             let other = self.input.mount.other().name();
@@ -298,6 +267,37 @@ impl Problem<'_> {
             }
         }
     }
+}
+
+/// Park & Martin's answer, and the most typical of the boards it gives.
+fn first_answer(
+    links: &[Isometry3<f64>],
+    selection: &Selection,
+    camera: &[Isometry3<f64>],
+) -> Result<Chain, CalibrationError> {
+    let used: Vec<usize> = (0..links.len()).filter(|v| selection.views[*v]).collect();
+    let (mut hand_r, mut hand_t) = (Vector::<Mat>::new(), Vector::<Mat>::new());
+    let (mut board_r, mut board_t) = (Vector::<Mat>::new(), Vector::<Mat>::new());
+    for v in &used {
+        push(&links[*v].inverse(), &mut hand_r, &mut hand_t)?;
+        push(&camera[*v], &mut board_r, &mut board_t)?;
+    }
+    let (mut r, mut t) = (Mat::default(), Mat::default());
+    let method = calib3d::HandEyeCalibrationMethod::CALIB_HAND_EYE_PARK;
+    calib3d::calibrate_hand_eye(&hand_r, &hand_t, &board_r, &board_t, &mut r, &mut t, method)?;
+    let matrix = Matrix3::from_row_slice(r.data_typed::<f64>()?);
+    // The nearest rotation in bounded steps: contradicting poses make this no rotation at all.
+    let rotation = Rotation3::from_matrix_eps(&matrix, 1e-12, 100, Rotation3::identity());
+    let t = Vector3::from_column_slice(t.data_typed::<f64>()?);
+    let a = Isometry3::from_parts(Translation3::from(t), UnitQuaternion::from_rotation_matrix(&rotation)).inverse();
+    // Each view says where the board is; the most typical of them is taken.
+    let each: Vec<Isometry3<f64>> = used.iter().map(|v| (a * links[*v]).inverse() * camera[*v]).collect();
+    let apart = |x: &Isometry3<f64>, y: &Isometry3<f64>| {
+        (x.translation.vector - y.translation.vector).norm() + 0.1 * x.rotation.angle_to(&y.rotation)
+    };
+    let typical = |x: &Isometry3<f64>| median(each.iter().map(|y| apart(x, y)).collect());
+    let c = each.iter().min_by(|x, y| typical(x).total_cmp(&typical(y))).copied();
+    Ok(Chain { a, c: c.unwrap_or_default() })
 }
 
 fn sigma(position: &Matrix3<f64>, rotation: &Matrix3<f64>) -> PoseSigma {
