@@ -14,11 +14,12 @@ use std::{
 /// Our interface packages, folders beside this file.
 const PACKAGES: [&str; 2] = ["proctor_msgs", "crtk_msgs"];
 /// Standard types that travel on Proctor's topics.
-const STANDARD: [(&str, &str); 6] = [
+const STANDARD: [(&str, &str); 7] = [
     ("sensor_msgs", "Image"),
     ("sensor_msgs", "CameraInfo"),
     ("sensor_msgs", "JointState"),
     ("geometry_msgs", "PoseStamped"),
+    ("geometry_msgs", "WrenchStamped"),
     ("rosgraph_msgs", "Clock"),
     ("diagnostic_msgs", "DiagnosticArray"),
 ];

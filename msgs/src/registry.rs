@@ -36,6 +36,7 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<sensor_msgs::CameraInfo>(),
         Entry::of::<sensor_msgs::JointState>(),
         Entry::of::<geometry_msgs::PoseStamped>(),
+        Entry::of::<geometry_msgs::WrenchStamped>(),
         Entry::of::<rosgraph_msgs::Clock>(),
         Entry::of::<diagnostic_msgs::DiagnosticArray>(),
         Entry::of::<crtk_msgs::OperatingState>(),

@@ -105,6 +105,7 @@ wire_tests! {
     joint_command: JointCommand, strategies::joint_command(), |x| Origin::of(x.arm);
     jaw: Jaw, strategies::jaw(), |x| Origin::of(x.arm);
     arm_pose: ArmPose, strategies::arm_pose(), |x| Origin::of(x.arm);
+    arm_force: ArmForce, strategies::arm_force(), |x| Origin::of(x.arm);
     arm_status: ArmStatus, strategies::arm_status(), |x| Origin::of(x.arm);
     state_command: StateCommand, strategies::state_command(), |x| Origin::of(x.arm);
     camera_image: CameraImage, strategies::camera_image(), |_| Origin::NONE;

@@ -12,8 +12,8 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, graph};
 use proctor_msgs::{ConvertError, Origin, Wire, sensor_msgs::JointState};
 use proctor_types::{
-    ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw, JointCommand,
-    Stamp, StateCommand,
+    ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw,
+    JointCommand, Stamp, StateCommand,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +110,7 @@ struct ArmPorts {
     measured_js: Publisher<RawJoints>,
     setpoint_js: Publisher<JointCommand>,
     measured_cp: Publisher<ArmPose>,
+    measured_cf: Option<Publisher<ArmForce>>,
     operating_state: Publisher<ArmStatus>,
     servo_jp: Subscriber<JointCommand>,
     state_command: Subscriber<StateCommand>,
@@ -123,6 +124,7 @@ struct Report {
     measured: Option<(RawJoints, Jaw)>,
     setpoint: JointCommand,
     pose: ArmPose,
+    force: ArmForce,
     status: ArmStatus,
     silent: bool,
 }
@@ -139,6 +141,7 @@ impl ArmPorts {
             measured_js: bus.publisher(&graph::measured_js(arm))?,
             setpoint_js: bus.publisher(&graph::setpoint_js(arm))?,
             measured_cp: bus.publisher(&graph::measured_cp(arm))?,
+            measured_cf: arm.has_jaw().then(|| bus.publisher(&graph::measured_cf(arm))).transpose()?,
             operating_state: bus.publisher(&graph::operating_state(arm))?,
             servo_jp: bus.subscriber(&graph::servo_jp(arm))?,
             state_command: bus.subscriber(&graph::state_command(arm))?,
@@ -182,6 +185,7 @@ impl ArmPorts {
             measured,
             setpoint: JointCommand { arm, stamp: now, position: simulator.plant(arm).setpoint() },
             pose: ArmPose { stamp: now, ..simulator.arm_pose(arm) },
+            force: ArmForce { stamp: now, ..simulator.arm_force(arm) },
             status: ArmStatus { stamp: now, ..simulator.arm_status(arm) },
             silent: faults.arm(arm).silent,
         }
@@ -195,6 +199,9 @@ impl ArmPorts {
             self.measured_js.publish(joints)?;
             self.setpoint_js.publish(&report.setpoint)?;
             self.measured_cp.publish(&report.pose)?;
+            if let Some(publisher) = &self.measured_cf {
+                publisher.publish(&report.force)?;
+            }
             if let Some((publisher, _)) = &self.jaw {
                 publisher.publish(jaw)?;
             }

@@ -12,7 +12,9 @@ use crate::{
 };
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument, JawKind, KinematicsError};
-use proctor_types::{ArmId, ArmPose, ArmState, ArmStatus, Base, Camera, InvalidValue, Joints, Pose, Stamp, Tip, World};
+use proctor_types::{
+    ArmForce, ArmId, ArmPose, ArmState, ArmStatus, Base, Camera, InvalidValue, Joints, Pose, Stamp, Tip, World,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -359,6 +361,13 @@ impl Simulator {
     /// Tool tip of an arm by its own (believed) kinematics.
     pub fn arm_pose(&self, arm: ArmId) -> ArmPose {
         ArmPose { arm, stamp: self.now, base_from_tip: self.fk(arm, &self.plant(arm).position()) }
+    }
+
+    /// Contact force on an arm's instrument, as it measures it; without contact torque.
+    pub fn arm_force(&self, arm: ArmId) -> ArmForce {
+        let turn = self.world_from_base_true(arm).rotation();
+        let force = turn.inverse() * self.tissue().pull(arm);
+        ArmForce { arm, stamp: self.now, force, torque: Vector3::zeros() }
     }
 
     fn fk(&self, arm: ArmId, q: &Joints) -> Pose<Base, Tip> {

@@ -168,9 +168,14 @@ fn a_pull_at_the_fundus_lifts_the_gallbladder() {
     move_to(&mut sim, start + Vector3::new(0.0, 0.0, 0.012));
     let lifted = sim.tissue().fundus().point - start;
     assert!(lifted.z > 0.006, "{lifted}");
+    // It pulls back where it came from, by 60 N/m, along the arm's own axes.
+    let force = sim.world_from_base_true(arm).rotation() * sim.arm_force(arm).force;
+    let off = sim.tissue().fundus().point - before.point;
+    assert!((force + off * 60.0).norm() < 0.1 * force.norm() && force.norm() > 0.3, "{force} {off}");
     sim.command(arm, Command::ServoJaw(0.6));
     run(&mut sim, 3000);
     assert_eq!(sim.tissue().held(arm), None);
+    assert_eq!(sim.arm_force(arm).force, Vector3::zeros());
     let rest = sim.tissue().fundus().point - start;
     assert!(rest.norm() < 0.5 * lifted.norm(), "springs back: {rest}");
 }

@@ -117,6 +117,12 @@ pub fn measured_cp(arm: ArmId) -> Topic {
     )
 }
 
+/// Measured contact force in the arm's base; silent on arms that measure none.
+pub fn measured_cf(arm: ArmId) -> Topic {
+    let name = "/{arm}/spatial/measured_cf";
+    of_arm(arm, topic(name, "geometry_msgs/msg/WrenchStamped", Qos::LATEST, MEASURED, "sim", &["safety"]))
+}
+
 /// Measured jaw angle.
 pub fn jaw_measured_js(arm: ArmId) -> Topic {
     let readers = &["fusion", "autonomy", "safety", "teleop", "console"];
@@ -250,8 +256,16 @@ pub fn all() -> Vec<Topic> {
         zones_state(),
     ];
     for arm in ArmId::ALL {
-        let of_every_arm =
-            [measured_js, setpoint_js, measured_cp, operating_state, state_command, servo_jp, teleop_servo_jp];
+        let of_every_arm = [
+            measured_js,
+            setpoint_js,
+            measured_cp,
+            measured_cf,
+            operating_state,
+            state_command,
+            servo_jp,
+            teleop_servo_jp,
+        ];
         topics.extend(of_every_arm.map(|t| t(arm)));
         if arm.has_jaw() {
             topics.extend([jaw_measured_js(arm), jaw_servo_jp(arm), teleop_jaw(arm)]);

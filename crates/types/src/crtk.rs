@@ -2,6 +2,7 @@
 //! [`crate::JointCommand`] and [`crate::Jaw`]. [`crate::ArmState`] is `measured_js` and `jaw/measured_js` together.
 
 use crate::{ArmId, Base, InvalidValue, Joints, OperatingState, Pose, Stamp, Tip};
+use nalgebra::Vector3;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -27,6 +28,19 @@ pub struct ArmPose {
     pub stamp: Stamp,
     /// Tool tip in the arm's base, as the robot's own kinematics say.
     pub base_from_tip: Pose<Base, Tip>,
+}
+
+/// Measured contact of one arm (CRTK `measured_cf`, dVRK `spatial/measured_cf`): what the world exerts on the instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ArmForce {
+    /// Which arm.
+    pub arm: ArmId,
+    /// When it was measured.
+    pub stamp: Stamp,
+    /// Force, N, along the axes of the arm's base.
+    pub force: Vector3<f64>,
+    /// Torque about the base's origin, N m, along its axes.
+    pub torque: Vector3<f64>,
 }
 
 /// Operating state of one arm (CRTK `operating_state`).

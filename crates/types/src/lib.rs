@@ -26,7 +26,7 @@ pub use authority::{
     Boot, Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal,
     ProposalId, RequestKind, Role, Seal, Sealed, SessionId, Skill, SkillRequest, Withdrawal,
 };
-pub use crtk::{ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
+pub use crtk::{ArmForce, ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
 pub use diagnostics::{Diagnosis, Diagnostics, Health};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};

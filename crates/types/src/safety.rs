@@ -130,6 +130,16 @@ constraints! {
     NotAuthentic = "not_authentic", "";
     /// Sealed for another start of the safety node, or by a login that another one of the same name or sixteen later ones replaced.
     CrossSession = "cross_session", "";
+    /// Tip speed near tissue; the index is its class.
+    TissueSpeed = "tissue_speed", "m/s";
+    /// Measured contact force; the index is the class of the tissue that is touched, -1 where none is known.
+    Force = "force", "N";
+    /// Rate of the measured contact force: something was hit.
+    ForceRate = "force_rate", "N/s";
+    /// An arm that measured forces does not any more.
+    ForceStale = "force_stale", "s";
+    /// How far inside the edge of the picture an instrument stays in autonomous motion; the index is its arm.
+    OutOfView = "out_of_view", "m";
 }
 
 /// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.

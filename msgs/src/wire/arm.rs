@@ -5,11 +5,15 @@
 //! - `name` may be empty (CRTK commands often leave it so); otherwise it must be the dVRK's names in order.
 //! - `frame_id` of joint messages means nothing and is not looked at.
 
-use super::fields::{finite, framed, header, pose, read_pose, stamp, text};
+use super::fields::{finite, framed, header, pose, read_pose, read_vector, stamp, text, vector};
 use super::{ConvertError, Origin, Wire};
-use crate::{crtk_msgs, geometry_msgs::PoseStamped, sensor_msgs::JointState};
+use crate::{
+    crtk_msgs,
+    geometry_msgs::{PoseStamped, Wrench, WrenchStamped},
+    sensor_msgs::JointState,
+};
 use proctor_types::{
-    ArmId, ArmJoints, ArmPose, ArmStatus, InvalidValue, Jaw, JointCommand, Joints, Stamp, StateCommand,
+    ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, InvalidValue, Jaw, JointCommand, Joints, Stamp, StateCommand,
 };
 
 /// dVRK names of a PSM's joints, jaw apart.
@@ -122,6 +126,22 @@ impl Wire for ArmPose {
         let arm = origin.arm()?;
         let stamp = framed(&m.header, base_frame(arm))?;
         Ok(Self { arm, stamp, base_from_tip: read_pose("pose", &m.pose)? })
+    }
+}
+
+impl Wire for ArmForce {
+    type Msg = WrenchStamped;
+
+    fn encode(&self) -> WrenchStamped {
+        let wrench = Wrench { force: vector(&self.force), torque: vector(&self.torque) };
+        WrenchStamped { header: header(self.stamp, base_frame(self.arm)), wrench }
+    }
+
+    fn decode(m: &WrenchStamped, origin: Origin) -> Result<Self, ConvertError> {
+        let arm = origin.arm()?;
+        let stamp = framed(&m.header, base_frame(arm))?;
+        let force = read_vector("wrench.force", &m.wrench.force)?;
+        Ok(Self { arm, stamp, force, torque: read_vector("wrench.torque", &m.wrench.torque)? })
     }
 }
 

@@ -4,9 +4,9 @@
 
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_types::{
-    Alignment, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel, CameraSide,
-    Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence, Frame, HandEye,
-    Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
+    Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
+    CameraSide, Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence, Frame,
+    HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
     OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
     SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand,
     StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
@@ -93,6 +93,11 @@ pub fn joint_command() -> impl Strategy<Value = JointCommand> {
 
 pub fn jaw() -> impl Strategy<Value = Jaw> {
     (arm(), stamp(), number()).prop_map(|(arm, stamp, position)| Jaw { arm, stamp, position })
+}
+
+pub fn arm_force() -> impl Strategy<Value = ArmForce> {
+    let vector = || (number(), number(), number()).prop_map(|(x, y, z)| Vector3::new(x, y, z));
+    (arm(), stamp(), vector(), vector()).prop_map(|(arm, stamp, force, torque)| ArmForce { arm, stamp, force, torque })
 }
 
 pub fn arm_pose() -> impl Strategy<Value = ArmPose> {

@@ -198,6 +198,18 @@ pub enum Declined {
         /// What is needed, m.
         margin: f64,
     },
+    /// The tool tip would leave the picture.
+    #[error("{arm} would leave the picture while {}, {:.1} mm inside its edge, {:.1} mm needed", phase.name(), inside * 1e3, margin * 1e3)]
+    OutOfPicture {
+        /// Which arm.
+        arm: ArmId,
+        /// In which part of the motion.
+        phase: Phase,
+        /// How far inside the edge it would be, m.
+        inside: f64,
+        /// What is needed, m.
+        margin: f64,
+    },
     /// The motion comes too close to another instrument or the endoscope.
     #[error("{arm} would come to {:.1} mm of {other}, {:.1} mm needed", clearance * 1e3, margin * 1e3)]
     ToolClearance {

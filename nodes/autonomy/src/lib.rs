@@ -23,7 +23,9 @@ pub use autonomy::{Autonomy, Note, Output};
 pub use context::{Context, Inputs};
 pub use declined::{Declined, Phase, WithdrawReason};
 pub use node::AutonomyNode;
-pub use params::{AutonomyParams, CentreParams, ClearanceParams, GateParams, MotionParams, RetractParams};
+pub use params::{
+    AutonomyParams, CentreParams, ClearanceParams, GateParams, MotionParams, PictureParams, RetractParams,
+};
 pub use plan::{
     JointPath, PathPoint,
     clearance::{Keep, Nearest, PROTECTED, Pass, Shortfall, Sweep, Tissue, keep},

@@ -17,6 +17,8 @@ pub struct AutonomyParams {
     pub motion: MotionParams,
     /// How far motions stay from tissue and instruments.
     pub clearance: ClearanceParams,
+    /// What instruments stay in while they move by themselves.
+    pub picture: PictureParams,
     /// Skill *centre the camera*.
     pub centre: CentreParams,
     /// Skill *retract*.
@@ -31,6 +33,7 @@ impl Default for AutonomyParams {
             gate: GateParams::default(),
             motion: MotionParams::default(),
             clearance: ClearanceParams::default(),
+            picture: PictureParams::default(),
             centre: CentreParams::default(),
             retract: RetractParams::default(),
         }
@@ -223,6 +226,24 @@ impl Default for CentreParams {
     }
 }
 
+/// What the endoscope sees: the pyramid that the safety node keeps instruments in, with room to spare.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureParams {
+    /// Half of the picture's width as an angle, rad, [0.1, 1.2].
+    pub horizontal: f64,
+    /// Half of its height, rad, [0.1, 1.2].
+    pub vertical: f64,
+    /// How far inside its edge the tool tip stays, m, [0, 0.03]; more than safety's `view.margin`.
+    pub margin: f64,
+}
+
+impl Default for PictureParams {
+    fn default() -> Self {
+        Self { horizontal: 0.5, vertical: 0.39, margin: 0.003 }
+    }
+}
+
 /// Skill *retract*.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -313,6 +334,9 @@ impl AutonomyParams {
             ("centre.max_turn", k.max_turn, 0.01, 1.0),
             ("centre.max_advance", k.max_advance, 0.001, 0.1),
             ("centre.target_tolerance", k.target_tolerance, 0.001, 0.05),
+            ("picture.horizontal", self.picture.horizontal, 0.1, 1.2),
+            ("picture.vertical", self.picture.vertical, 0.1, 1.2),
+            ("picture.margin", self.picture.margin, 0.0, 0.03),
             ("retract.seen_for", r.seen_for, 0.0, 30.0),
             ("retract.target_tolerance", r.target_tolerance, 0.001, 0.02),
             ("retract.standoff", r.standoff, 0.003, 0.04),

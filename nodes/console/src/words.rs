@@ -1,7 +1,7 @@
 //! Verdicts, causes and classes in plain words, for people who look from two metres away.
 
 use crate::card::Ending;
-use proctor_types::{Alignment, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict, ZoneLabel};
+use proctor_types::{Alignment, ArmId, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict, ZoneLabel};
 
 /// One line for a verdict; `None` for one that says that all is well. `zones` are those that the safety node says hold.
 pub fn verdict(v: &Verdict, zones: &[ZoneLabel]) -> Option<String> {
@@ -40,8 +40,20 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
         }
         Constraint::FollowingError => format!(": {} does not follow, {}", joint(v.index), joint_values(v, "")),
         Constraint::SceneStale => scene(v),
-        Constraint::CommandStale | Constraint::KinematicsStale | Constraint::PresenceLost | Constraint::ClockJump => {
-            late(v)
+        Constraint::CommandStale
+        | Constraint::KinematicsStale
+        | Constraint::PresenceLost
+        | Constraint::ClockJump
+        | Constraint::ForceStale => late(v),
+        Constraint::TissueSpeed => {
+            format!(": tip speed {}/s near {} (at most {}/s)", mm(v.value), class(), mm(v.limit))
+        }
+        Constraint::Force if v.index < 0 => format!(": it presses with {}", newtons(v)),
+        Constraint::Force => format!(": it presses on {} with {}", class(), newtons(v)),
+        Constraint::ForceRate => format!(": it hit something, {:.0} N/s (at most {:.0} N/s)", v.value, v.limit),
+        Constraint::OutOfView => {
+            let arm = usize::try_from(v.index).ok().and_then(|i| ArmId::ALL.get(i)).map_or("a tool", |a| a.name());
+            format!(": {arm} {} inside the picture (keeps {})", mm(v.value), mm(v.limit))
         }
         Constraint::Malformed
         | Constraint::Sequence
@@ -115,6 +127,11 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::Gate => "the last check refused a command",
         Constraint::NotAuthentic => "a message is forged or damaged",
         Constraint::CrossSession => "a message of another session",
+        Constraint::TissueSpeed => "too fast near tissue",
+        Constraint::Force => "an instrument presses too hard",
+        Constraint::ForceRate => "an instrument hit something",
+        Constraint::ForceStale => "forces are no longer measured",
+        Constraint::OutOfView => "an instrument would leave the picture",
     }
 }
 
@@ -176,6 +193,10 @@ pub fn alignment(a: Alignment) -> &'static str {
     }
 }
 
+fn newtons(v: &Verdict) -> String {
+    format!("{:.1} N (at most {:.1} N)", v.value, v.limit)
+}
+
 fn mm(metres: f64) -> String {
     format!("{:.1} mm", metres * 1e3)
 }
@@ -205,7 +226,6 @@ fn joint_values(v: &Verdict, per: &str) -> String {
 mod tests {
     use super::*;
     use crate::testing::at;
-    use proctor_types::ArmId;
 
     fn line(outcome: Outcome, constraint: Constraint, value: f64, limit: f64, index: i32) -> Option<String> {
         let zones = [ZoneLabel { name: "vena cava".into(), margin: 0.002 }];
@@ -232,6 +252,19 @@ mod tests {
             (
                 line(Outcome::Limited, Constraint::TipSpeed, 0.05, 0.05, -1),
                 "PSM1 slowed: tip speed 50.0 mm/s (at most 50.0 mm/s)",
+            ),
+            (
+                line(Outcome::Held, Constraint::Force, 4.26, 4.0, i32::from(Class::Gallbladder.id())),
+                "PSM1 held: it presses on gallbladder with 4.3 N (at most 4.0 N)",
+            ),
+            (line(Outcome::Held, Constraint::Force, 4.26, 4.0, -1), "PSM1 held: it presses with 4.3 N (at most 4.0 N)"),
+            (
+                line(Outcome::Limited, Constraint::TissueSpeed, 0.031, 0.03, i32::from(Class::Liver.id())),
+                "PSM1 slowed: tip speed 31.0 mm/s near liver (at most 30.0 mm/s)",
+            ),
+            (
+                line(Outcome::Held, Constraint::OutOfView, 0.0019, 0.002, 1),
+                "PSM1 held: PSM2 1.9 mm inside the picture (keeps 2.0 mm)",
             ),
             (
                 line(Outcome::Held, Constraint::PresenceLost, 0.104, 0.1, -1),

@@ -6,7 +6,10 @@ use crate::{
     dofs::{self, Bounds, N, Q},
     smooth::Smoother,
 };
-use proctor_types::{ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, OperatingState, Stamp, StateRequest};
+use nalgebra::Vector3;
+use proctor_types::{
+    ArmForce, ArmId, ArmJoints, ArmStatus, Constraint, Jaw, JointCommand, OperatingState, Stamp, StateRequest,
+};
 use std::time::Duration;
 
 /// An arm that was asked to enable or home is asked again after this.
@@ -15,6 +18,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const LAG: f64 = 0.1;
 /// Decay per tick of the speed that [`LAG`] is applied to.
 const FADE: f64 = 0.99;
+/// Time over which the rate of a force is counted, s: shorter, noise would be a blow.
+const RATE_SPAN: f64 = 0.009;
 /// How far ahead of the clock a stamp may be, s.
 const AHEAD: f64 = 0.02;
 
@@ -43,6 +48,17 @@ pub struct Arm {
     goal: Option<Goal>,
     recent_speed: Q,
     asked: Option<Stamp>,
+    pressed: Option<Pressed>,
+}
+
+/// What an arm measures of contact.
+#[derive(Debug, Clone, Copy)]
+struct Pressed {
+    newest: ArmForce,
+    /// What the rate is counted from.
+    since: ArmForce,
+    /// How fast the force changed last, N/s.
+    rate: f64,
 }
 
 /// Tolerances per degree of freedom.
@@ -95,7 +111,36 @@ impl Arm {
             goal: None,
             recent_speed: [0.0; N],
             asked: None,
+            pressed: None,
         }
+    }
+
+    /// A measured force arrived.
+    pub fn feel(&mut self, f: ArmForce, now: Stamp) -> Result<(), Finding> {
+        newer(self.id, self.pressed.map(|p| p.newest.stamp), f.stamp, now)?;
+        let before = self.pressed.unwrap_or(Pressed { newest: f, since: f, rate: 0.0 });
+        let span = f.stamp.seconds_since(before.since.stamp);
+        self.pressed = Some(if span >= RATE_SPAN {
+            Pressed { newest: f, since: f, rate: (f.force - before.since.force).norm() / span }
+        } else {
+            Pressed { newest: f, ..before }
+        });
+        Ok(())
+    }
+
+    /// The force that is measured, N, in the arm's base; `None` for an arm that never measured any.
+    pub fn force(&self) -> Option<Vector3<f64>> {
+        self.pressed.map(|p| p.newest.force)
+    }
+
+    /// How fast it changes, N/s.
+    pub fn force_rate(&self) -> f64 {
+        self.pressed.map_or(0.0, |p| p.rate)
+    }
+
+    /// Its age, s, for an arm that has measured forces.
+    pub fn force_age(&self, now: Stamp) -> Option<f64> {
+        self.pressed.map(|p| now.seconds_since(p.newest.stamp).max(0.0))
     }
 
     /// Measured joints arrived. Older than what is known, or from the future: refused.

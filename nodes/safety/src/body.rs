@@ -17,6 +17,8 @@ pub struct Shape {
     pub capsules: ArrayVec<Capsule, 3>,
     /// The dVRK tool tip.
     pub tip: Point3<f64>,
+    /// Its frame.
+    pub pose: Isometry3<f64>,
     /// End of the closed jaws; the tip for the ECM.
     pub jaw_end: Point3<f64>,
     /// How far the wrist-pitch axis (ECM: the tip) lies beyond the remote centre, m.
@@ -41,13 +43,15 @@ pub struct Body {
     world_from_base: Isometry3<f64>,
     wrist_a: f64,
     jaw_length: f64,
+    /// How far from an endoscope's pivot things are that must not leave its picture, m.
+    sight: f64,
 }
 
 impl Body {
     /// `world_from_base` is nominal until fusion knows better.
     pub fn new(arm: ArmId, chain: Chain, world_from_base: Isometry3<f64>) -> Self {
         let (wrist_a, jaw_length) = chain.instrument().map_or((0.0, 0.0), |i| (i.wrist_a, i.jaw_length));
-        Self { arm, chain, world_from_base, wrist_a, jaw_length }
+        Self { arm, chain, world_from_base, wrist_a, jaw_length, sight: 0.0 }
     }
 
     /// The arm's body in the standard cell with the configured instrument.
@@ -82,6 +86,11 @@ impl Body {
         self.world_from_base = world_from_base;
     }
 
+    /// Counts what an endoscope sees as far as this from its pivot as part of what it moves, m.
+    pub fn look(&mut self, sight: f64) {
+        self.sight = sight;
+    }
+
     /// Shape at `q`; `None` when a joint is not finite. Open jaws make the jaws' capsule as wide as they are.
     pub fn shape(&self, q: &Q) -> Option<Shape> {
         let joints = q.get(..self.chain.dof())?;
@@ -99,13 +108,14 @@ impl Body {
         }
         Some(Shape {
             capsules,
+            pose: self.world_from_base * links.tip,
             tip: self.world_from_base * Point3::from(links.tip.translation.vector),
             jaw_end: self.world_from_base * links.jaw_end,
             depth,
         })
     }
 
-    /// The most any point of the shape moves, m, while the joints go straight from `a` to `b` (or any way on which each
+    /// The most any point of the shape moves, and, for an endoscope that keeps things in its picture, the picture of them, m, while the joints go straight from `a` to `b` (or any way on which each
     /// joint stays between its two values). Triangle inequality over the joints: angle times its longest lever.
     pub fn travel(&self, a: &Q, b: &Q) -> f64 {
         let d = map2(a, b, |x, y| (x - y).abs());
@@ -113,7 +123,7 @@ impl Body {
         let reach = reach(a).max(reach(b));
         let beyond_wrist = self.wrist_a + self.jaw_length;
         let levers: Q = match self.arm {
-            ArmId::Ecm => [reach, reach, 1.0, 0.0, 0.0, 0.0, 0.0],
+            ArmId::Ecm => [reach.max(self.sight), reach.max(self.sight), 1.0, self.sight, 0.0, 0.0, 0.0],
             // A jaw that opens by an angle widens the capsule by at most half of it times the jaws' length.
             ArmId::Psm1 | ArmId::Psm2 => {
                 [reach, reach, 1.0, beyond_wrist, beyond_wrist, self.jaw_length, self.jaw_length / 2.0]

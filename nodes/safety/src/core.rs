@@ -101,7 +101,7 @@ impl SafetyCore {
             tolerances: Tolerances::new(&params),
             machine: Machine::default(),
             arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
-            gate: Gate::new(&params, &bodies),
+            gate: Gate::new(&params, &bodies, filter.camera_mount()),
             authority: Authority::new(&params),
             log: VerdictLog::default(),
             run: None,
@@ -210,6 +210,10 @@ impl SafetyCore {
             }
             Event::Jaw(j) => {
                 let noted = self.arms.get_mut(j.arm).measure_jaw(j, now);
+                self.note(noted);
+            }
+            Event::Force(f) => {
+                let noted = self.arms.get_mut(f.arm).feel(f, now);
                 self.note(noted);
             }
             Event::Status(s) => self.arms.get_mut(s.arm).report(s),
@@ -408,6 +412,13 @@ impl SafetyCore {
             } else if let Some(finding) = a.following_error(&self.tolerances.following) {
                 seen(Constraint::FollowingError, finding);
             }
+            if let Some(age) = a.force_age(now).filter(|age| *age > w.kinematics + NANO) {
+                seen(Constraint::ForceStale, Finding::of(arm, Constraint::ForceStale, age, w.kinematics));
+            }
+            let (rate, most) = (a.force_rate(), self.params.force.rate);
+            if rate > most {
+                seen(Constraint::ForceRate, Finding::of(arm, Constraint::ForceRate, rate, most));
+            }
             if let Some(age) = a.command_age(now).filter(|age| *age > w.command + NANO) {
                 seen(Constraint::CommandStale, Finding::of(arm, Constraint::CommandStale, age, w.command));
             }
@@ -552,10 +563,13 @@ impl SafetyCore {
         self.gate_refused = false;
         let states = PerArm::from_fn(|a| self.arms.get(a).motion);
         self.filter.begin(&states);
+        if self.machine.mode == SafetyMode::Supervised {
+            self.filter.watch(&states);
+        }
         if self.machine.mode == SafetyMode::Teleop && self.machine.may_move() {
             let wish = |arm: ArmId| {
                 let goal = self.arms.get(arm).goal()?;
-                let rules = self.filter.rules(arm, false, *self.retracting.get(arm), now);
+                let rules = self.rules(arm, now);
                 states.get(arm).map(|state| Wish { state, goal, rules })
             };
             let wishes = PerArm::from_fn(wish);
@@ -591,9 +605,17 @@ impl SafetyCore {
         }
     }
 
-    fn move_arm(&mut self, arm: ArmId, state: &MotionState, now: Stamp) {
+    /// What holds for an arm now.
+    fn rules(&self, arm: ArmId, now: Stamp) -> Rules {
         let supervised = self.machine.mode == SafetyMode::Supervised;
-        let rules = self.filter.rules(arm, supervised, *self.retracting.get(arm), now);
+        let turn = self.filter.body(arm).world_from_base().rotation;
+        let a = self.arms.get(arm);
+        let force = a.force().zip(a.set_point()).map(|(f, sent)| (turn * f, sent));
+        Rules { force, ..self.filter.rules(arm, supervised, *self.retracting.get(arm), now) }
+    }
+
+    fn move_arm(&mut self, arm: ArmId, state: &MotionState, now: Stamp) {
+        let rules = self.rules(arm, now);
         let decided = match self.machine.mode {
             SafetyMode::Teleop if self.machine.may_move() => match self.arms.get(arm).goal() {
                 Some(goal) => self.filter.decide(arm, state, Desire::Goal(&goal), &rules),
@@ -824,8 +846,7 @@ impl SafetyCore {
         }
         let Some(arm) = ArmId::ALL.get((self.tick % MARGINS) as usize).copied() else { return };
         let q = self.arms.get(arm).set_point().or_else(|| self.arms.get(arm).measured());
-        let supervised = self.machine.mode == SafetyMode::Supervised;
-        let rules = self.filter.rules(arm, supervised, *self.retracting.get(arm), now);
+        let rules = self.rules(arm, now);
         *self.margins.get_mut(arm) = q.map(|q| self.filter.nearest(arm, &q, &rules));
     }
 }

@@ -19,11 +19,13 @@ use crate::{
     plan::Plan,
     player::{Player, Step},
     surface::{FAR, LiveScene, Policy, probes},
+    touch::{Bearing, Distances},
+    view::Lookout,
     zones::{Keepout, MAX_ZONES},
 };
 use arrayvec::ArrayVec;
-use nalgebra::Isometry3;
-use proctor_kinematics::Capsule;
+use nalgebra::{Isometry3, Vector3};
+use proctor_kinematics::{Capsule, Cell};
 use proctor_types::{Alignment, ArmId, Class, Constraint, SceneFault, Stamp};
 
 /// Kept on top of every margin, m, so that the gate's exact margin is never reached by rounding or between samples.
@@ -36,6 +38,8 @@ const ESCAPE_TICKS: usize = 48;
 const PATH_SAMPLES: u32 = 8;
 /// An arm that finds itself farther inside a margin than this, m, is not led along what it is in: it goes straight out, or not at all.
 const DEEP: f64 = 1e-3;
+/// Tissue is looked for farther away than now matters by as much as a tick may lengthen a stop, and more, m.
+const FARTHER: f64 = 2e-3;
 /// A path is halved at most so often before it is refused.
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
@@ -52,10 +56,18 @@ const DEPTH: usize = 0;
 const ZONES: usize = 1;
 const CLASSES: usize = ZONES + MAX_ZONES;
 const TOOLS: usize = CLASSES + Class::COUNT;
-const CLEARANCES: usize = TOOLS + ArmId::ALL.len();
+const VIEW: usize = TOOLS + ArmId::ALL.len();
+const CLEARANCES: usize = VIEW + 1;
 
-/// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms.
+/// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms, the picture's edge.
 type Clearance = [f64; CLEARANCES];
+
+/// What an arm is near to where it is.
+#[derive(Debug, Clone, Copy)]
+struct Here {
+    clearance: Clearance,
+    tissue: Distances,
+}
 
 /// What an arm is asked to do in a tick.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +89,10 @@ pub struct Rules {
     pub tip_speed: f64,
     /// What to keep from tissue.
     pub policy: Policy,
+    /// Force that the arm measures now, world frame, N, and where it was sent to, if it measures any.
+    pub force: Option<(Vector3<f64>, Q)>,
+    /// Whether it moves by itself and stays in the picture.
+    pub watched: bool,
 }
 
 /// What the filter decided for an arm.
@@ -108,6 +124,10 @@ pub struct Filter {
     zones: ArrayVec<Keepout, MAX_ZONES>,
     scene: Option<Box<LiveScene>>,
     sweeps: PerArm<Sweep>,
+    bears: Bearing,
+    /// How near tissue is in this tick, once asked for.
+    tissue: PerArm<Option<Distances>>,
+    lookout: Lookout,
     bender: Box<Bender>,
     params: SafetyParams,
 }
@@ -125,6 +145,9 @@ impl Filter {
             zones: params.zones.iter().take(MAX_ZONES).map(Keepout::new).collect(),
             scene: None,
             sweeps: PerArm::default(),
+            bears: Bearing::new(params),
+            tissue: PerArm::default(),
+            lookout: Lookout::new(params.view, &Cell::standard()?),
             bender: Box::new(Bender::new()),
             params: params.clone(),
             bodies,
@@ -139,6 +162,11 @@ impl Filter {
     /// An arm's body.
     pub fn body(&self, arm: ArmId) -> &Body {
         self.bodies.get(arm)
+    }
+
+    /// The camera on the endoscope's tip.
+    pub fn camera_mount(&self) -> &Isometry3<f64> {
+        self.lookout.mount()
     }
 
     /// Variance of where an arm stands, m^2.
@@ -221,7 +249,7 @@ impl Filter {
             growth: p.clearance.growth * age,
         };
         let tip_speed = if supervised { p.motion.tip_speed_supervised } else { p.motion.tip_speed_teleop };
-        Rules { tip_speed, policy }
+        Rules { tip_speed, policy, force: None, watched: supervised }
     }
 
     /// Where every arm may be while it stops; call once per tick before [`Filter::decide`], with every arm's state.
@@ -229,13 +257,51 @@ impl Filter {
         for arm in ArmId::ALL {
             self.sweep(arm, states.get(arm).as_ref());
         }
+        self.tissue = PerArm::default();
+        self.lookout.rest();
+        self.bodies.ecm.look(0.0);
         self.bender.begin(states);
+    }
+
+    /// Arms move by themselves in this tick, after [`Filter::begin`]: instruments stay in the picture.
+    pub fn watch(&mut self, states: &PerArm<Option<MotionState>>) {
+        let at = PerArm::from_fn(|arm| states.get(arm).map(|s| s.q));
+        let farthest = self.lookout.watch(&self.bodies, &at);
+        self.bodies.ecm.look(farthest);
     }
 
     /// What teleoperation wants of the arms in this tick, after [`Filter::begin`]. An arm that is decided towards another goal, or without
     /// a wish, is not bent: it keeps to its way.
     pub fn wish(&mut self, wishes: &PerArm<Option<Wish>>) {
-        self.bender.wish(wishes);
+        let wishes = PerArm::from_fn(|arm| {
+            let mut wish = (*wishes.get(arm))?;
+            wish.rules.tip_speed = self.allowance(arm, &wish.state, &wish.rules).0;
+            Some(wish)
+        });
+        self.bender.wish(&wishes);
+    }
+
+    /// How near tissue is to an arm, as far as that slows it.
+    fn tissue(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> Distances {
+        if let Some(known) = *self.tissue.get(arm) {
+            return known;
+        }
+        let body = self.bodies.get(arm);
+        let travel = body.travel(&state.q, &state.stop(&self.bounds.get(arm).acceleration));
+        let within = self.bears.reach(rules.tip_speed) + travel + FARTHER;
+        let near = match (&self.scene, body.shape(&state.q)) {
+            (Some(scene), Some(shape)) => scene.surface.distances(&shape.capsules, &rules.policy, within),
+            (None, _) | (_, None) => [within; Class::COUNT],
+        };
+        *self.tissue.get_mut(arm) = Some(near);
+        near
+    }
+
+    /// How fast the tip may be on the stop from here, and the class that says so, if it is tissue.
+    fn allowance(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> (f64, Option<usize>) {
+        let near = self.tissue(arm, state, rules);
+        let end = state.stop(&self.bounds.get(arm).acceleration);
+        self.bears.allowance(&near, self.bodies.get(arm).travel(&state.q, &end), rules.tip_speed)
     }
 
     /// The last quadratic program that was solved to bend a motion, and how many there have been; for reports and comparisons.
@@ -262,8 +328,14 @@ impl Filter {
         let decided = match desire {
             Desire::Rest => brake(state, &self.bounds.get(arm).acceleration),
             Desire::Goal(goal) => self.towards(arm, state, goal, rules),
-            Desire::Advance(plan, player) => self.along(arm, state, plan, player, true, rules),
-            Desire::Pause(plan, player) => self.along(arm, state, plan, player, false, rules),
+            Desire::Advance(plan, player) => {
+                let here = self.here(arm, state, rules);
+                self.along(arm, state, (plan, player), true, &here, rules)
+            }
+            Desire::Pause(plan, player) => {
+                let here = self.here(arm, state, rules);
+                self.along(arm, state, (plan, player), false, &here, rules)
+            }
         };
         self.sweep(arm, Some(&decided.state));
         self.bender.settle(arm, decided.state.v);
@@ -271,19 +343,21 @@ impl Filter {
     }
 
     fn towards(&mut self, arm: ArmId, state: &MotionState, goal: &Q, rules: &Rules) -> Decided {
-        let wish = Wish { state: *state, goal: *goal, rules: *rules };
+        let (tip_speed, class) = self.allowance(arm, state, rules);
+        let wish = Wish { state: *state, goal: *goal, rules: Rules { tip_speed, ..*rules } };
         let (aim, binding) = aim(self.bodies.get(arm), self.bounds.get(arm), &wish);
+        let binding = binding.map(|b| by_tissue(b, class));
         let taken = |v, binding, blocked| Decided { state: state.advanced(v), player: None, binding, blocked };
         if aim.next == aim.braking {
             return taken(aim.braking, binding, false);
         }
-        let here = self.shape_clearance(arm, &state.q, rules);
+        let here = self.here(arm, state, rules);
         // An arm that was bent a tick ago asks for the bent way first: going straight whenever that is just possible would make it shake.
-        let deep = here.iter().any(|&h| h < -DEEP);
+        let deep = here.clearance.iter().any(|&h| h < -DEEP);
         let was = self.bender.bending(arm).filter(|_| !state.rests() && !deep);
         self.bender.note(arm, None);
         let barred = match was {
-            Some(was) => self.barred(arm, was, &here, rules),
+            Some(was) => self.barred(arm, was, &here.clearance, rules),
             None => match self.check(arm, state, &state.advanced(aim.next), &here, rules) {
                 Ok(()) => return taken(aim.next, binding, false),
                 Err(barred) => barred,
@@ -328,9 +402,9 @@ impl Filter {
         &self,
         arm: ArmId,
         state: &MotionState,
-        plan: &Plan,
-        player: Player,
+        (plan, player): (&Plan, Player),
         advance: bool,
+        here: &Here,
         rules: &Rules,
     ) -> Decided {
         let b = self.bounds.get(arm);
@@ -347,7 +421,6 @@ impl Filter {
         if state.rests() && !advance {
             return follow(&slow, None, false);
         }
-        let here = self.shape_clearance(arm, &state.q, rules);
         let mut tries = ArrayVec::<Step, 3>::new();
         if advance && let Some(fast) = player.forward(plan, state) {
             tries.push(fast);
@@ -356,7 +429,7 @@ impl Filter {
         tries.push(slow);
         let mut first = None;
         for step in &tries {
-            match self.check_step(arm, state, plan, step, &here, rules) {
+            match self.check_step(arm, state, plan, step, here, rules) {
                 // In front of a boundary the only tick left is one at rest: the arm is held, not limited.
                 Ok(()) => return follow(step, first, first.is_some() && step.player.rate() == 0.0),
                 Err(finding) => first = first.or(Some(finding)),
@@ -372,7 +445,7 @@ impl Filter {
         from: &MotionState,
         plan: &Plan,
         step: &Step,
-        here: &Clearance,
+        here: &Here,
         rules: &Rules,
     ) -> Result<(), Finding> {
         self.check(arm, from, &MotionState { q: step.q, v: step.v }, here, rules)?;
@@ -387,10 +460,10 @@ impl Filter {
         let travel = body.travel(&from.q, &step.q) + first + second;
         let places = (0..=PATH_SAMPLES).map(|k| step.player.stopping(plan, f64::from(k) / f64::from(PATH_SAMPLES)));
         let ahead = std::iter::once(step.q).chain(places.map(|place| place.position(plan)));
-        if self.escapes(arm, (&from.q, here), ahead, travel, rules) {
+        if self.escapes(arm, (&from.q, &here.clearance), ahead, travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, here, &at_middle, &self.shape_clearance(arm, &end, rules), rules))
+        Err(self.finding(arm, &here.clearance, &at_middle, &self.shape_clearance(arm, &end, rules), rules))
     }
 
     /// Checks the way from `from` to `to` and the straight stop after it.
@@ -399,7 +472,7 @@ impl Filter {
         arm: ArmId,
         from: &MotionState,
         to: &MotionState,
-        here: &Clearance,
+        here: &Here,
         rules: &Rules,
     ) -> Result<(), Finding> {
         let (body, b) = (self.bodies.get(arm), self.bounds.get(arm));
@@ -408,12 +481,20 @@ impl Filter {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
             return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
         }
-        let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
-        if tip > TIP_CHECKED * rules.tip_speed {
-            return Err(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
-        }
         let travel = body.travel(&from.q, &end);
-        let mut worst = *here;
+        let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
+        let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
+        if tip > TIP_CHECKED * allowed {
+            return Err(by_tissue(Finding::of(arm, Constraint::TipSpeed, tip, allowed), class));
+        }
+        if let Some((force, sent)) = rules.force {
+            let (bearable, class) = self.bears.bears(&here.tissue);
+            if self.bears.grows_beyond(bearable, &force, body, [&sent, &from.q, &end]) {
+                let finding = Finding::of(arm, Constraint::Force, force.norm(), bearable);
+                return Err(class.map_or(finding, |c| finding.at(c)));
+            }
+        }
+        let mut worst = here.clearance;
         if travel <= MAX_TRAVEL {
             for halvings in 0..=MAX_HALVINGS {
                 let parts = 1u32 << halvings;
@@ -438,10 +519,10 @@ impl Filter {
         // Every tick of the stop: between two ticks on the way out of a place an arm may near what lies beside it.
         let stop =
             std::iter::successors(Some(*to), |s| (!s.rests()).then(|| s.advanced(s.brake_velocity(&b.acceleration))));
-        if self.escapes(arm, (&from.q, here), stop.map(|s| s.q), travel, rules) {
+        if self.escapes(arm, (&from.q, &here.clearance), stop.map(|s| s.q), travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, here, &worst, &self.shape_clearance(arm, &end, rules), rules))
+        Err(self.finding(arm, &here.clearance, &worst, &self.shape_clearance(arm, &end, rules), rules))
     }
 
     /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
@@ -474,6 +555,11 @@ impl Filter {
         self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, &rules.policy, RESERVE + travel))
     }
 
+    fn here(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> Here {
+        let tissue = self.tissue(arm, state, rules);
+        Here { clearance: self.shape_clearance(arm, &state.q, rules), tissue }
+    }
+
     fn shape_clearance(&self, arm: ArmId, q: &Q, rules: &Rules) -> Clearance {
         match self.bodies.get(arm).shape(q) {
             Some(shape) => self.clearance(arm, &shape, rules),
@@ -502,6 +588,9 @@ impl Filter {
             let pairs = shape.capsules.iter().flat_map(|a| theirs.iter().map(move |b| a.distance_to(b)));
             let d = pairs.fold(FAR + self.params.clearance.tool_tool, f64::min);
             set(TOOLS + other.index(), d - self.params.clearance.tool_tool);
+        }
+        if let Some((inside, _)) = self.lookout.clearance(arm, &shape.pose).filter(|_| rules.watched) {
+            set(VIEW, inside.min(FAR));
         }
         h
     }
@@ -532,7 +621,10 @@ impl Filter {
         let now = here.get(i).copied().unwrap_or(0.0);
         let doubt = rules.policy.doubt_of_arm();
         let named = |constraint, limit: f64, index: usize| Finding::of(arm, constraint, now + limit, limit).at(index);
-        if i >= TOOLS {
+        if i >= VIEW {
+            let whose = if arm.has_jaw() { arm } else { self.lookout.nearest().unwrap_or(arm) };
+            named(Constraint::OutOfView, self.lookout.margin(), whose.index())
+        } else if i >= TOOLS {
             named(Constraint::ToolToolDistance, self.params.clearance.tool_tool, i - TOOLS)
         } else if i >= CLASSES {
             let keep = rules.policy.keep.get(i - CLASSES).copied().flatten().unwrap_or(0.0);
@@ -549,6 +641,14 @@ impl Filter {
     pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
         let here = self.shape_clearance(arm, q, rules);
         self.finding(arm, &here, &here, &here, rules)
+    }
+}
+
+/// A limit of the tip's speed that is tissue's says so.
+fn by_tissue(finding: Finding, class: Option<usize>) -> Finding {
+    match (finding.constraint, class) {
+        (Constraint::TipSpeed, Some(class)) => Finding { constraint: Constraint::TissueSpeed, ..finding }.at(class),
+        _ => finding,
     }
 }
 

@@ -6,8 +6,9 @@
 //! 1. decided and sent: every number is finite, the joints are in range - or come back;
 //! 2. decided and sent: `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
 //! 3. sent: `|q - 3 q1 + 3 q2 - q3| / dt^3` is within the limits, and it is the mean of what was decided;
-//! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast; depth, zones,
-//!    tissue and other arms are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
+//! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast, the less so near
+//!    tissue, and do not go against a force that is too large already; depth, zones, tissue, other arms and, for what moves by itself, the
+//!    picture's edge are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
     Finding, SafetyParams, Zone,
@@ -17,12 +18,12 @@ use crate::{
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
     smooth::MAX_WINDOW,
-    surface::{LiveScene, Policy},
+    surface::{Dot, LiveScene, Policy},
     zones::MAX_ZONES,
 };
 use arrayvec::ArrayVec;
 use nalgebra::Isometry3;
-use proctor_types::{ArmId, Constraint, Joints, Stamp};
+use proctor_types::{ArmId, Class, Constraint, Joints, Stamp};
 
 /// Tolerance for rounding of second and third differences, relative.
 const ROUNDING: f64 = 1e-6;
@@ -113,6 +114,16 @@ pub struct Gate {
     arms: PerArm<Arm>,
     zones: ArrayVec<Flat, MAX_ZONES>,
     tool_tool: f64,
+    /// Per class: fastest tip, m/s, and largest force, N.
+    bears: [Option<(f64, f64)>; Class::COUNT],
+    /// 1/s.
+    gain: f64,
+    /// N.
+    most_force: f64,
+    /// The camera on the endoscope's tip, half angles of its picture, and how far inside that tips stay, m.
+    mount: Axes,
+    picture: (f64, f64),
+    inside: f64,
 }
 
 /// A zone in the gate's form.
@@ -150,7 +161,7 @@ impl Flat {
 
 impl Gate {
     /// For these arms; nothing was sent yet.
-    pub fn new(params: &SafetyParams, bodies: &PerArm<Body>) -> Self {
+    pub fn new(params: &SafetyParams, bodies: &PerArm<Body>, mount: &Isometry3<f64>) -> Self {
         let arm = |arm: ArmId| {
             let body = bodies.get(arm);
             let shape = body.shape(&[0.0; N]).map(|s| s.capsules).unwrap_or_default();
@@ -171,6 +182,12 @@ impl Gate {
             arms: PerArm::from_fn(arm),
             zones: params.zones.iter().take(MAX_ZONES).map(Flat::new).collect(),
             tool_tool: params.clearance.tool_tool,
+            bears: Class::ALL.map(|class| params.classes.of(class).map(|c| (c.speed, c.force))),
+            gain: params.motion.approach_gain,
+            most_force: params.force.limit,
+            mount: axes(mount),
+            picture: (params.view.horizontal, params.view.vertical),
+            inside: params.view.margin,
         }
     }
 
@@ -232,7 +249,91 @@ impl Gate {
         let (now, then) = (Tool::new(&at, a, ask.planned), Tool::new(&before, a, q1));
         self.zones(ask, &now, &then)?;
         self.tools(ask, &now, &then)?;
-        tissue(ask, &now, &then)
+        tissue(ask, &now, &then)?;
+        self.slow(ask, speed, &now)?;
+        self.pressing(ask, &at, &before, &then)?;
+        self.picture(ask, [&at, &before], q1)
+    }
+
+    /// Near tissue the tip is slower.
+    fn slow(&self, ask: &Question, speed: f64, now: &Tool) -> Result<(), Finding> {
+        let Some(scene) = ask.scene else { return Ok(()) };
+        let p = &ask.rules.policy;
+        for (leaf, dots) in scene.surface.leaves() {
+            let class = usize::from(leaf.class.id());
+            let Some((slowest, _)) = self.bears.get(class).copied().flatten() else { continue };
+            let reach = (speed - slowest) / self.gain;
+            if reach <= 0.0 || !now.may_reach(leaf.lower, leaf.upper, reach + p.max_uncertainty + p.growth) {
+                continue;
+            }
+            for dot in dots {
+                let d = now.to_point(place(dot)) - kept(p, 0.0, dot.sigma);
+                let limit = slowest + self.gain * if d > 0.0 { d } else { 0.0 };
+                if speed > limit * (1.0 + ROUNDING) {
+                    return Err(Finding::of(ask.arm, Constraint::TissueSpeed, speed, limit).at(class));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Against a force that is too large already nothing goes.
+    fn pressing(&self, ask: &Question, at: &Corners, before: &Corners, then: &Tool) -> Result<(), Finding> {
+        let Some((force, _)) = ask.rules.force else { return Ok(()) };
+        let force = [force.x, force.y, force.z];
+        let (size, p) = (scalar::norm(force), &ask.rules.policy);
+        let against = |a: V, b: V| -scalar::dot(scalar::sub(a, b), force) / size;
+        let deeper = against(at.tip, before.tip).max(against(at.jaw_end, before.jaw_end));
+        if size == 0.0 || deeper <= SLACK {
+            return Ok(());
+        }
+        let mut least = (self.most_force, None);
+        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves()) {
+            let class = usize::from(leaf.class.id());
+            let Some((_, bearable)) = self.bears.get(class).copied().flatten() else { continue };
+            let touched = |d: &Dot| then.to_point(place(d)) - kept(p, 0.0, d.sigma) <= 0.0;
+            if bearable < least.0
+                && then.may_reach(leaf.lower, leaf.upper, p.max_uncertainty + p.growth)
+                && dots.iter().any(touched)
+            {
+                least = (bearable, Some(class));
+            }
+        }
+        let (limit, class) = least;
+        if size <= limit {
+            return Ok(());
+        }
+        let finding = Finding::of(ask.arm, Constraint::Force, size, limit);
+        Err(class.map_or(finding, |class| finding.at(class)))
+    }
+
+    /// What moves by itself keeps in the picture what is in it, and an instrument that is not in it only comes back.
+    fn picture(&self, ask: &Question, [at, before]: [&Corners; 2], q1: &Q) -> Result<(), Finding> {
+        let scope = &self.arms.ecm;
+        let Some(History { planned: [ecm, ..], .. }) = scope.history.filter(|_| ask.rules.watched) else {
+            return Ok(());
+        };
+        let inside =
+            |q: &Q, tip: V| scalar::inside_picture(&scalar::camera(scope.base, q, &self.mount), self.picture, tip);
+        let judge = |whose: ArmId, now: f64, then: f64| {
+            if now < self.inside - SLACK && now < then {
+                return Err(Finding::of(ask.arm, Constraint::OutOfView, now, self.inside).at(whose.index()));
+            }
+            Ok(())
+        };
+        if ask.arm.has_jaw() {
+            return judge(ask.arm, inside(&ecm, at.tip), inside(&ecm, before.tip));
+        }
+        for psm in ArmId::PSMS {
+            let a = self.arms.get(psm);
+            let Some(History { planned: [theirs, ..], .. }) = a.history else { continue };
+            let tip = scalar::corners(a.base, a.lengths, &theirs).tip;
+            let then = inside(q1, tip);
+            if then >= self.inside {
+                judge(psm, inside(ask.planned, tip), then)?;
+            }
+        }
+        Ok(())
     }
 
     fn zones(&self, ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
@@ -375,6 +476,10 @@ impl Tool {
     }
 }
 
+fn place(dot: &Dot) -> V {
+    [dot.position.x, dot.position.y, dot.position.z]
+}
+
 /// What a policy keeps from a point of this standard deviation, worked out here once more.
 fn kept(p: &Policy, keep: f64, sigma: f64) -> f64 {
     let doubt = p.sigmas * (sigma.powi(2) + p.arm_variance).sqrt();
@@ -392,7 +497,7 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
             continue;
         }
         for dot in dots {
-            let at = [dot.position.x, dot.position.y, dot.position.z];
+            let at = place(dot);
             let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
             if d < limit - SLACK
                 && d < then.to_point(at)
@@ -409,6 +514,6 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
 fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool) -> f64 {
     let mine = scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class);
     mine.flat_map(|(_, dots)| dots)
-        .map(|d| tool.to_point([d.position.x, d.position.y, d.position.z]) - kept(p, keep, d.sigma))
+        .map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma))
         .fold(f64::INFINITY, f64::min)
 }

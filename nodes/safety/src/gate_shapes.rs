@@ -366,7 +366,8 @@ mod tests {
         let size = [0.3, 0.12, 0.05][i % 3];
         let corners: Vec<V> = [1.3, 2.9, 4.1, 5.7].iter().map(|&k| point(i, k, size)).collect();
         // Sometimes a ball: an axis without length.
-        let end = if i.is_multiple_of(13) { corners[2] } else { add(corners[2], scale(sub(corners[3], corners[2]), 0.1)) };
+        let end =
+            if i.is_multiple_of(13) { corners[2] } else { add(corners[2], scale(sub(corners[3], corners[2]), 0.1)) };
         let capsule = |a: V, b: V, radius| Capsule { a: a.into(), b: b.into(), radius };
         ArrayVec::from([
             capsule(corners[0], corners[1], 0.004),

@@ -4,7 +4,7 @@ use crate::{Cleared, LiveZones, MAX_VERDICTS, SetPoint, plan::Plan, report::Marg
 use arrayvec::ArrayVec;
 use proctor_seal::Verified;
 use proctor_types::{
-    ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, RequestKind, SafetyState,
+    ArmForce, ArmJoints, ArmStatus, Decision, Jaw, JointCommand, OperatorRequest, Presence, RequestKind, SafetyState,
     StateCommand, Verdict, Withdrawal,
 };
 
@@ -18,6 +18,8 @@ pub enum Event {
     Joints(ArmJoints),
     /// CRTK `jaw/measured_js`.
     Jaw(Jaw),
+    /// CRTK `spatial/measured_cf`.
+    Force(ArmForce),
     /// CRTK `operating_state`.
     Status(ArmStatus),
     /// A teleoperation goal.

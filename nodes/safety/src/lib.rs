@@ -55,7 +55,9 @@ pub mod sessions;
 mod smooth;
 mod surface;
 mod timing;
+mod touch;
 pub mod verdicts;
+mod view;
 mod zones;
 
 pub use authority::Approved;
@@ -68,7 +70,8 @@ pub use gate::{ArmPort, Cleared, Gate, SetPoint};
 pub use inputs::{Event, Events, MAX_EVENTS, Output, Spent};
 pub use node::SafetyNode;
 pub use params::{
-    Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, Motion, SafetyParams, Touch, Watchdogs,
+    Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, ForceLimits, Motion, SafetyParams,
+    Touch, View, Watchdogs,
 };
 pub use plan::{Plan, Planner};
 pub use report::Margins;

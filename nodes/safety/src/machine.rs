@@ -11,13 +11,15 @@ use crate::Finding;
 use proctor_types::{Constraint, OperatorId, RequestKind, SafetyMode};
 
 /// Protections that stop motion, in the order in which they name the cause when several trip at once.
-pub const PROTECTIONS: [(Constraint, Severity); 8] = [
+pub const PROTECTIONS: [(Constraint, Severity); 10] = [
     (Constraint::EStop, Severity::Fault),
     (Constraint::FollowingError, Severity::Fault),
     (Constraint::ClockJump, Severity::Hold),
     (Constraint::Gate, Severity::Hold),
     (Constraint::ArmNotReady, Severity::Hold),
+    (Constraint::ForceRate, Severity::Hold),
     (Constraint::KinematicsStale, Severity::Hold),
+    (Constraint::ForceStale, Severity::Hold),
     (Constraint::SceneStale, Severity::Hold),
     (Constraint::CommandStale, Severity::Hold),
 ];
@@ -33,7 +35,7 @@ pub enum Severity {
 
 /// Which protections see their cause in this tick: a bit per entry of [`PROTECTIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Causes(u8);
+pub struct Causes(u16);
 
 impl Causes {
     /// Adds a protection. Constraints that are none are ignored.
@@ -46,7 +48,7 @@ impl Causes {
         self.0 & Self::bit(c) != 0
     }
 
-    fn bit(c: Constraint) -> u8 {
+    fn bit(c: Constraint) -> u16 {
         PROTECTIONS.iter().position(|(p, _)| *p == c).map_or(0, |i| 1 << i)
     }
 

@@ -13,8 +13,8 @@ use crate::{
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::{Refusal, Spoken, Verified, Verifier};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest, Presence,
-    Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
+    ArmForce, ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest,
+    Presence, Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
 };
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ const PROPOSALS: usize = 1;
 struct ArmTopics {
     joints: Subscriber<ArmJoints>,
     jaw: Option<Subscriber<Jaw>>,
+    force: Subscriber<ArmForce>,
     status: Subscriber<ArmStatus>,
     teleop: Subscriber<JointCommand>,
     teleop_jaw: Option<Subscriber<Jaw>>,
@@ -40,6 +41,7 @@ impl ArmTopics {
         Ok(Self {
             joints: bus.subscriber(&graph::measured_js(arm))?,
             jaw: arm.has_jaw().then(|| bus.subscriber(&graph::jaw_measured_js(arm))).transpose()?,
+            force: bus.subscriber(&graph::measured_cf(arm))?,
             status: bus.subscriber(&graph::operating_state(arm))?,
             teleop: bus.subscriber(&graph::teleop_servo_jp(arm))?,
             teleop_jaw: arm.has_jaw().then(|| bus.subscriber(&graph::teleop_jaw(arm))).transpose()?,
@@ -212,6 +214,7 @@ impl Comms {
         let from = Some(arm);
         t.jaw.as_ref().is_none_or(|s| newest(s, from, push, Event::Jaw))
             && newest(&t.joints, from, push, Event::Joints)
+            && newest(&t.force, from, push, Event::Force)
             && newest(&t.status, from, push, Event::Status)
             && newest(&t.teleop, from, push, Event::Teleop)
             && t.teleop_jaw.as_ref().is_none_or(|s| newest(s, from, push, Event::TeleopJaw))

@@ -28,6 +28,10 @@ pub struct SafetyParams {
     pub motion: Motion,
     /// How far arms keep from things.
     pub clearance: Clearances,
+    /// How hard instruments may press, where an arm measures it.
+    pub force: ForceLimits,
+    /// What the endoscope sees, for instruments that move by themselves.
+    pub view: View,
     /// What approvals are worth.
     pub approval: Approval,
     /// Per-class policy for tissue seen by fusion.
@@ -69,6 +73,8 @@ pub struct Motion {
     pub tip_speed_teleop: f64,
     /// Speed of tool tip and jaw end in SUPERVISED, m/s, [0.005, 0.1].
     pub tip_speed_supervised: f64,
+    /// How much faster than at tissue the tip may be per distance from it, m/s per m, [1, 50].
+    pub approach_gain: f64,
     /// Largest distance of a teleoperation goal from the current set-point: angles, rad, [0.01, 0.5].
     pub jump_angular: f64,
     /// The same for the insertion, m, [0.001, 0.05].
@@ -112,6 +118,30 @@ pub struct Clearances {
     pub hand_eye_rotation: f64,
 }
 
+/// Contact forces, of arms that measure them (CRTK `spatial/measured_cf`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForceLimits {
+    /// Most force on an instrument, N, [0.5, 20]; what a class of tissue bears may be less.
+    pub limit: f64,
+    /// Fastest rise of force, N/s, [20, 5000]; beyond, something was hit, and everything stops.
+    pub rate: f64,
+    /// How stiff what is pressed on is taken to be while a stop is foreseen, N/m, [50, 20000].
+    pub stiffness: f64,
+}
+
+/// The pyramid that the endoscope sees and in which an instrument stays while it moves by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Half of the picture's width as an angle, rad, [0.1, 1.2].
+    pub horizontal: f64,
+    /// Half of its height, rad, [0.1, 1.2].
+    pub vertical: f64,
+    /// How far inside its edge the tool tip stays, m, [0, 0.02].
+    pub margin: f64,
+}
+
 /// What an approval is worth, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +174,10 @@ pub struct ClassPolicy {
     pub retract: Touch,
     /// The endoscope, always.
     pub endoscope: Touch,
+    /// Fastest that a tip may be at this tissue, m/s, [0.002, 0.1]; farther away it may be faster, see [`Motion::approach_gain`].
+    pub speed: f64,
+    /// Most force that it bears, N, [0.1, 20].
+    pub force: f64,
 }
 
 /// Policy per tissue class. Points of instruments and background are no obstacles here: arms know of each other by
@@ -184,9 +218,22 @@ impl Default for SafetyParams {
     /// What `launch/config/safety.toml` and `zones.toml` say (a test compares).
     fn default() -> Self {
         use Touch::{Contact, Keep};
-        let free = ClassPolicy { teleop: Contact, supervised: Keep(0.0005), retract: Contact, endoscope: Keep(0.008) };
-        let vital =
-            ClassPolicy { teleop: Keep(0.002), supervised: Keep(0.002), retract: Keep(0.002), endoscope: Keep(0.008) };
+        let free = ClassPolicy {
+            teleop: Contact,
+            supervised: Keep(0.0005),
+            retract: Contact,
+            endoscope: Keep(0.008),
+            speed: 0.05,
+            force: 4.0,
+        };
+        let vital = ClassPolicy {
+            teleop: Keep(0.002),
+            supervised: Keep(0.002),
+            retract: Keep(0.002),
+            endoscope: Keep(0.008),
+            speed: 0.02,
+            force: 0.5,
+        };
         Self {
             instruments: ["LARGE_NEEDLE_DRIVER_400006".into(), "PROGRASP_FORCEPS_400093".into()],
             allow_scripted_operator: false,
@@ -202,6 +249,7 @@ impl Default for SafetyParams {
                 limit_fraction: 1.0,
                 tip_speed_teleop: 0.1,
                 tip_speed_supervised: 0.04,
+                approach_gain: 6.0,
                 jump_angular: 0.15,
                 jump_linear: 0.015,
                 start_angular: 0.02,
@@ -222,6 +270,8 @@ impl Default for SafetyParams {
                 hand_eye_translation: 0.02,
                 hand_eye_rotation: 0.2,
             },
+            force: ForceLimits { limit: 5.0, rate: 500.0, stiffness: 500.0 },
+            view: View { horizontal: 0.5, vertical: 0.39, margin: 0.002 },
             approval: Approval { resume_window: 5.0, longest_life: 60.0 },
             classes: Classes {
                 abdominal_wall: ClassPolicy {
@@ -230,8 +280,8 @@ impl Default for SafetyParams {
                     endoscope: Contact,
                     ..free
                 },
-                liver: ClassPolicy { retract: Keep(0.0), ..free },
-                gallbladder: free,
+                liver: ClassPolicy { retract: Keep(0.0), speed: 0.04, force: 2.0, ..free },
+                gallbladder: ClassPolicy { speed: 0.04, force: 3.0, ..free },
                 cystic_duct: vital,
                 cystic_artery: vital,
                 fat: free,
@@ -274,6 +324,7 @@ impl SafetyParams {
     /// Refuses values outside the documented ranges, naming the first.
     pub fn validate(&self) -> Result<(), SafetyError> {
         let (w, m, c, a) = (&self.watchdogs, &self.motion, &self.clearance, &self.approval);
+        let (f, v) = (&self.force, &self.view);
         let table = [
             ("watchdogs.command", w.command, 0.005, 0.1),
             ("watchdogs.kinematics", w.kinematics, 0.005, 0.03),
@@ -284,6 +335,7 @@ impl SafetyParams {
             ("motion.limit_fraction", m.limit_fraction, 0.05, 1.0),
             ("motion.tip_speed_teleop", m.tip_speed_teleop, 0.005, 0.25),
             ("motion.tip_speed_supervised", m.tip_speed_supervised, 0.005, 0.1),
+            ("motion.approach_gain", m.approach_gain, 1.0, 50.0),
             ("motion.jump_angular", m.jump_angular, 0.01, 0.5),
             ("motion.jump_linear", m.jump_linear, 0.001, 0.05),
             ("motion.start_angular", m.start_angular, 0.0005, 0.05),
@@ -301,6 +353,12 @@ impl SafetyParams {
             ("clearance.growth", c.growth, 0.001, 0.1),
             ("clearance.hand_eye_translation", c.hand_eye_translation, 0.001, 0.05),
             ("clearance.hand_eye_rotation", c.hand_eye_rotation, 0.01, 0.3),
+            ("force.limit", f.limit, 0.5, 20.0),
+            ("force.rate", f.rate, 20.0, 5000.0),
+            ("force.stiffness", f.stiffness, 50.0, 20_000.0),
+            ("view.horizontal", v.horizontal, 0.1, 1.2),
+            ("view.vertical", v.vertical, 0.1, 1.2),
+            ("view.margin", v.margin, 0.0, 0.02),
             ("approval.resume_window", a.resume_window, 0.2, 30.0),
             ("approval.longest_life", a.longest_life, 1.0, 120.0),
         ];
@@ -324,7 +382,9 @@ impl SafetyParams {
             }
             Touch::Contact if vital => Err(SafetyError::Protected { class: class.name() }),
             Touch::Contact => Ok(()),
-        })
+        })?;
+        in_range(&format!("classes.{}.speed", class.name()), p.speed, 0.002, 0.1)?;
+        in_range(&format!("classes.{}.force", class.name()), p.force, 0.1, 20.0)
     }
 }
 
@@ -414,7 +474,10 @@ mod tests {
     #[test]
     fn bounds_cannot_be_configured_away() {
         type Change = fn(&mut SafetyParams);
-        let rows: [(Change, &str); 8] = [
+        let rows: [(Change, &str); 11] = [
+            (|p| p.force.rate = 1e4, "force.rate"),
+            (|p| p.classes.liver.speed = 0.2, "classes.liver.speed"),
+            (|p| p.classes.fat.force = f64::NAN, "classes.fat.force"),
             (|p| p.watchdogs.presence = 0.1001, "watchdogs.presence"),
             (|p| p.watchdogs.command = 1.0, "watchdogs.command"),
             (|p| p.watchdogs.kinematics = 0.031, "watchdogs.kinematics"),

@@ -105,6 +105,26 @@ pub fn corners(base: Axes, lengths: Lengths, q: &Q) -> Corners {
     }
 }
 
+/// The endoscope's camera for an ECM whose base has these axes; `mount` is the camera on the tip.
+pub fn camera(base: Axes, q: &Q, mount: &Axes) -> Axes {
+    let [q1, q2, q3, q4, ..] = *q;
+    let pitch = base.dh(1.0, 0.0, q1 + RIGHT, 0.0).dh(-1.0, 0.0, q2 - RIGHT, 0.0);
+    let tip = pitch.dh(1.0, 0.0, 0.0, q3 - 0.3822).dh(0.0, 0.0, q4, 0.3829);
+    let turned = |[x, y, z]: V| add(add(scale(tip.x, x), scale(tip.y, y)), scale(tip.z, z));
+    Axes { x: turned(mount.x), y: turned(mount.y), z: turned(mount.z), p: add(tip.p, turned(mount.p)) }
+}
+
+/// How far inside the picture `p` is: the distance to the nearest of the four planes through the camera and the picture's edges, whose
+/// half angles these are; negative outside.
+pub fn inside_picture(camera: &Axes, (horizontal, vertical): (f64, f64), p: V) -> f64 {
+    let seen = sub(p, camera.p);
+    let deep = dot(seen, camera.z);
+    // Normals of the planes point inwards: (-+cos, 0, sin) and (0, -+cos, sin).
+    let across = [dot(seen, camera.x), -dot(seen, camera.x)].map(|x| deep * horizontal.sin() + x * horizontal.cos());
+    let up = [dot(seen, camera.y), -dot(seen, camera.y)].map(|y| deep * vertical.sin() + y * vertical.cos());
+    across.into_iter().chain(up).fold(f64::INFINITY, f64::min)
+}
+
 /// Distance from `p` to the segment from `a` to `b`.
 pub fn point_segment(p: V, a: V, b: V) -> f64 {
     let (ab, ap) = (sub(b, a), sub(p, a));
@@ -164,6 +184,27 @@ mod tests {
                 assert!(near(mine.tip, theirs.tip) && near(mine.jaw_end, theirs.jaw_end), "{arm} {i}");
                 assert!((mine.depth - theirs.depth).abs() < 1e-12);
             }
+        }
+    }
+
+    #[test]
+    fn both_cameras_agree_and_so_do_distances_from_the_edges_of_the_picture() {
+        let cell = proctor_kinematics::Cell::standard().unwrap();
+        let (base, mount) = (axes(cell.world_from_base(ArmId::Ecm).iso()), axes(cell.tip_from_camera().iso()));
+        for i in 0..200 {
+            let w = |j: f64| 2.0 * ((f64::from(i) + 1.0) * 0.569_840_290_998 * (j + 1.0)).fract() - 1.0;
+            let q = [1.4 * w(0.1), 0.9 * w(1.3), 0.12 + 0.1 * w(2.7), 1.5 * w(3.1), 0.0, 0.0, 0.0];
+            let mine = camera(base, &q, &mount);
+            let theirs = *cell.world_from_camera(&q[..4]).unwrap().iso();
+            let p = nalgebra::Point3::new(0.05 * w(4.1), 0.05 * w(5.1), 0.1 + 0.09 * w(6.1));
+            let in_world = theirs * p;
+            let got = inside_picture(&mine, (0.5, 0.39), [in_world.x, in_world.y, in_world.z]);
+            // By the angles of the picture's edges.
+            let edge = |off: f64, half: f64| {
+                off.hypot(p.z) * (half - off.abs().atan2(p.z)).clamp(-std::f64::consts::PI, 1.57).sin()
+            };
+            let expected = edge(p.x, 0.5).min(edge(p.y, 0.39));
+            assert!((got - expected).abs() < 1e-12, "{i}: {got} {expected}");
         }
     }
 

@@ -227,21 +227,34 @@ impl Surface {
     /// Per class, the smallest distance from the capsules' surfaces to a point, less what the policy keeps, m; `FAR` where nothing is
     /// near or contact is allowed. Negative: too near.
     pub fn clearances(&self, capsules: &ArrayVec<Capsule, MAX_CAPSULES>, policy: &Policy) -> [f64; Class::COUNT] {
-        let mut best = [FAR; Class::COUNT];
+        self.search(capsules, policy, FAR, |class| policy.kept(class))
+    }
+
+    fn search(
+        &self,
+        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
+        policy: &Policy,
+        within: f64,
+        kept: impl Fn(Class) -> Option<f64>,
+    ) -> [f64; Class::COUNT] {
+        let mut best = [within; Class::COUNT];
         let probes = probes(capsules);
         let mut bounds = [f64::INFINITY; MAX_LEAVES];
         for (out, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
             out.copy_from_slice(&balls.clearances(&probes, policy));
         }
         for &(class, from, to) in &self.classes {
-            let Some((keep, slot)) = policy.kept(class).zip(best.get_mut(usize::from(class.id()))) else { continue };
+            let Some((keep, slot)) = kept(class).zip(best.get_mut(usize::from(class.id()))) else { continue };
             let leaves =
                 bounds.get(from..to).unwrap_or_default().iter().zip(self.points.get(from..to).unwrap_or_default());
             let look = |points: &Balls<LEAF>| {
                 points.clearances(&probes, policy).into_iter().fold(f64::INFINITY, f64::min) - keep
             };
             // The leaf that may be nearest first: most others cannot be nearer than what is found there.
-            let Some((_, nearest)) = leaves.clone().min_by(|a, b| a.0.total_cmp(b.0)) else { continue };
+            let Some((&bound, nearest)) = leaves.clone().min_by(|a, b| a.0.total_cmp(b.0)) else { continue };
+            if bound - keep >= *slot {
+                continue;
+            }
             *slot = slot.min(look(nearest));
             for (bound, points) in leaves {
                 if bound - keep < *slot && !std::ptr::eq(points, nearest) {
@@ -250,6 +263,17 @@ impl Surface {
             }
         }
         best
+    }
+
+    /// Per class, contact allowed or not, the smallest distance from the capsules' surfaces to a point less doubt, m, where it is less than
+    /// `within`; `within` elsewhere.
+    pub fn distances(
+        &self,
+        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
+        policy: &Policy,
+        within: f64,
+    ) -> [f64; Class::COUNT] {
+        self.search(capsules, policy, within, |_| Some(0.0))
     }
 
     /// The points with the smallest clearances (distance from the capsules' surfaces less what the policy keeps) below `within`, as many as

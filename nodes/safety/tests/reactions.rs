@@ -127,6 +127,7 @@ fn rows() -> Vec<Row> {
     };
     let estop_line: fn(&mut Scene) = |s| s.cell.queue.push(Event::EStopLine(true));
     let silent: fn(&mut Scene) = |s| s.cell.faults.silent.ecm = true;
+    let blow: fn(&mut Scene) = |s| s.cell.force.psm2 = Some(nalgebra::Vector3::new(0.0, 10.0, 0.0));
     let not_ready: fn(&mut Scene) = |s| {
         s.cell.status.psm2 = OperatingState::Fault;
         let (arm, stamp, state) = (ArmId::Psm2, s.cell.now, OperatingState::Fault);
@@ -179,6 +180,15 @@ fn rows() -> Vec<Row> {
         },
         row("clock goes back", Constraint::ClockJump, Teleop, |s| s.cell.now = Stamp::FIRST, ready),
         row("teleoperation silent", Constraint::CommandStale, Teleop, |s| s.driven = false, ready),
+        row("force rises too fast", Constraint::ForceRate, Teleop, blow, "calm again, then Ready, at rest"),
+        row("force rises too fast", Constraint::ForceRate, Supervised, blow, "calm again, then Ready, at rest"),
+        row(
+            "forces no longer measured",
+            Constraint::ForceStale,
+            Teleop,
+            |s| s.cell.faults.numb = true,
+            "measured again, then Ready, at rest",
+        ),
         row("scene silent or unusable", Constraint::SceneStale, Supervised, |s| s.cell.faults.blind = true, ready),
         row("scene contradicts the moving arm's kinematics", Constraint::SceneStale, Supervised, contradicted, ready),
         row("presence released", Constraint::PresenceLost, Supervised, released, "held again within 5 s"),

@@ -175,9 +175,9 @@ fn an_artery_is_passed_along() {
     }
     let goal = reach(&free, ARM, &(start + Vector3::new(0.02, 0.012, 0.0)));
     let mut open = Drive::new(free, None);
-    open.run(900, &[(ARM, goal)]);
+    open.run(2000, &[(ARM, goal)]);
     let mut d = Drive::new(SafetyParams::default(), Some(points));
-    d.run(900, &[(ARM, goal)]);
+    d.run(2000, &[(ARM, goal)]);
     let along = d.tip(ARM).x - start.x;
     assert!(
         along > 0.7 * (open.tip(ARM).x - start.x),

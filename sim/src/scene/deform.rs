@@ -74,6 +74,17 @@ const fn give(class: Class) -> (f32, f32) {
     }
 }
 
+/// How hard tissue of a class pulls back on what holds it, N per m away from where it rests: of the order that pulls on ex-vivo organs show
+/// (millinewtons to a few newtons over centimetres), not measured on any.
+const fn pull_back(class: Class) -> f64 {
+    match class {
+        Class::Gallbladder => 60.0,
+        Class::Fat | Class::CysticDuct | Class::CysticArtery => 50.0,
+        Class::Liver => 200.0,
+        _ => 300.0,
+    }
+}
+
 fn wide(p: V3) -> Vector3<f64> {
     Vector3::new(f64::from(p[0]), f64::from(p[1]), f64::from(p[2]))
 }
@@ -118,6 +129,14 @@ impl Tissue {
     /// What an arm's gripper holds.
     pub fn held(&self, arm: ArmId) -> Option<Class> {
         self.grasps.iter().find(|g| g.held && g.arm == arm).map(|g| g.class)
+    }
+
+    /// How hard what an arm's gripper holds pulls at it, world frame, N; zero when it holds nothing. Contact without a grasp has no force.
+    pub fn pull(&self, arm: ArmId) -> Vector3<f64> {
+        let Some(g) = self.grasps.iter().find(|g| g.held && g.arm == arm) else { return Vector3::zeros() };
+        let v = g.vertex as usize;
+        let at_rest = add(self.anatomy.mesh.position[v], scale(self.breath(), self.anatomy.breathing[v]));
+        wide(sub(at_rest, g.target)) * (pull_back(g.class) * 1e-3)
     }
 
     /// Where the fundus is best grasped: its point and outward normal now, world frame.

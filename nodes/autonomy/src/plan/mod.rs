@@ -1,6 +1,7 @@
 //! What both skills share: Cartesian path -> joint path -> time law -> clearance.
 
 pub mod clearance;
+pub mod picture;
 pub mod time_law;
 pub mod tool_path;
 

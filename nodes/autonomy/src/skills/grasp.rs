@@ -8,6 +8,7 @@ use crate::{
     plan::{
         JointPath, PathPoint,
         clearance::{Sweep, Tissue},
+        picture::Picture,
         time_law::{Segment, Start, Timed, parameterise},
         tool_path::{JawPose, ToolPath, solve},
     },
@@ -53,6 +54,8 @@ pub struct Site<'a> {
     pub state: &'a ArmState,
     /// Tissue, base frame.
     pub tissue: &'a Tissue,
+    /// What the endoscope sees.
+    pub picture: Option<&'a Picture>,
     /// The other arms, base frame.
     pub others: &'a [(ArmId, Vec<Capsule>)],
 }
@@ -251,6 +254,12 @@ fn leg(
     if let Some(s) = sweep.shortfall(site.tissue, &params.clearance, params.clearance.hysteresis, (0.0, 1)) {
         let (class, clearance, margin) = (s.class, s.distance, s.margin);
         return Err(Declined::TissueClearance { arm, class, phase, clearance, margin });
+    }
+    if let Some(picture) = site.picture {
+        let tips = coarse.points().iter().filter_map(|p| site.tool.fk(&p.position).ok());
+        if let Some(inside) = picture.leaves(tips.map(|tip| Point3::from(tip.translation()))) {
+            return Err(Declined::OutOfPicture { arm, phase, inside, margin: params.picture.margin });
+        }
     }
     for (other, capsules) in site.others {
         let clearance = sweep.nearest_capsule(capsules);

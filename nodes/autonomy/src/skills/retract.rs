@@ -4,7 +4,10 @@
 use super::grasp::{self, Hold, Site};
 use crate::{
     AutonomyParams, Context, Declined,
-    plan::clearance::{Nearest, Sweep, Tissue},
+    plan::{
+        clearance::{Nearest, Sweep, Tissue},
+        picture::Picture,
+    },
     skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, within},
 };
 use nalgebra::{Matrix3, Point3, UnitVector3, Vector3};
@@ -155,7 +158,9 @@ fn plan_with(context: &Context<'_>, arm: ArmId) -> Result<Plan, Declined> {
     let tissue = Tissue::new(context.scene, arm, base_from_world.iso(), &context.params.clearance);
     let others = context.others(arm, base_from_world.iso());
     let state = context.arm(arm);
-    let grasp = grasp::plan(&Site { context, tool, state, tissue: &tissue, others: &others }, &hold)?;
+    let picture = Picture::new(context, base_from_world.iso());
+    let site = Site { context, tool, state, tissue: &tissue, picture: picture.as_ref(), others: &others };
+    let grasp = grasp::plan(&site, &hold)?;
     let sweep = Sweep::new(tool, &grasp.timed.trajectory, &grasp.timed.phases)?;
     let clearance = check_clearance(context, &sweep, &tissue, base_from_world.iso())?;
 

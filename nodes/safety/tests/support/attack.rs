@@ -2,7 +2,7 @@
 //! there is time for.
 
 use super::{Cellar, home, hump, judge::Judge};
-use nalgebra::Point3;
+use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Cell;
 use proctor_safety::{Event, LiveZones, MAX_ZONES, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
 use proctor_types::{
@@ -38,6 +38,7 @@ struct Attack {
     rng: ChaCha8Rng,
     goals: [Option<[f64; 7]>; 3],
     proposal: Option<Proposal>,
+    wanted_force: [Vector3<f64>; 2],
 }
 
 impl Attack {
@@ -211,6 +212,22 @@ impl Attack {
         c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones))));
     }
 
+    /// Forces that come and go, sometimes at a blow.
+    fn press(&mut self, c: &mut Cellar) {
+        for (i, arm) in ArmId::PSMS.into_iter().enumerate() {
+            if self.chance(0.0005) {
+                let size = self.rng.random_range(0.0..8.0) * f64::from(u8::from(self.rng.random_bool(0.7)));
+                let toward: [f64; 3] = std::array::from_fn(|_| self.rng.random_range(-1.0..1.0));
+                self.wanted_force[i] = Vector3::from(toward).normalize() * size;
+            }
+            let blow = self.chance(0.0001);
+            let Some(force) = c.force.get_mut(arm) else { continue };
+            let change = self.wanted_force[i] - *force;
+            // Up to 300 N/s: no blow.
+            *force += if blow || change.norm() <= 0.3 { change } else { change.normalize() * 0.3 };
+        }
+    }
+
     /// Things that break, and a world that changes around the arms.
     fn sabotage(&mut self, c: &mut Cellar) {
         let arm = self.arm();
@@ -223,11 +240,14 @@ impl Attack {
         if self.chance(0.0002) {
             *c.status.get_mut(arm) = OperatingState::ALL[self.rng.random_range(0..4)];
         }
+        self.press(c);
+        c.faults.numb ^= self.chance(0.0001);
         c.faults.blind ^= self.chance(0.0003);
         c.faults.absent ^= self.chance(0.0005);
         if self.chance(0.01) {
             c.faults.silent = PerArm::default();
             c.faults.stuck = PerArm::default();
+            c.faults.numb = false;
             c.status = PerArm::from_fn(|_| OperatingState::Enabled);
         }
         if self.chance(0.0003) {
@@ -303,7 +323,12 @@ pub fn attack(seed: u64, steps: u64, dear: u64) -> Report {
     let params = crowded();
     let mut c = Cellar::new(params.clone());
     let mut judge = Judge::new(&params, c.tissue.clone());
-    let mut a = Attack { rng: ChaCha8Rng::seed_from_u64(seed), goals: [None; 3], proposal: None };
+    let mut a = Attack {
+        rng: ChaCha8Rng::seed_from_u64(seed),
+        goals: [None; 3],
+        proposal: None,
+        wanted_force: [Vector3::zeros(); 2],
+    };
     let cell = Cell::standard().unwrap();
     let (mut moving, mut mode_before, mut seen) = (0, c.mode(), 0);
     for step in 0..steps {
@@ -319,6 +344,7 @@ pub fn attack(seed: u64, steps: u64, dear: u64) -> Report {
         let before = c.at;
         let sent = c.tick();
         follow(&c, &cell, &mut judge, &mut seen);
+        judge.force = c.force;
         for s in sent {
             let geometry = c.ticks.is_multiple_of(dear) && *before.get(s.arm) != *c.at.get(s.arm);
             moving += u64::from(*before.get(s.arm) != *c.at.get(s.arm));

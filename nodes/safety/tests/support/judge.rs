@@ -4,7 +4,7 @@
 use super::chain;
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
-use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape};
+use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape, mesh::Mesh};
 use proctor_types::{ArmId, Class, SurfacePoint};
 use std::collections::VecDeque;
 
@@ -31,6 +31,12 @@ pub struct Judge {
     last_braking: PerArm<u64>,
     /// When something in the world last changed without the arms.
     pub world_changed: u64,
+    /// What the arms measure, along their bases' axes, N.
+    pub force: PerArm<Option<Vector3<f64>>>,
+    /// When an arm last did not go deeper against a force that is too large.
+    bearable: PerArm<u64>,
+    /// The camera on the endoscope's tip.
+    mount: Isometry3<f64>,
     pub found: Vec<String>,
     pub judged: u64,
 }
@@ -104,6 +110,32 @@ fn to_triangle(a: &Point3<f64>, b: &Point3<f64>, corners: [[f32; 3]; 3]) -> f64 
     })
 }
 
+/// How much of an arm's axis lies beyond where it first passes through a mesh, m, if it does: Moeller and Trumbore's test, triangle by
+/// triangle.
+fn beyond(parts: &[Part], mesh: &Mesh) -> Option<f64> {
+    let whole: f64 = parts.iter().map(|(a, b, _)| (b - a).norm()).sum();
+    let mut before = 0.0;
+    for (a, b, _) in parts {
+        let way = b - a;
+        let crossing = |t: &[[f32; 3]; 3]| {
+            let [p, q, r] = t.map(|corner| Point3::from(corner).cast::<f64>());
+            let (e1, e2) = (q - p, r - p);
+            let across = way.cross(&e2);
+            let det = e1.dot(&across);
+            let from = a - p;
+            let u = from.dot(&across) / det;
+            let turned = from.cross(&e1);
+            let (v, s) = (way.dot(&turned) / det, e2.dot(&turned) / det);
+            (u >= 0.0 && v >= 0.0 && u + v <= 1.0 && (0.0..=1.0).contains(&s)).then_some(s)
+        };
+        if let Some(s) = mesh.triangles().iter().filter_map(crossing).min_by(f64::total_cmp) {
+            return Some(whole - before - s * way.norm());
+        }
+        before += way.norm();
+    }
+    None
+}
+
 impl Judge {
     pub fn new(params: &SafetyParams, tissue: Vec<SurfacePoint>) -> Self {
         let cell = Cell::standard().unwrap();
@@ -116,6 +148,9 @@ impl Judge {
             last_tick: PerArm::default(),
             last_braking: PerArm::default(),
             world_changed: 0,
+            force: PerArm::default(),
+            bearable: PerArm::default(),
+            mount: *cell.tip_from_camera().iso(),
             found: Vec::new(),
             judged: 0,
         }
@@ -173,6 +208,13 @@ impl Judge {
         let c = &self.params.clearance;
         let mut all = vec![("depth".to_owned(), depth - if arm.has_jaw() { c.psm_depth } else { c.ecm_depth })];
         for z in self.params.zones.iter().filter(|z| z.arms.is_empty() || z.arms.contains(&arm)) {
+            if let ZoneShape::Mesh(mesh) = &z.region
+                && let Some(beyond) = beyond(&parts, mesh)
+            {
+                let thickest = parts.iter().map(|(_, _, r)| *r).fold(0.0, f64::max);
+                all.push((format!("zone {}", z.name), -thickest - beyond - z.margin));
+                continue;
+            }
             let d = parts.iter().map(|(a, b, r)| match &z.region {
                 ZoneShape::HalfSpace { point, normal } => {
                     let (p, n) = (Point3::from(*point), Vector3::from(*normal).normalize());
@@ -183,7 +225,13 @@ impl Judge {
                 ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => to_box(a, b, *center, *size, *rpy) - r,
                 ZoneShape::Box { .. } => panic!("the judge knows boxes by roll, pitch and yaw"),
                 ZoneShape::Mesh(mesh) => {
-                    mesh.triangles().iter().map(|t| to_triangle(a, b, *t)).fold(f64::INFINITY, f64::min) - r
+                    // A triangle lies within its longest edge of its first corner.
+                    let nearest = mesh.triangles().iter().fold(f64::INFINITY, |best, t| {
+                        let [p, q, r] = t.map(|corner| Point3::from(corner).cast::<f64>());
+                        let bound = to_point(a, b, &p) - (q - p).norm().max((r - p).norm());
+                        if bound < best { best.min(to_triangle(a, b, *t)) } else { best }
+                    });
+                    nearest - r
                 }
             });
             all.push((format!("zone {}", z.name), d.fold(f64::INFINITY, f64::min) - z.margin));
@@ -204,6 +252,93 @@ impl Judge {
         all
     }
 
+    /// Smallest distance from each class of tissue, m.
+    fn near(&self, arm: ArmId, q: &[f64; 7]) -> Vec<(Class, f64)> {
+        let (parts, ..) = self.parts(arm, q);
+        let d = |p: &SurfacePoint| {
+            parts.iter().map(|(a, b, r)| to_point(a, b, &p.position) - r).fold(f64::INFINITY, f64::min)
+        };
+        let each = |class| self.tissue.iter().filter(|p| p.class == class).map(d).fold(f64::INFINITY, f64::min);
+        Class::ALL.into_iter().filter(|c| self.params.classes.of(*c).is_some()).map(|c| (c, each(c))).collect()
+    }
+
+    /// How much of the most that an arm may press where it touches it presses.
+    fn load(&self, arm: ArmId, q: &[f64; 7]) -> f64 {
+        let Some(force) = self.force.get(arm) else { return 0.0 };
+        let touched = self.near(arm, q).into_iter().filter(|(_, d)| *d <= 0.0);
+        let bearable = touched.map(|(c, _)| self.params.classes.of(c).unwrap().force);
+        force.norm() / bearable.fold(self.params.force.limit, f64::min)
+    }
+
+    /// How far the ends of the jaws went against the force in a tick, m.
+    fn deeper(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7]) -> f64 {
+        let Some(force) = self.force.get(arm).filter(|f| f.norm() > 0.0) else { return 0.0 };
+        let against = -(self.bases.get(arm).rotation * force).normalize();
+        let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
+        (0..2).map(|i| (now[i] - then[i]).dot(&against)).fold(0.0, f64::max)
+    }
+
+    /// Notes whether an arm may go on as it does: it presses no more than it may, or goes no deeper.
+    fn feel(&mut self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], tick: u64) {
+        let light = self.force.get(arm).is_none_or(|f| f.norm() <= 0.5);
+        if light || self.deeper(arm, q, q1) <= 1e-6 || self.load(arm, q) <= 1.0 {
+            *self.bearable.get_mut(arm) = tick;
+        }
+    }
+
+    /// Too fast near tissue, or deeper against a force that is too large. Both hold for an arm that does not brake: a stop may have begun
+    /// when the world was another.
+    fn touch(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], tick: u64) -> Vec<String> {
+        let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
+        let speed = (0..2).map(|i| (now[i] - then[i]).norm() / 1e-3).fold(0.0, f64::max);
+        let mut found = Vec::new();
+        if tick - self.world_changed > ONSET {
+            for (class, d) in self.near(arm, q) {
+                let limit =
+                    self.params.classes.of(class).unwrap().speed + self.params.motion.approach_gain * d.max(0.0);
+                if speed > limit {
+                    found.push(format!("tip at {speed} m/s {d} m from {}, limit {limit}", class.name()));
+                }
+            }
+        }
+        if tick - self.bearable.get(arm) > 2 * ONSET {
+            found.push(format!("goes {} m deeper at a load of {}", self.deeper(arm, q, q1), self.load(arm, q)));
+        }
+        found
+    }
+
+    /// Instruments that leave the picture, by their angles.
+    fn out_of_view(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7]) -> Vec<String> {
+        let Some(ecm) = self.history.ecm.front() else { return Vec::new() };
+        // How far outside the nearest side of what the camera sees, m.
+        let off = |ecm: &[f64; 7], tip: &Point3<f64>| {
+            let scope = self.chains.ecm.links(&ecm[..4]).unwrap().tip;
+            let seen = (self.bases.ecm * scope * self.mount).inverse_transform_point(tip);
+            let v = &self.params.view;
+            let beyond = |x: f64, half: f64| x.hypot(seen.z) * (x.atan2(seen.z) - half).min(1.57).sin();
+            beyond(seen.x.abs(), v.horizontal).max(beyond(seen.y.abs(), v.vertical))
+        };
+        let mut found = Vec::new();
+        let mut judge = |whose: ArmId, now: f64, then: f64| {
+            if now > 1e-6 && now > then + 1e-9 {
+                found.push(format!("the tip of {whose} leaves the picture by {now} m, {then} before"));
+            }
+        };
+        if arm.has_jaw() {
+            judge(arm, off(ecm, &self.parts(arm, q).1[0]), off(ecm, &self.parts(arm, q1).1[0]));
+        } else {
+            for psm in ArmId::PSMS {
+                let Some(theirs) = self.history.get(psm).front() else { continue };
+                let tip = self.parts(psm, theirs).1[0];
+                let then = off(q1, &tip);
+                if then <= 0.0 {
+                    judge(psm, off(q, &tip), then);
+                }
+            }
+        }
+        found
+    }
+
     /// Judges one set-point for an arm that was at `from`. `geometry`: also by distances (dear: about a millisecond).
     pub fn judge(&mut self, tick: u64, s: &SetPoint, from: &[f64; 7], supervised: bool, geometry: bool) {
         self.judged += 1;
@@ -213,6 +348,7 @@ impl Judge {
         // A pause in the commands: the arm stood still.
         if *self.last_tick.get(arm) + 1 != tick {
             self.history.get_mut(arm).clear();
+            *self.bearable.get_mut(arm) = tick;
         }
         *self.last_tick.get_mut(arm) = tick;
         let limits = *self.chains.get(arm).limits();
@@ -261,6 +397,12 @@ impl Judge {
             if speed > limit {
                 found.push(format!("tip at {speed} m/s, limit {limit}"));
             }
+            if !braking {
+                found.extend(self.touch(arm, &q, &q1, tick));
+            }
+            if supervised {
+                found.extend(self.out_of_view(arm, &q, &q1));
+            }
             let then = self.clearances(arm, &q1, supervised);
             for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
@@ -272,6 +414,8 @@ impl Judge {
                 }
             }
         }
+        let q1 = self.history.get(arm).front().copied().unwrap_or(q);
+        self.feel(arm, &q, &q1, tick);
         if braking && !still {
             *self.last_braking.get_mut(arm) = tick;
         }

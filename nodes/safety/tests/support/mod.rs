@@ -11,10 +11,11 @@ use proctor_safety::{
 };
 use proctor_seal::{RootSecret, SessionKey, Spoken, Verified, Verifier};
 use proctor_types::{
-    Alignment, ArmId, ArmJoints, ArmStatus, Boot, Class, Constraint, Decision, DecisionKind, Digest, Evidence, HandEye,
-    ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome,
-    PlannedWith, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene,
-    SessionId, Skill, Stamp, StateRequest, SurfacePoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal,
+    Alignment, ArmForce, ArmId, ArmJoints, ArmStatus, Boot, Class, Constraint, Decision, DecisionKind, Digest,
+    Evidence, HandEye, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
+    OperatorRequest, Outcome, PlannedWith, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode,
+    SafetyState, Scene, SessionId, Skill, Stamp, StateRequest, SurfacePoint, Trajectory, TrajectoryPoint, Verdict,
+    Withdrawal,
 };
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub const SURGEON: OperatorId = OperatorId(7);
 /// Which start of the safety node this is.
 pub const BOOT: Boot = Boot(0x600d_600d_600d_600d);
 pub const HOME_PSM: [f64; 7] = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
-pub const HOME_ECM: [f64; 7] = [0.0, 0.0, 0.11, 0.0, 0.0, 0.0, 0.0];
+pub const HOME_ECM: [f64; 7] = [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.0];
 
 /// What goes wrong on purpose.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,6 +33,8 @@ pub struct Faults {
     pub silent: PerArm<bool>,
     /// The arm does not follow.
     pub stuck: PerArm<bool>,
+    /// Measured forces do not arrive.
+    pub numb: bool,
     /// Scenes do not arrive.
     pub blind: bool,
     /// The operator's presence does not arrive.
@@ -48,6 +51,8 @@ pub struct Cellar {
     before: PerArm<[f64; 7]>,
     pub status: PerArm<OperatingState>,
     pub homed: PerArm<bool>,
+    /// Contact forces that the arms measure, along their bases' axes, N; `None` for an arm that measures none.
+    pub force: PerArm<Option<Vector3<f64>>>,
     pub faults: Faults,
     pub tissue: Vec<SurfacePoint>,
     pub quality: QualityVerdict,
@@ -182,6 +187,7 @@ impl Cellar {
             before: PerArm::from_fn(home),
             status: PerArm::from_fn(|_| OperatingState::Enabled),
             homed: PerArm::from_fn(|_| true),
+            force: PerArm::from_fn(|arm| arm.has_jaw().then(Vector3::zeros)),
             faults: Faults::default(),
             tissue: field(),
             quality: QualityVerdict::Good,
@@ -246,7 +252,7 @@ impl Cellar {
         Scene {
             stamp: self.now,
             seq: self.scene_seq,
-            world_from_camera: cell.world_from_camera(&[0.0, 0.0, 0.11, 0.0]).unwrap(),
+            world_from_camera: cell.world_from_camera(&HOME_ECM[..4]).unwrap(),
             hand_eyes: ArmId::PSMS
                 .map(|arm| HandEye {
                     arm,
@@ -347,6 +353,9 @@ impl Cellar {
             (0..7).for_each(|j| v[j] = (q[j] - q0[j]) / 1e-3);
             let m = ArmJoints { arm, stamp: self.now, position: joints(arm, &q), velocity: joints(arm, &v) };
             events.push(Event::Joints(m));
+            if let Some(force) = self.force.get(arm).filter(|_| !self.faults.numb) {
+                events.push(Event::Force(ArmForce { arm, stamp: self.now, force, torque: Vector3::zeros() }));
+            }
             if arm.has_jaw() {
                 events.push(Event::Jaw(Jaw { arm, stamp: self.now, position: q[6] }));
             }

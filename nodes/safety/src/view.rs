@@ -1,0 +1,147 @@
+//! Staying in the picture: an instrument that moves by itself keeps its tip inside the pyramid that the endoscope sees, and an endoscope
+//! that moves by itself keeps those tips inside that it sees. The distance of a point from the pyramid's sides changes no faster than the
+//! point moves in the camera's frame, so the filter's bound on travel holds for it as for every other distance.
+
+use crate::{
+    body::Body,
+    dofs::{PerArm, Q},
+    params::View,
+};
+use nalgebra::{Isometry3, Point3};
+use proctor_kinematics::Cell;
+use proctor_types::ArmId;
+
+/// How far inside the pyramid a point is that the camera sees at `p`, less the margin, m.
+fn inside(view: &View, p: &Point3<f64>) -> f64 {
+    let side = |half: f64, off: f64| p.z * half.sin() - off.abs() * half.cos();
+    side(view.horizontal, p.x).min(side(view.vertical, p.y)) - view.margin
+}
+
+/// What an autonomous motion keeps in the picture.
+#[derive(Debug)]
+pub struct Lookout {
+    view: View,
+    /// The camera on the endoscope's tip.
+    mount: Isometry3<f64>,
+    /// World from camera, while something is to be kept in the picture.
+    camera: Option<Isometry3<f64>>,
+    /// Tips that are in the picture.
+    seen: PerArm<Option<Point3<f64>>>,
+    /// The one nearest to its edge.
+    nearest: Option<ArmId>,
+}
+
+impl Lookout {
+    /// Watches nothing yet.
+    pub fn new(view: View, cell: &Cell) -> Self {
+        Self { view, mount: *cell.tip_from_camera().iso(), camera: None, seen: PerArm::default(), nearest: None }
+    }
+
+    /// Watches nothing in this tick.
+    pub fn rest(&mut self) {
+        self.camera = None;
+    }
+
+    /// Watches from where the arms are. Returns how far the farthest tip in the picture is from the endoscope's pivot, m.
+    pub fn watch(&mut self, bodies: &PerArm<Body>, at: &PerArm<Option<Q>>) -> f64 {
+        let scope = bodies.get(ArmId::Ecm);
+        let tip = at.get(ArmId::Ecm).and_then(|q| scope.shape(&q));
+        self.camera = tip.as_ref().map(|shape| shape.pose * self.mount);
+        self.seen = PerArm::default();
+        let Some(camera) = self.camera else { return 0.0 };
+        let pivot = Point3::from(scope.world_from_base().translation.vector);
+        let mut farthest: f64 = 0.0;
+        for arm in ArmId::PSMS {
+            let Some(shape) = at.get(arm).and_then(|q| bodies.get(arm).shape(&q)) else { continue };
+            if inside(&self.view, &camera.inverse_transform_point(&shape.tip)) >= 0.0 {
+                *self.seen.get_mut(arm) = Some(shape.tip);
+                farthest = farthest.max((shape.tip - pivot).norm());
+            }
+        }
+        self.nearest = tip.and_then(|shape| self.clearance(ArmId::Ecm, &shape.pose)).map(|(_, arm)| arm);
+        farthest
+    }
+
+    /// How far inside the picture the tip that an arm moves is, or, for the endoscope, the tip nearest to the edge, less the margin, m;
+    /// and that tip's arm. `None` when nothing is watched. `pose` is the arm's tip's, world frame.
+    pub fn clearance(&self, arm: ArmId, pose: &Isometry3<f64>) -> Option<(f64, ArmId)> {
+        let camera = self.camera?;
+        if arm.has_jaw() {
+            let tip = Point3::from(pose.translation.vector);
+            return Some((inside(&self.view, &camera.inverse_transform_point(&tip)), arm));
+        }
+        let camera = pose * self.mount;
+        let each = ArmId::PSMS.into_iter().filter_map(|psm| Some((psm, (*self.seen.get(psm))?)));
+        each.map(|(psm, tip)| (inside(&self.view, &camera.inverse_transform_point(&tip)), psm))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// The camera on the endoscope's tip.
+    pub fn mount(&self) -> &Isometry3<f64> {
+        &self.mount
+    }
+
+    /// Whose tip in the picture is nearest to its edge.
+    pub fn nearest(&self) -> Option<ArmId> {
+        self.nearest
+    }
+
+    /// The margin, m.
+    pub fn margin(&self) -> f64 {
+        self.view.margin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SafetyParams;
+    use nalgebra::Vector3;
+
+    const VIEW: View = View { horizontal: 0.5, vertical: 0.39, margin: 0.002 };
+
+    #[test]
+    fn distances_from_the_edges_are_those_of_school_geometry() {
+        // On the axis, 0.1 m away, the upper and lower edges are nearer: 0.1 sin(0.39).
+        let on_axis = inside(&VIEW, &Point3::new(0.0, 0.0, 0.1));
+        assert!((on_axis - (0.1 * 0.39_f64.sin() - 0.002)).abs() < 1e-15);
+        for sign in [-1.0, 1.0] {
+            // On an edge: minus the margin.
+            let edge = Point3::new(sign * 0.1 * 0.5_f64.tan(), 0.0, 0.1);
+            assert!((inside(&VIEW, &edge) + 0.002).abs() < 1e-15);
+            let edge = Point3::new(0.0, sign * 0.1 * 0.39_f64.tan(), 0.1);
+            assert!((inside(&VIEW, &edge) + 0.002).abs() < 1e-15);
+        }
+        assert!(inside(&VIEW, &Point3::new(0.0, 0.0, -0.05)) < 0.0, "behind the camera");
+    }
+
+    #[test]
+    fn an_endoscope_answers_for_the_tips_it_sees_and_an_instrument_for_its_own() {
+        let params = SafetyParams::default();
+        let bodies = PerArm::from_fn(|arm| Body::configured(arm, &params).unwrap());
+        let mut lookout = Lookout::new(VIEW, &Cell::standard().unwrap());
+        let tip = |arm, q: &Q| bodies.get(arm).shape(q).unwrap().pose;
+        let (psm, ecm) = ([0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2], [0.0, 0.0, 0.08, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(lookout.clearance(ArmId::Psm1, &tip(ArmId::Psm1, &psm)), None, "nothing is watched yet");
+        // PSM2 drawn back out of the picture.
+        let out = [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.2];
+        let at = PerArm { psm1: Some(psm), psm2: Some(out), ecm: Some(ecm) };
+        let farthest = lookout.watch(&bodies, &at);
+        let pivot = Point3::from(bodies.ecm.world_from_base().translation.vector);
+        assert_eq!(farthest, (bodies.psm1.shape(&psm).unwrap().tip - pivot).norm());
+        assert!(lookout.clearance(ArmId::Psm2, &tip(ArmId::Psm2, &out)).unwrap().0 < 0.0);
+        let (mine, arm) = lookout.clearance(ArmId::Psm1, &tip(ArmId::Psm1, &psm)).unwrap();
+        assert!(mine > 0.0 && arm == ArmId::Psm1);
+        // The endoscope at rest is as far from losing PSM1 as PSM1 from leaving.
+        let (still, whose) = lookout.clearance(ArmId::Ecm, &tip(ArmId::Ecm, &ecm)).unwrap();
+        assert!((still - mine).abs() < 1e-12 && whose == ArmId::Psm1);
+        // A tip moved along the picture's width nears the side by the cosine of the side's angle, at most.
+        let width = lookout.camera.unwrap().rotation * Vector3::x();
+        let mut moved = tip(ArmId::Psm1, &psm);
+        moved.translation.vector += width * 0.001;
+        let (then, _) = lookout.clearance(ArmId::Psm1, &moved).unwrap();
+        assert!((then - mine).abs() <= 0.001 * 0.5_f64.cos() + 1e-12);
+        lookout.rest();
+        assert_eq!(lookout.clearance(ArmId::Ecm, &tip(ArmId::Ecm, &ecm)), None);
+    }
+}
