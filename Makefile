@@ -34,6 +34,17 @@ soak: setup ## attack the safety core for SOAK_SECONDS (60) or SOAK_STEPS, from 
 	$(CARGO) build --release --workspace --example soak
 	@target/release/examples/soak
 
+fuzz: setup ## attack what reads bytes and text, guided by coverage, for FUZZ_SECONDS (10) each, or only FUZZ_TARGET; JSON per target
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-fuzz.sh $(CARGO) build --release --workspace --example fuzz \
+	  --message-format=json-render-diagnostics > target/fuzz.json
+	@FUZZ_CORPUS=$${FUZZ_CORPUS:-target/fuzz/corpus} $$(python3 scripts/built.py target/fuzz.json fuzz)
+
+coverage: ## lines of filter, gate and state machine that no test runs (needs Debian's llvm-22)
+	@scripts/coverage.sh
+
+mutants: ## break the machine and the gate on purpose, one place at a time (MUTANTS="machine gate ..."; needs cargo-mutants)
+	@scripts/mutants.sh $(MUTANTS)
+
 bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime, simulator, bus
 	$(CARGO) bench --workspace
 
@@ -44,4 +55,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser soak bench fmt clean
+.PHONY: help setup build demo doctor test test-browser soak fuzz coverage mutants bench fmt clean

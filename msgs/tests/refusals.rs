@@ -177,10 +177,12 @@ fn unspecified_enums_are_refused() {
 }
 
 #[test]
-fn only_a_verdict_about_bad_numbers_may_carry_one() {
-    let about = |constraint| Verdict { constraint, value: f64::NAN, ..sample(strategies::verdict()) };
-    assert!(Verdict::decode(&about(Constraint::Malformed).encode(), Origin::NONE).unwrap().value.is_nan());
-    assert_eq!(refused(&about(Constraint::TipSpeed), Origin::NONE, |_| ()).0, "value");
+fn not_even_a_verdict_about_bad_numbers_carries_one() {
+    for constraint in [Constraint::Malformed, Constraint::KinematicsStale, Constraint::TipSpeed] {
+        let about = Verdict { constraint, ..sample(strategies::verdict()) };
+        assert_eq!(refused(&about, Origin::NONE, |m| m.value = f64::NAN).0, "value");
+        assert_eq!(refused(&about, Origin::NONE, |m| m.limit = f64::INFINITY).0, "limit");
+    }
 }
 
 #[test]

@@ -74,12 +74,21 @@ pub struct Chain {
 impl Chain {
     /// A PSM that carries `instrument`; 6 joints.
     pub fn psm(instrument: &Instrument) -> Result<Self, KinematicsError> {
-        let model = Instrument::model(&instrument.name)?;
+        Self::psm_of(&Instrument::model(&instrument.name)?, instrument)
+    }
+
+    /// A PSM with whatever instrument this URDF describes, called `name`. The URDF's links and joints must be named as the shipped ones' are.
+    pub fn psm_from_urdf(name: &str, urdf: &str) -> Result<Self, KinematicsError> {
+        let model = Model::parse(name, urdf)?;
+        Self::psm_of(&model, &model.instrument("PSM", name)?)
+    }
+
+    fn psm_of(model: &Model, instrument: &Instrument) -> Result<Self, KinematicsError> {
         let serial = model.serial("PSM_base", "PSM_tip")?;
         let (wrist_a, shaft_radius) = (Some(instrument.wrist_a), instrument.shaft_radius);
         let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a };
         let limits = JointLimits::of(&serial.segments, Some(model.jaw_limits("PSM")?))?;
-        Self { limits, geometry, instrument: Some(instrument.clone()), shaft_radius }.checked(&model, &serial)
+        Self { limits, geometry, instrument: Some(instrument.clone()), shaft_radius }.checked(model, &serial)
     }
 
     /// The ECM; 4 joints.
@@ -105,7 +114,9 @@ impl Chain {
             }
             let q = q.get(..self.dof()).unwrap_or_default();
             let gap = serial.pose(q).inverse() * self.fk(q)?.iso();
-            if gap.translation.vector.norm() > 1e-9 || gap.rotation.imag().norm() > 1e-9 {
+            // Written so that NaN is refused too.
+            let alike = gap.translation.vector.norm() <= 1e-9 && gap.rotation.imag().norm() <= 1e-9;
+            if !alike {
                 return Err(other_form());
             }
         }

@@ -11,6 +11,8 @@ const ECM_ACCELERATION: [f64; 4] = [2.0, 2.0, 0.4, 4.0];
 pub(crate) const JAW_ACCELERATION: f64 = 40.0;
 /// Shortest time, s, in which an acceleration limit is built up: the jerk limit is the one divided by the other. Proctor's choice.
 pub(crate) const BUILD_UP: f64 = 0.004;
+/// Largest position (rad, m) or speed that a URDF may give as a joint's limit: beyond, it is a mistake.
+const FARTHEST: f64 = 100.0;
 
 /// Limits of an arm's joints (rad, m and their rates), each vector of the arm's length.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,9 +57,26 @@ pub struct LimitViolation {
     pub limit: f64,
 }
 
+/// Refuses (lower, upper, velocity) that no joint can have.
+fn range(what: &'static str, (lower, upper, velocity): (f64, f64, f64)) -> Result<(), InvalidValue> {
+    let inside = |value: f64, min: f64, max: f64| {
+        // Written so that NaN is refused too.
+        if value >= min && value <= max { Ok(()) } else { Err(InvalidValue::Range { what, value, min, max }) }
+    };
+    inside(lower, -FARTHEST, FARTHEST)?;
+    inside(upper, lower, FARTHEST)?;
+    inside(velocity, f64::MIN_POSITIVE, FARTHEST)
+}
+
 impl JointLimits {
     pub(crate) fn of(segments: &[Segment], jaw: Option<JawLimits>) -> Result<Self, InvalidValue> {
         let pick = |f: fn(&Segment) -> f64| Joints::new(&segments.iter().map(f).collect::<Vec<_>>());
+        for s in segments {
+            range("joint limit", s.limit)?;
+        }
+        if let Some(jaw) = jaw {
+            range("jaw limit", (jaw.lower, jaw.upper, jaw.velocity))?;
+        }
         let acceleration: &[f64] = if jaw.is_some() { &PSM_ACCELERATION } else { &ECM_ACCELERATION };
         Ok(Self {
             lower: pick(|s| s.limit.0)?,

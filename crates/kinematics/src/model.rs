@@ -3,12 +3,15 @@
 use crate::{Instrument, JawKind, JawLimits, KinematicsError};
 use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
-use proctor_types::MAX_JOINTS;
+use proctor_types::{InvalidValue, MAX_JOINTS};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 use urdf_rs::{Geometry, Joint, JointType, Link, Robot};
+
+/// Longest part of an instrument, m.
+const LONGEST: f64 = 1.0;
 
 /// A fixed transform followed by motion about (or along) its z axis.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +61,16 @@ impl Model {
         if let Some(robot) = parsed.get(file) {
             return Ok(Self { file: file.to_owned(), robot: Arc::clone(robot) });
         }
+        let model = Self::parse(file, text)?;
+        parsed.insert(file.to_owned(), Arc::clone(&model.robot));
+        Ok(model)
+    }
+
+    /// Any text; `file` is what errors call it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, KinematicsError> {
         let robot = urdf_rs::read_from_string(text)
             .map_err(|e| KinematicsError::Urdf { file: file.to_owned(), reason: e.to_string() })?;
-        let robot = Arc::clone(parsed.entry(file.to_owned()).or_insert_with(|| Arc::new(robot)));
-        Ok(Self { file: file.to_owned(), robot })
+        Ok(Self { file: file.to_owned(), robot: Arc::new(robot) })
     }
 
     pub fn error(&self, what: &'static str, name: &str) -> KinematicsError {
@@ -129,7 +138,7 @@ impl Model {
             .ok_or_else(|| self.error("link of a jaw of", arm))?;
         let jaw = self.joint(&format!("{arm}_jaw"))?;
         let translation = |joint: &str| self.origin(joint).map(|o| o.translation.vector);
-        Ok(Instrument {
+        let instrument = Instrument {
             name: name.to_owned(),
             kind,
             roll_d: translation(&format!("{arm}_roll"))?.z,
@@ -139,7 +148,22 @@ impl Model {
             jaw_length: translation(&format!("{arm}_jaw_end_fixed"))?.z,
             jaw_width: self.box_width(&end_link)?,
             jaw_limits: (jaw.limit.lower, jaw.limit.upper),
-        })
+        };
+        let lengths = [
+            ("roll D, m", instrument.roll_d),
+            ("wrist A, m", instrument.wrist_a),
+            ("shaft radius, m", instrument.shaft_radius),
+            ("wrist radius, m", instrument.wrist_radius),
+            ("jaw length, m", instrument.jaw_length),
+            ("jaw width, m", instrument.jaw_width),
+        ];
+        for (what, value) in lengths {
+            // Written so that NaN is refused too.
+            if !(value > 0.0 && value <= LONGEST) {
+                return Err(InvalidValue::Range { what, value, min: 0.0, max: LONGEST }.into());
+            }
+        }
+        Ok(instrument)
     }
 
     /// Limits of the jaw joint of `arm`.

@@ -61,11 +61,6 @@ impl Wire for SafetyState {
     }
 }
 
-/// A verdict on values that were not finite says so: there `value` may be NaN or infinite, nowhere else.
-const fn about_malformed(c: Constraint) -> bool {
-    matches!(c, Constraint::Malformed | Constraint::KinematicsStale)
-}
-
 impl Wire for Verdict {
     type Msg = msg::Verdict;
 
@@ -91,7 +86,7 @@ impl Wire for Verdict {
             arm: read_optional_arm("arm", &m.arm)?,
             outcome: specified("outcome", &Outcome::ALL, m.outcome)?,
             constraint,
-            value: if about_malformed(constraint) { m.value } else { finite("value", m.value)? },
+            value: finite("value", m.value)?,
             limit: finite("limit", m.limit)?,
             index: m.index,
         })

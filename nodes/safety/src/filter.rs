@@ -828,3 +828,7 @@ mod tests {
         assert!(state.rests() && state.q[2] - start[2] > 0.001 && state.q[2] < goal[2] - 0.005);
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod filter_tests;

@@ -517,3 +517,7 @@ fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool
         .map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma))
         .fold(f64::INFINITY, f64::min)
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod gate_tests;

@@ -183,12 +183,8 @@ impl Machine {
     }
 
     fn fault(self, cause: Constraint) -> Self {
+        // In FAULT only an e-stop is heard, so the first cause is kept unless an e-stop comes and names itself.
         let e_stop = self.e_stop || cause == Constraint::EStop;
-        // The first cause is kept, except that an e-stop names itself.
-        let cause = match self.cause {
-            Some(first) if self.mode == SafetyMode::Fault && cause != Constraint::EStop => first,
-            _ => cause,
-        };
         Self { mode: SafetyMode::Fault, cause: Some(cause), e_stop, pending: None, ..self }
     }
 
@@ -196,15 +192,11 @@ impl Machine {
     fn settle(self, facts: &Facts) -> (Self, Effect) {
         match self.pending {
             Some(Pending::Ready) if facts.at_rest => {
-                (Self { mode: SafetyMode::Ready, cause: None, pending: None, ..self }, Effect::None)
+                (Self { mode: SafetyMode::Ready, pending: None, ..self }, Effect::None)
             }
-            Some(Pending::Disable) if facts.at_rest => (self.disabled(), Effect::DisableArms),
+            Some(Pending::Disable) if facts.at_rest => (Self::default(), Effect::DisableArms),
             Some(Pending::Ready | Pending::Disable) | None => (self, Effect::None),
         }
-    }
-
-    fn disabled(self) -> Self {
-        Self { mode: SafetyMode::Disabled, cause: None, authority: None, pending: None, e_stop: self.e_stop }
     }
 
     fn answer(self, facts: &Facts, ask: Ask) -> Result<(Self, Effect), Finding> {
@@ -222,13 +214,13 @@ impl Machine {
             (RequestKind::EStop, _) => go(self.fault(Constraint::EStop)),
 
             (RequestKind::Enable, Disabled) => {
-                Ok((Self { mode: Ready, cause: None, authority: Some(ask.operator), ..self }, Effect::EnableArms))
+                Ok((Self { mode: Ready, authority: Some(ask.operator), ..self }, Effect::EnableArms))
             }
             // Asking again is harmless: arms that were not ready are asked again.
             (RequestKind::Enable, Ready) => Ok((self, Effect::EnableArms)),
             (RequestKind::Enable, Teleop | Supervised | Hold | Fault) => wrong_mode(),
 
-            (RequestKind::Disable, Disabled | Ready) => Ok((self.disabled(), Effect::DisableArms)),
+            (RequestKind::Disable, Disabled | Ready) => Ok((Self::default(), Effect::DisableArms)),
             (RequestKind::Disable, Teleop | Supervised | Hold) => go(Self { pending: Some(Pending::Disable), ..self }),
             (RequestKind::Disable, Fault) => wrong_mode(),
 
@@ -252,7 +244,7 @@ impl Machine {
             (RequestKind::Reset, Fault) if facts.causes.has(Constraint::EStop) => {
                 Err(Finding::node(Constraint::EStop, 1.0, 0.0))
             }
-            (RequestKind::Reset, Fault) if facts.at_rest => go(Self { e_stop: false, ..self.disabled() }),
+            (RequestKind::Reset, Fault) if facts.at_rest => go(Self::default()),
             (RequestKind::Reset, _) => wrong_mode(),
 
             // Heard in every mode; what may come of it is decided when the zones are there.
@@ -264,12 +256,12 @@ impl Machine {
         match facts.causes.worst(mode) {
             Some((cause, _)) => Err(Finding::node(cause, 1.0, 0.0)),
             None if !facts.at_rest => Err(Finding::node(Constraint::WrongMode, mode_number(self.mode), 0.0)),
-            None => Ok((Self { mode, cause: None, ..self }, Effect::None)),
+            None => Ok((Self { mode, ..self }, Effect::None)),
         }
     }
 }
 
 /// Number of a mode on the wire, for verdicts.
 pub(crate) fn mode_number(mode: SafetyMode) -> f64 {
-    SafetyMode::ALL.iter().position(|m| *m == mode).map_or(-1.0, |i| i as f64)
+    SafetyMode::ALL.iter().take_while(|m| **m != mode).count() as f64
 }

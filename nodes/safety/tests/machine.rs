@@ -127,6 +127,89 @@ fn entering_motion_is_refused_by_the_cause_that_would_stop_it() {
     assert_eq!(u.next.mode, SafetyMode::Teleop, "teleoperation needs no scene");
 }
 
+#[test]
+fn a_request_that_a_mode_does_not_take_is_refused_with_the_modes_number() {
+    // In the order of SafetyMode.msg.
+    for (number, mode) in SafetyMode::ALL.into_iter().enumerate() {
+        let kind = if mode == SafetyMode::Fault { RequestKind::Enable } else { RequestKind::Reset };
+        let f = machine(mode).update(&rest(), Some(ask(kind))).refused.unwrap();
+        assert_eq!((f.constraint, f.value, f.limit), (Constraint::WrongMode, number as f64, 0.0), "{mode:?}");
+    }
+}
+
+#[test]
+fn autonomy_is_assistance_under_teleop_and_a_task_under_supervised() {
+    for mode in SafetyMode::ALL {
+        let level = match mode {
+            SafetyMode::Teleop => 1,
+            SafetyMode::Supervised => 2,
+            SafetyMode::Disabled | SafetyMode::Ready | SafetyMode::Hold | SafetyMode::Fault => 0,
+        };
+        assert_eq!(machine(mode).autonomy_level(), level, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_stop_on_request_ends_at_rest_and_not_before() {
+    for (kind, pending, leads_to) in [
+        (RequestKind::Ready, Pending::Ready, SafetyMode::Ready),
+        (RequestKind::Disable, Pending::Disable, SafetyMode::Disabled),
+    ] {
+        for mode in [SafetyMode::Teleop, SafetyMode::Supervised] {
+            let stopping = machine(mode).update(&rest(), Some(ask(kind))).next;
+            assert_eq!((stopping.mode, stopping.pending, stopping.may_move()), (mode, Some(pending), false));
+            let moving = stopping.update(&Facts::default(), None).next;
+            assert_eq!(moving, stopping, "still moving");
+            // What is asked meanwhile changes nothing: no way back into motion, no better end.
+            let mine = if mode == SafetyMode::Teleop { RequestKind::Teleop } else { RequestKind::Supervise };
+            let back = moving.update(&Facts::default(), Some(ask(mine)));
+            assert_eq!((back.next, back.refused.map(|f| f.constraint)), (moving, Some(Constraint::WrongMode)));
+            assert_eq!(moving.update(&Facts::default(), Some(ask(RequestKind::Ready))).next, moving);
+            let rested = moving.update(&rest(), None).next;
+            assert_eq!((rested.mode, rested.pending, rested.cause), (leads_to, None, None));
+        }
+    }
+}
+
+#[test]
+fn hold_keeps_its_first_cause_and_a_wish_to_be_disabled_but_none_to_be_ready() {
+    let stale = with(Constraint::KinematicsStale, false);
+    let held = machine(SafetyMode::Teleop).update(&stale, None).next;
+    assert_eq!((held.mode, held.cause), (SafetyMode::Hold, Some(Constraint::KinematicsStale)));
+    let again = held.update(&with(Constraint::ArmNotReady, false), None).next;
+    assert_eq!((again.mode, again.cause), (SafetyMode::Hold, Some(Constraint::KinematicsStale)));
+    for (kind, kept, leads_to) in [
+        (RequestKind::Disable, Some(Pending::Disable), SafetyMode::Disabled),
+        (RequestKind::Ready, None, SafetyMode::Hold),
+    ] {
+        let stopping = machine(SafetyMode::Teleop).update(&Facts::default(), Some(ask(kind))).next;
+        let held = stopping.update(&stale, None).next;
+        assert_eq!((held.mode, held.pending), (SafetyMode::Hold, kept));
+        assert_eq!(held.update(&rest(), None).next.mode, leads_to);
+    }
+    // Asked for while held.
+    let disabling = held.update(&Facts::default(), Some(ask(RequestKind::Disable))).next;
+    assert_eq!((disabling.mode, disabling.pending), (SafetyMode::Hold, Some(Pending::Disable)));
+    let refused = disabling.update(&Facts::default(), Some(ask(RequestKind::Ready)));
+    assert_eq!((refused.refused.unwrap().constraint, refused.next), (Constraint::WrongMode, disabling));
+    assert_eq!(disabling.update(&rest(), None).next.mode, SafetyMode::Disabled);
+}
+
+#[test]
+fn a_fault_names_what_led_to_it_and_an_e_stop_that_comes_later() {
+    let held = machine(SafetyMode::Teleop).update(&with(Constraint::KinematicsStale, false), None).next;
+    let fault = held.update(&with(Constraint::FollowingError, false), None).next;
+    assert_eq!((fault.mode, fault.cause, fault.e_stop), (SafetyMode::Fault, Some(Constraint::FollowingError), false));
+    let later = fault.update(&with(Constraint::ArmNotReady, false), None).next;
+    assert_eq!(later, fault, "a latched fault keeps its cause");
+    for stopped in [
+        fault.update(&with(Constraint::EStop, false), None).next,
+        fault.update(&Facts::default(), Some(Ask { operator: B, kind: RequestKind::EStop })).next,
+    ] {
+        assert_eq!((stopped.mode, stopped.cause, stopped.e_stop), (SafetyMode::Fault, Some(Constraint::EStop), true));
+    }
+}
+
 /// Every state that any sequence of facts and requests of two operators can reach.
 fn reachable() -> Vec<(Machine, Facts, Option<Ask>, Machine)> {
     let mut facts = vec![Facts::default(), rest()];

@@ -79,6 +79,11 @@ pub enum MeshError {
 }
 
 impl Mesh {
+    /// From a file's bytes, binary STL or OBJ as the end of its `name` says; metres.
+    pub fn decode(name: &str, bytes: &[u8]) -> Result<Self, MeshError> {
+        super::mesh_file::decode(name, bytes)
+    }
+
     /// From triangles in the world frame, metres. `name` is for errors and logs.
     pub fn new(name: &str, triangles: Vec<Triangle>) -> Result<Self, MeshError> {
         if triangles.is_empty() {

@@ -8,8 +8,10 @@ use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, Zone
 use proctor_types::{ArmId, Class, SurfacePoint};
 use std::collections::VecDeque;
 
-/// Distances may fall short by rounding only.
-const TOLERANCE: f64 = 1e-8;
+/// Distances may fall short, m, by rounding, and by how much the mean of a few neighbouring set-points lies off their way.
+const TOLERANCE: f64 = 1e-7;
+/// Going deeper by less than this in a tick is going aside, m.
+const ASIDE: f64 = 3e-6;
 /// After the world changed, a stop may take so many ticks.
 const STOP: u64 = 600;
 /// And so many until its deceleration is built up, or to run out after it: the jerk is limited, what is sent is a mean over 8 ticks.
@@ -281,7 +283,7 @@ impl Judge {
     /// Notes whether an arm may go on as it does: it presses no more than it may, or goes no deeper.
     fn feel(&mut self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], tick: u64) {
         let light = self.force.get(arm).is_none_or(|f| f.norm() <= 0.5);
-        if light || self.deeper(arm, q, q1) <= 1e-6 || self.load(arm, q) <= 1.0 {
+        if light || self.deeper(arm, q, q1) <= ASIDE || self.load(arm, q) <= 1.0 {
             *self.bearable.get_mut(arm) = tick;
         }
     }
