@@ -41,7 +41,9 @@ fn teleop() -> (Cellar, Judge) {
 fn the_nearer_tissue_is_the_slower_the_tip_though_it_may_touch_it() {
     let (mut c, mut judge) = teleop();
     // Back first, to arrive fast.
-    (0..400).for_each(|_| drop(go(&mut c, &mut judge, -0.012)));
+    for _ in 0..400 {
+        go(&mut c, &mut judge, -0.012);
+    }
     let speeds: Vec<f64> = (0..1500).map(|_| go(&mut c, &mut judge, 0.012)).collect();
     let fastest = speeds.iter().copied().fold(0.0, f64::max);
     assert!(fastest > 0.09, "far away the general limit holds: {fastest}");
@@ -99,12 +101,16 @@ fn an_arm_that_is_pushed_too_hard_already_goes_no_deeper() {
         go(&mut c, &mut judge, 0.0);
     }
     let start = c.at.psm1;
-    (0..100).for_each(|_| drop(go(&mut c, &mut judge, 0.012)));
+    for _ in 0..100 {
+        go(&mut c, &mut judge, 0.012);
+    }
     assert_eq!(c.at.psm1, start);
     let said = c.said(Constraint::Force).unwrap();
     assert_eq!((said.outcome, said.limit, said.index), (Outcome::Held, 5.0, -1));
     assert!((said.value - 0.03 * 199.0).abs() < 1e-9);
-    (0..100).for_each(|_| drop(go(&mut c, &mut judge, -0.012)));
+    for _ in 0..100 {
+        go(&mut c, &mut judge, -0.012);
+    }
     assert!(c.at.psm1[2] < start[2] - 0.001);
 }
 

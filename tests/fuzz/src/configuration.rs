@@ -66,6 +66,10 @@ fn promised(p: &SafetyParams) {
     within("limit fraction", m.limit_fraction, 0.05, 1.0);
     within("tip speed in TELEOP", m.tip_speed_teleop, 0.005, 0.25);
     within("tip speed in SUPERVISED", m.tip_speed_supervised, 0.005, 0.1);
+    within("approach gain", m.approach_gain, 1.0, 50.0);
+    within("force limit", p.force.limit, 0.5, 20.0);
+    within("force rate", p.force.rate, 20.0, 5000.0);
+    within("picture margin", p.view.margin, 0.0, 0.02);
     within("sigmas", p.clearance.sigmas, 1.0, 5.0);
     within("tool-tool", p.clearance.tool_tool, 0.0005, 0.05);
     for class in [Class::CysticDuct, Class::CysticArtery] {
