@@ -30,6 +30,8 @@ fn benches() -> impl Iterator<Item = (Bench, ArmId)> {
             let mut bench = Bench::new();
             bench.aim_at_fundus(Vector3::from(n));
             bench.park_the_other(arm);
+            // Far enough back to see all of every way.
+            bench.put(ArmId::Ecm, &[0.0, 0.0, 0.05, 0.0], 0.0);
             (bench, arm)
         })
     })
@@ -156,7 +158,7 @@ fn declined(bench: &mut Bench, arm: ArmId) -> Declined {
 #[test]
 fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
     type Row = (&'static str, fn(&mut Bench), ArmId, fn(&Declined) -> bool);
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         ("no target", |b| b.scene.grasp_target = None, ArmId::Psm2, |d| matches!(d, Declined::NoTarget)),
         ("with the camera", |_| {}, ArmId::Ecm, |d| matches!(d, Declined::WrongArm { .. })),
         (
@@ -181,6 +183,12 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
             },
             ArmId::Psm2,
             |d| matches!(d, Declined::TissueClearance { class: Class::CysticArtery, .. }),
+        ),
+        (
+            "the endoscope is too near to see where it leads",
+            |b| b.put(ArmId::Ecm, &[0.0, 0.0, 0.13, 0.0], 0.0),
+            ArmId::Psm2,
+            |d| matches!(d, Declined::OutOfPicture { arm: ArmId::Psm2, .. }),
         ),
         (
             "the other instrument is already there",
