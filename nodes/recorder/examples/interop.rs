@@ -79,6 +79,7 @@ fn main() {
         out.write(&graph::measured_js(arm), &of(arm, values(strategies::arm_joints()), |v| v.arm));
         out.write(&graph::servo_jp(arm), &of(arm, values(strategies::joint_command()), |v| v.arm));
         out.write(&graph::measured_cp(arm), &of(arm, values(strategies::arm_pose()), |v| v.arm));
+        out.write(&graph::measured_cf(arm), &of(arm, values(strategies::arm_force()), |v| v.arm));
         out.write(&graph::operating_state(arm), &of(arm, values(strategies::arm_status()), |v| v.arm));
         out.write(&graph::state_command(arm), &of(arm, values(strategies::state_command()), |v| v.arm));
         if arm.has_jaw() {
@@ -97,6 +98,10 @@ fn main() {
     out.write(&graph::skill_request(), &values(strategies::skill_request()));
     out.write(&graph::safety_state(), &values(strategies::safety_state()));
     out.write(&graph::verdict(), &values(strategies::verdict()));
+    out.write(&graph::zones_state(), &values(strategies::zones_state()));
+    for zones in values(strategies::zones_state()) {
+        zones.encode().zones.iter().for_each(|label| out.case("proctor_msgs/msg/ZoneLabel", label));
+    }
     out.write(&graph::clock(), &values(strategies::stamp()));
     values(strategies::decision()).iter().for_each(|d| out.case("proctor_msgs/msg/Seal", &d.encode().seal));
     for scene in values(strategies::scene()) {
