@@ -328,14 +328,8 @@ impl Filter {
         let decided = match desire {
             Desire::Rest => brake(state, &self.bounds.get(arm).acceleration),
             Desire::Goal(goal) => self.towards(arm, state, goal, rules),
-            Desire::Advance(plan, player) => {
-                let here = self.here(arm, state, rules);
-                self.along(arm, state, (plan, player), true, &here, rules)
-            }
-            Desire::Pause(plan, player) => {
-                let here = self.here(arm, state, rules);
-                self.along(arm, state, (plan, player), false, &here, rules)
-            }
+            Desire::Advance(plan, player) => self.along(arm, state, (plan, player), true, rules),
+            Desire::Pause(plan, player) => self.along(arm, state, (plan, player), false, rules),
         };
         self.sweep(arm, Some(&decided.state));
         self.bender.settle(arm, decided.state.v);
@@ -399,28 +393,28 @@ impl Filter {
     }
 
     fn along(
-        &self,
+        &mut self,
         arm: ArmId,
         state: &MotionState,
         (plan, player): (&Plan, Player),
         advance: bool,
-        here: &Here,
         rules: &Rules,
     ) -> Decided {
-        let b = self.bounds.get(arm);
-        let stopped = |binding| Decided { binding, blocked: true, ..brake(state, &b.acceleration) };
+        let acceleration = self.bounds.get(arm).acceleration;
+        let stopped = |binding| Decided { binding, blocked: true, ..brake(state, &acceleration) };
         let follow = |step: &Step, binding, blocked| Decided {
             state: MotionState { q: step.q, v: step.v },
             player: Some(step.player),
             binding,
             blocked,
         };
-        let (Some(slow), Some(hard)) = (player.slower(plan, state), player.hard(plan, state, &b.acceleration)) else {
+        let (Some(slow), Some(hard)) = (player.slower(plan, state), player.hard(plan, state, &acceleration)) else {
             return stopped(Some(Finding::of(arm, Constraint::Malformed, 0.0, 0.0)));
         };
         if state.rests() && !advance {
             return follow(&slow, None, false);
         }
+        let here = self.here(arm, state, rules);
         let mut tries = ArrayVec::<Step, 3>::new();
         if advance && let Some(fast) = player.forward(plan, state) {
             tries.push(fast);
@@ -429,7 +423,7 @@ impl Filter {
         tries.push(slow);
         let mut first = None;
         for step in &tries {
-            match self.check_step(arm, state, plan, step, here, rules) {
+            match self.check_step(arm, state, plan, step, &here, rules) {
                 // In front of a boundary the only tick left is one at rest: the arm is held, not limited.
                 Ok(()) => return follow(step, first, first.is_some() && step.player.rate() == 0.0),
                 Err(finding) => first = first.or(Some(finding)),

@@ -90,51 +90,25 @@ impl ArmPort for Comms {
 
 impl Comms {
     fn new(bus: &Bus, params: &SafetyParams, verifier: Verifier) -> Result<Self, SafetyError> {
-        let open = || -> Result<_, BusError> {
-            Ok((
-                PerArm::try_from_fn(|arm| ArmTopics::new(bus, arm))?,
-                bus.subscriber(&graph::scene())?,
-                bus.subscriber(&graph::proposal())?,
-                bus.subscriber(&graph::withdrawal())?,
-                bus.subscriber(&graph::decision())?,
-                bus.subscriber(&graph::presence())?,
-                bus.subscriber(&graph::request())?,
-                bus.subscriber(&graph::e_stop())?,
-                bus.publisher(&graph::safety_state())?,
-                bus.publisher(&graph::verdict())?,
-                bus.publisher(&graph::diagnostics())?,
-                bus.publisher(&graph::zones_state())?,
-            ))
-        };
-        let (
-            arms,
-            scene,
-            proposal,
-            withdrawal,
-            decision,
-            presence,
-            request,
-            e_stop,
-            state,
-            verdict,
-            diagnostics,
-            zones,
-        ) = open().map_err(|e| SafetyError::Bus(e.to_string()))?;
-        let planner = Planner::new(params)?;
+        let (rezoning, planner) = (Rezoning::new(params), Planner::new(params)?);
+        Self::open(bus, rezoning, planner, verifier).map_err(|e| SafetyError::Bus(e.to_string()))
+    }
+
+    fn open(bus: &Bus, rezoning: Rezoning, planner: Planner, verifier: Verifier) -> Result<Self, BusError> {
         Ok(Self {
-            arms,
-            scene,
-            proposal,
-            withdrawal,
-            decision,
-            presence,
-            request,
-            e_stop,
-            state,
-            verdict,
-            diagnostics,
-            zones,
-            rezoning: Rezoning::new(params),
+            arms: PerArm::try_from_fn(|arm| ArmTopics::new(bus, arm))?,
+            scene: bus.subscriber(&graph::scene())?,
+            proposal: bus.subscriber(&graph::proposal())?,
+            withdrawal: bus.subscriber(&graph::withdrawal())?,
+            decision: bus.subscriber(&graph::decision())?,
+            presence: bus.subscriber(&graph::presence())?,
+            request: bus.subscriber(&graph::request())?,
+            e_stop: bus.subscriber(&graph::e_stop())?,
+            state: bus.publisher(&graph::safety_state())?,
+            verdict: bus.publisher(&graph::verdict())?,
+            diagnostics: bus.publisher(&graph::diagnostics())?,
+            zones: bus.publisher(&graph::zones_state())?,
+            rezoning,
             planner,
             verifier,
             said: None,
