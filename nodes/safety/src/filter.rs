@@ -18,6 +18,7 @@ use crate::{
     dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
     plan::Plan,
     player::{Player, Step},
+    remote_centre::RemoteCentre,
     surface::{FAR, LiveScene, Policy, probes},
     touch::{Bearing, Distances},
     view::Lookout,
@@ -137,7 +138,7 @@ impl Filter {
     pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
         let nominal = PerArm::from_fn(|arm| *bodies.get(arm).world_from_base());
-        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
+        let bounds = PerArm::from_fn(|arm| Bounds::new(bodies.get(arm).chain().limits(), params));
         Ok(Self {
             nominal,
             variances: PerArm::from_fn(|arm| nominal_variance(arm, params)),
@@ -475,6 +476,7 @@ impl Filter {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
             return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
         }
+        body.stops_in_trocar(&from.q, to, b)?;
         let travel = body.travel(&from.q, &end);
         let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
         let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
@@ -495,7 +497,7 @@ impl Filter {
                 let part =
                     |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
                 let half = travel / f64::from(2 * parts);
-                let half_depth = (entry(&from.q, 2) - entry(&end, 2)).abs() / f64::from(2 * parts);
+                let half_depth = body.depth_travel(&from.q, &end, travel) / f64::from(2 * parts);
                 let clear = (0..parts).all(|k| {
                     let at = self.shape_clearance(arm, &part(k), rules);
                     worst = map_min(&worst, &at);
@@ -634,7 +636,10 @@ impl Filter {
     /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
     pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
         let here = self.shape_clearance(arm, q, rules);
-        self.finding(arm, &here, &here, &here, rules)
+        let nearest = self.finding(arm, &here, &here, &here, rules);
+        let body = self.bodies.get(arm);
+        let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
+        offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)
     }
 }
 
@@ -657,6 +662,14 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
         binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
     }
     let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
+    let wanted = match body.remote_centre() {
+        None => wanted,
+        Some(rc) => {
+            let (led, foreseen) = rc.lead(body.chain(), state, &wanted, b);
+            binding = binding.or(foreseen.map(|offset| body.off_trocar(offset)));
+            led
+        }
+    };
     let speed = worst_ratio(&wanted, &b.velocity);
     if speed > 0.97 {
         let j = worst_index(&wanted, &b.velocity);
@@ -672,7 +685,10 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
     } else {
         wanted
     };
-    let next = state.accelerate(&wanted, &b.acceleration);
+    let next = match body.remote_centre() {
+        None => state.accelerate(&wanted, &b.acceleration),
+        Some(_) => RemoteCentre::mend(body.chain(), state, &wanted, b),
+    };
     if binding.is_none() && next != wanted {
         let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
         let j = worst_index(&change, &b.acceleration);
@@ -766,7 +782,7 @@ mod tests {
 
     fn braked(from: &MotionState, decided: &Decided) -> bool {
         let params = SafetyParams::default();
-        let bounds = Bounds::new(ARM, Body::configured(ARM, &params).unwrap().chain().limits(), &params);
+        let bounds = Bounds::new(Body::configured(ARM, &params).unwrap().chain().limits(), &params);
         decided.blocked && decided.state.v == from.brake_velocity(&bounds.acceleration)
     }
 
