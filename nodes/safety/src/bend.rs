@@ -16,7 +16,7 @@ use crate::{
     braking::MotionState,
     dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q, worst_ratio},
     filter::{RESERVE, Rules, TIP_PLANNED, aim},
-    surface::{Near, Surface},
+    surface::{Near, Surface, Vicinity, probes},
     zones::Keepout,
 };
 use arrayvec::ArrayVec;
@@ -102,6 +102,8 @@ pub(crate) struct Around<'a> {
     pub bounds: &'a PerArm<Bounds>,
     pub zones: &'a [Keepout],
     pub surface: Option<&'a Surface>,
+    /// Of every arm that has a wish, where it is.
+    pub vicinity: PerArm<&'a Vicinity>,
     pub tool_tool: f64,
     pub least_depth: PerArm<f64>,
 }
@@ -377,7 +379,8 @@ impl Bender {
         let (Some((_, _, rules)), Some(surface)) = (limb.free, around.surface) else { return };
         let kept = RESERVE + limb.room();
         let mut near: ArrayVec<Near, MAX_NEAR> = ArrayVec::new();
-        surface.near(&limb.capsules, &rules.policy, kept + limb.horizon(), &mut near);
+        let vicinity = around.vicinity.get(limb.arm);
+        surface.near(&probes(&limb.capsules), vicinity, &rules.policy, kept + limb.horizon(), &mut near);
         for (rank, point) in near.iter().enumerate() {
             let Some(capsule) = limb.capsules.get(point.part) else { continue };
             let (along, foot) = foot(capsule, &point.position);

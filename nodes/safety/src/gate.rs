@@ -490,32 +490,38 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     let Some(scene) = ask.scene else { return Ok(()) };
     let p = &ask.rules.policy;
     // Nearest shortfall per class before and now: moving along a surface brings other points near, which is no approach.
+    let mut approached = [None; Class::COUNT];
     for (leaf, dots) in scene.surface.leaves() {
         let class = usize::from(leaf.class.id());
-        let Some(keep) = p.keep.get(class).copied().flatten() else { continue };
-        if !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
+        let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), approached.get_mut(class)) else {
+            continue;
+        };
+        if *approached == Some(false) || !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
             continue;
         }
         for dot in dots {
             let at = place(dot);
-            let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
-            if d < limit - SLACK
-                && d < then.to_point(at)
-                && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then)
-            {
-                return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+            let (d, before, limit) = (now.to_point(at), then.to_point(at), kept(p, keep, dot.sigma));
+            if d < limit - SLACK && d < before {
+                let nearest = |tool: &Tool, d: f64| shortfall(scene, class, keep, p, tool, d - limit);
+                if *approached.get_or_insert_with(|| nearest(now, d) < nearest(then, before)) {
+                    return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Smallest distance less what is kept, over all points of a class.
-fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool) -> f64 {
-    let mine = scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class);
-    mine.flat_map(|(_, dots)| dots)
-        .map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma))
-        .fold(f64::INFINITY, f64::min)
+/// Smallest distance less what is kept, over all points of a class; `known` is that of one of them.
+fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, known: f64) -> f64 {
+    let mut least = known;
+    for (leaf, dots) in scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class) {
+        if tool.may_reach(leaf.lower, leaf.upper, least + keep + p.max_uncertainty + p.growth) {
+            least = dots.iter().map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(least, f64::min);
+        }
+    }
+    least
 }
 
 #[cfg(test)]
