@@ -134,6 +134,8 @@ struct Limb {
     /// How long a stop may take, s, and how far the stop from here goes, m.
     time: f64,
     travel: f64,
+    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
+    horizon: f64,
     /// Cost per square of each degree of freedom's rate.
     weights: Q,
 }
@@ -362,11 +364,11 @@ impl Bender {
             for (part, capsule) in limb.capsules.iter().enumerate() {
                 let keep = zone.margin() + kept;
                 // Room for the steps by which the slope is felt.
-                let limit = keep + limb.horizon() + 2.0 * STEP;
+                let limit = keep + limb.horizon + 2.0 * STEP;
                 let distance = |c: &Capsule| zone.distance_of(limb.arm, part, c, limit);
                 let d = distance(capsule);
                 let h = d - keep;
-                if h < limb.horizon() {
+                if h < limb.horizon {
                     let (normal, along) = slope(capsule, d, distance);
                     let slope = Slope { limb, rates: limb.rates(part, along, &normal) };
                     self.keep(Key::Zone { arm: limb.arm, zone: i, part }, h, limb.time, &[slope]);
@@ -380,7 +382,7 @@ impl Bender {
         let kept = RESERVE + limb.room();
         let mut near: ArrayVec<Near, MAX_NEAR> = ArrayVec::new();
         let vicinity = around.vicinity.get(limb.arm);
-        surface.near(&probes(&limb.capsules), vicinity, &rules.policy, kept + limb.horizon(), &mut near);
+        surface.near(&probes(&limb.capsules), vicinity, &rules.policy, kept + limb.horizon, &mut near);
         for (rank, point) in near.iter().enumerate() {
             let Some(capsule) = limb.capsules.get(point.part) else { continue };
             let (along, foot) = foot(capsule, &point.position);
@@ -406,7 +408,7 @@ impl Bender {
         for (i, ca) in a.capsules.iter().enumerate() {
             for (k, cb) in b.capsules.iter().enumerate() {
                 let d = ca.distance_to(cb);
-                if d - kept < a.horizon() + b.horizon() {
+                if d - kept < a.horizon + b.horizon {
                     let (normal, along_a) = slope(ca, d, |c| c.distance_to(cb));
                     let (_, along_b) = slope(cb, d, |c| c.distance_to(ca));
                     let slopes = [
@@ -513,6 +515,7 @@ fn limb(
         upper: [0.0; N],
         time,
         travel: body.travel(&state.q, &state.stop(&b.acceleration)),
+        horizon: 0.0,
         weights: weights(&ends),
         ends,
     };
@@ -531,6 +534,11 @@ fn limb(
         limb.lower.iter_mut().skip(j).take(1).for_each(|x| *x = lower);
         limb.upper.iter_mut().skip(j).take(1).for_each(|x| *x = upper);
     }
+    let tips = limb.ends.rates.iter().map(|rates| {
+        let fastest = rates.iter().zip(&limb.lower).zip(&limb.upper);
+        fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
+    });
+    limb.horizon = tips.fold(0.0, f64::max) * time / APPROACH;
     Some(limb)
 }
 
@@ -549,15 +557,6 @@ impl Limb {
     /// What the check of the stop asks for on top of the margins, m, and what the way's bend takes.
     fn room(&self) -> f64 {
         START + self.travel * (ROOM + SAGITTA * self.travel)
-    }
-
-    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
-    fn horizon(&self) -> f64 {
-        let tips = self.ends.rates.iter().map(|rates| {
-            let fastest = rates.iter().zip(&self.lower).zip(&self.upper);
-            fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
-        });
-        tips.fold(0.0, f64::max) * self.time / APPROACH
     }
 
     /// How fast the surface of a part moves along `normal` at `along` its axis, per degree of freedom.

@@ -554,14 +554,7 @@ impl Filter {
 
     /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
     /// ample, and no point of tissue that is too near comes nearer.
-    fn escapes(
-        &self,
-        arm: ArmId,
-        here: &Here,
-        ahead: impl Iterator<Item = Q>,
-        travel: f64,
-        rules: &Rules,
-    ) -> bool {
+    fn escapes(&self, arm: ArmId, here: &Here, ahead: impl Iterator<Item = Q>, travel: f64, rules: &Rules) -> bool {
         if travel > ESCAPE_TRAVEL {
             return false;
         }
@@ -607,14 +600,7 @@ impl Filter {
     }
 
     /// The same of a shape.
-    fn clearance(
-        &self,
-        arm: ArmId,
-        shape: &Shape,
-        known: Known,
-        within: f64,
-        rules: &Rules,
-    ) -> Clearance {
+    fn clearance(&self, arm: ArmId, shape: &Shape, known: Known, within: f64, rules: &Rules) -> Clearance {
         let mut h = [within; CLEARANCES];
         let near = |i: usize| known.clearance.get(i).is_none_or(|h| h - known.moved < within);
         let mut set = |i: usize, x: f64| {

@@ -259,13 +259,17 @@ impl Gate {
     fn slow(&self, ask: &Question, speed: f64, now: &Tool) -> Result<(), Finding> {
         let Some(scene) = ask.scene else { return Ok(()) };
         let p = &ask.rules.policy;
-        for (leaf, dots) in scene.surface.leaves() {
+        let slowest = self.bears.iter().flatten().map(|(speed, _)| *speed).fold(f64::INFINITY, f64::min);
+        let reach = (speed - slowest) / self.gain;
+        if reach <= 0.0 {
+            return Ok(());
+        }
+        let may = |l: V, u: V| now.may_reach(l, u, reach + p.max_uncertainty + p.growth);
+        for (leaf, dots) in scene.surface.leaves_where(may) {
             let class = usize::from(leaf.class.id());
-            let Some((slowest, _)) = self.bears.get(class).copied().flatten() else { continue };
-            let reach = (speed - slowest) / self.gain;
-            if reach <= 0.0 || !now.may_reach(leaf.lower, leaf.upper, reach + p.max_uncertainty + p.growth) {
+            let Some((slowest, _)) = self.bears.get(class).copied().flatten().filter(|(s, _)| speed > *s) else {
                 continue;
-            }
+            };
             for dot in dots {
                 let d = now.to_point(place(dot)) - kept(p, 0.0, dot.sigma);
                 let limit = slowest + self.gain * if d > 0.0 { d } else { 0.0 };
@@ -288,14 +292,12 @@ impl Gate {
             return Ok(());
         }
         let mut least = (self.most_force, None);
-        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves()) {
+        let may = |l: V, u: V| then.may_reach(l, u, p.max_uncertainty + p.growth);
+        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves_where(may)) {
             let class = usize::from(leaf.class.id());
             let Some((_, bearable)) = self.bears.get(class).copied().flatten() else { continue };
             let touched = |d: &Dot| then.to_point(place(d)) - kept(p, 0.0, d.sigma) <= 0.0;
-            if bearable < least.0
-                && then.may_reach(leaf.lower, leaf.upper, p.max_uncertainty + p.growth)
-                && dots.iter().any(touched)
-            {
+            if bearable < least.0 && dots.iter().any(touched) {
                 least = (bearable, Some(class));
             }
         }
@@ -464,14 +466,18 @@ impl Tool {
         self.each().map(|&(a, b, r)| scalar::point_segment(p, a, b) - r).fold(f64::INFINITY, f64::min)
     }
 
-    /// Whether any part's box, grown by `reach`, meets the box from `lower` to `upper`.
+    /// Whether any part may come within `reach` of the box from `lower` to `upper`: its box, grown by that, meets it, and its axis passes near
+    /// enough to the ball around it.
     fn may_reach(&self, lower: V, upper: V, reach: f64) -> bool {
+        let center = scalar::scale(scalar::add(lower, upper), 0.5);
+        let radius = scalar::norm(scalar::sub(upper, lower)) / 2.0 + SLACK;
         self.each().any(|&(a, b, r)| {
             let axes = a.iter().zip(&b).zip(lower.iter().zip(&upper));
-            axes.into_iter().all(|((&a, &b), (&l, &u))| {
+            let boxes = axes.into_iter().all(|((&a, &b), (&l, &u))| {
                 let grow = r + reach;
                 a.min(b) - grow <= u && a.max(b) + grow >= l
-            })
+            });
+            boxes && scalar::point_segment(center, a, b) <= radius + r + reach
         })
     }
 }
@@ -491,18 +497,24 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     let p = &ask.rules.policy;
     // Nearest shortfall per class before and now: moving along a surface brings other points near, which is no approach.
     let mut approached = [None; Class::COUNT];
-    for (leaf, dots) in scene.surface.leaves() {
+    let most = p.keep.iter().flatten().fold(f64::NEG_INFINITY, |most, keep| most.max(*keep));
+    let may = |l: V, u: V| now.may_reach(l, u, most + p.max_uncertainty + p.growth);
+    for (leaf, dots) in scene.surface.leaves_where(may) {
         let class = usize::from(leaf.class.id());
         let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), approached.get_mut(class)) else {
             continue;
         };
-        if *approached == Some(false) || !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
+        if *approached == Some(false) {
             continue;
         }
         for dot in dots {
             let at = place(dot);
-            let (d, before, limit) = (now.to_point(at), then.to_point(at), kept(p, keep, dot.sigma));
-            if d < limit - SLACK && d < before {
+            let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
+            if d >= limit - SLACK {
+                continue;
+            }
+            let before = then.to_point(at);
+            if d < before {
                 let nearest = |tool: &Tool, d: f64| shortfall(scene, class, keep, p, tool, d - limit);
                 if *approached.get_or_insert_with(|| nearest(now, d) < nearest(then, before)) {
                     return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
@@ -515,13 +527,9 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
 
 /// Smallest distance less what is kept, over all points of a class; `known` is that of one of them.
 fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, known: f64) -> f64 {
-    let mut least = known;
-    for (leaf, dots) in scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class) {
-        if tool.may_reach(leaf.lower, leaf.upper, least + keep + p.max_uncertainty + p.growth) {
-            least = dots.iter().map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(least, f64::min);
-        }
-    }
-    least
+    let may = |l: V, u: V| tool.may_reach(l, u, known + keep + p.max_uncertainty + p.growth);
+    let mine = scene.surface.leaves_where(may).filter(|(l, _)| usize::from(l.class.id()) == class);
+    mine.flat_map(|(_, dots)| dots).map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(known, f64::min)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use proctor_types::{Alignment, ArmId, Class, Digest, QualityVerdict, Scene, Stam
 const LEAF: usize = 16;
 /// Leaves whose bounds are computed together.
 const LANES: usize = 8;
+/// Leaves per bunch.
+const BUNCH: usize = 8;
 /// Most leaves: full ones, and a partial one per class.
 const MAX_LEAVES: usize = (Scene::MAX_SURFACE_POINTS / LEAF + Class::COUNT).next_multiple_of(LANES);
 /// Most capsules of an arm.
@@ -47,6 +49,15 @@ pub(crate) struct Leaf {
     /// Axis-aligned box, for the gate's own search.
     pub lower: [f64; 3],
     pub upper: [f64; 3],
+}
+
+/// A few leaves that follow one another.
+#[derive(Debug, Clone, Copy)]
+struct Bunch {
+    from: usize,
+    to: usize,
+    lower: [f64; 3],
+    upper: [f64; 3],
 }
 
 /// Several balls, or points (balls of radius 0), coordinate by coordinate, for one instruction to work on several. Unused lanes repeat
@@ -156,6 +167,8 @@ impl Default for Vicinity {
 pub struct Surface {
     dots: Vec<Dot>,
     leaves: Vec<Leaf>,
+    /// Boxes around [`BUNCH`] leaves each, for the gate's own search.
+    bunches: Vec<Bunch>,
     /// The leaves' points, leaf by leaf.
     points: Vec<Balls<LEAF>>,
     /// The leaves' bounding balls, [`LANES`] at a time.
@@ -228,6 +241,7 @@ impl Surface {
         }
         // At most this many by construction: MAX_SURFACE_POINTS full leaves' worth and a rest per class.
         debug_assert!(balls.len() <= MAX_LEAVES);
+        surface.bunches = surface.leaves.chunks(BUNCH).enumerate().map(|(i, few)| bunch(i * BUNCH, few)).collect();
         surface.bounds = balls.chunks(LANES).map(|few| Balls::new(few.iter().copied())).collect();
         surface
     }
@@ -242,8 +256,19 @@ impl Surface {
         self.dots.is_empty()
     }
 
-    pub(crate) fn leaves(&self) -> impl Iterator<Item = (&Leaf, &[Dot])> {
+    fn leaves(&self) -> impl Iterator<Item = (&Leaf, &[Dot])> {
         self.leaves.iter().map(|l| (l, self.dots.get(l.from..l.to).unwrap_or_default()))
+    }
+
+    /// The leaves whose box may matter, by a test of boxes: what it says of a box holds for every box within.
+    pub(crate) fn leaves_where(
+        &self,
+        may: impl Fn([f64; 3], [f64; 3]) -> bool + Copy,
+    ) -> impl Iterator<Item = (&Leaf, &[Dot])> {
+        let bunches = self.bunches.iter().filter(move |b| may(b.lower, b.upper));
+        let leaves = bunches.flat_map(|b| self.leaves.get(b.from..b.to).unwrap_or_default());
+        let leaves = leaves.filter(move |leaf| may(leaf.lower, leaf.upper));
+        leaves.map(|l| (l, self.dots.get(l.from..l.to).unwrap_or_default()))
     }
 
     /// How near every leaf may be to a shape.
@@ -382,6 +407,18 @@ fn leaf(class: Class, from: usize, dots: &[Dot]) -> Leaf {
         to: from + dots.len(),
         lower: corner(f64::min, f64::INFINITY),
         upper: corner(f64::max, f64::NEG_INFINITY),
+    }
+}
+
+fn bunch(from: usize, few: &[Leaf]) -> Bunch {
+    let corner = |f: fn(f64, f64) -> f64, start: f64, of: fn(&Leaf) -> [f64; 3]| {
+        few.iter().map(of).fold([start; 3], |[x, y, z], [a, b, c]| [f(x, a), f(y, b), f(z, c)])
+    };
+    Bunch {
+        from,
+        to: from + few.len(),
+        lower: corner(f64::min, f64::INFINITY, |l| l.lower),
+        upper: corner(f64::max, f64::NEG_INFINITY, |l| l.upper),
     }
 }
 
