@@ -1,11 +1,11 @@
-//! One arm's degrees of freedom as a fixed array: the joints, then the jaw (PSM), then unused zeros. On the stack, no lengths to
-//! disagree about; unused entries have infinite limits and are always zero.
+//! One arm's degrees of freedom as a fixed array: the joints, then the jaw (if there is one), then unused zeros. How many there are and which
+//! slide is its model's [`Layout`], not its name's. On the stack, no lengths to disagree about; unused entries have infinite limits and are always zero.
 
 use crate::SafetyParams;
-use proctor_kinematics::JointLimits;
+use proctor_kinematics::{JawLimits, JointLimits};
 use proctor_types::{ArmId, Joints, MAX_JOINTS};
 
-/// Entries of [`Q`]: six joints and a jaw.
+/// Entries of [`Q`]: six joints and a jaw, or seven joints.
 pub const N: usize = MAX_JOINTS;
 
 /// Positions, rates or accelerations of one arm's degrees of freedom (rad; insertion m).
@@ -17,26 +17,54 @@ pub const DT: f64 = 1e-3;
 /// Part of velocity and acceleration limits that the filter uses; the rest keeps rounding out of the gate.
 pub const LIMIT_USE: f64 = 0.98;
 
-/// Joints and jaw as one array; `jaw` is ignored for an arm without one.
-pub fn pack(arm: ArmId, joints: &Joints, jaw: f64) -> Q {
-    let mut q = [0.0; N];
-    for (slot, &x) in q.iter_mut().zip(joints.iter().take(arm.dof())) {
-        *slot = x;
-    }
-    if let (true, Some(slot)) = (arm.has_jaw(), q.get_mut(arm.dof())) {
-        *slot = jaw;
-    }
-    q
+/// Which entries of [`Q`] an arm has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// How many joints.
+    pub joints: usize,
+    /// Whether a jaw follows them.
+    pub jaw: bool,
+    /// Which of them slide: lengths, not angles.
+    pub slides: [bool; N],
 }
 
-/// The joints of an array, or `None` when one is not finite.
-pub fn joints(arm: ArmId, q: &Q) -> Option<Joints> {
-    Joints::new(q.get(..arm.dof())?).ok()
-}
+impl Layout {
+    /// Of an arm with these limits.
+    pub fn of(limits: &JointLimits) -> Self {
+        Self { joints: limits.lower.len(), jaw: limits.jaw != JawLimits::default(), slides: limits.slides }
+    }
 
-/// The jaw of an array; 0 for an arm without one.
-pub fn jaw(arm: ArmId, q: &Q) -> f64 {
-    if arm.has_jaw() { q.get(arm.dof()).copied().unwrap_or(0.0) } else { 0.0 }
+    /// How many entries are used.
+    pub fn used(&self) -> usize {
+        self.joints + usize::from(self.jaw)
+    }
+
+    /// Joints and jaw as one array; `jaw` is ignored for an arm without one.
+    pub fn pack(&self, joints: &Joints, jaw: f64) -> Q {
+        let mut q = [0.0; N];
+        for (slot, &x) in q.iter_mut().zip(joints.iter().take(self.joints)) {
+            *slot = x;
+        }
+        self.set_jaw(&mut q, jaw);
+        q
+    }
+
+    /// The joints of an array, or `None` when one is not finite.
+    pub fn joints(&self, q: &Q) -> Option<Joints> {
+        Joints::new(q.get(..self.joints)?).ok()
+    }
+
+    /// The jaw of an array; 0 for an arm without one.
+    pub fn jaw(&self, q: &Q) -> f64 {
+        if self.jaw { q.get(self.joints).copied().unwrap_or(0.0) } else { 0.0 }
+    }
+
+    /// Another jaw angle, for an arm that has one.
+    pub fn set_jaw(&self, q: &mut Q, jaw: f64) {
+        if let (true, Some(slot)) = (self.jaw, q.get_mut(self.joints)) {
+            *slot = jaw;
+        }
+    }
 }
 
 /// Element-wise `f(a, b)`.
@@ -59,14 +87,11 @@ pub fn worst_index(a: &Q, b: &Q) -> usize {
     a.iter().zip(b).map(ratio).enumerate().fold((0, 0.0), |best, (i, r)| if r > best.1 { (i, r) } else { best }).0
 }
 
-/// Whether an entry is a length (the insertion) rather than an angle.
-pub fn is_linear(index: usize) -> bool {
-    index == 2
-}
-
 /// Limits of one arm's degrees of freedom.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// Which entries the arm has.
+    pub layout: Layout,
     /// Smallest positions.
     pub lower: Q,
     /// Largest positions.
@@ -81,21 +106,22 @@ pub struct Bounds {
 
 impl Bounds {
     /// The arm's own limits, velocity and acceleration scaled by `motion.limit_fraction`.
-    pub fn new(arm: ArmId, limits: &JointLimits, params: &SafetyParams) -> Self {
+    pub fn new(limits: &JointLimits, params: &SafetyParams) -> Self {
+        let layout = Layout::of(limits);
         let part = params.motion.limit_fraction;
         let j = &limits.jaw;
         let free = |q: Q, unused: f64| {
-            let used = arm.dof() + usize::from(arm.has_jaw());
             let mut q = q;
-            q.iter_mut().skip(used).for_each(|x| *x = unused);
+            q.iter_mut().skip(layout.used()).for_each(|x| *x = unused);
             q
         };
         Self {
-            lower: free(pack(arm, &limits.lower, j.lower), f64::NEG_INFINITY),
-            upper: free(pack(arm, &limits.upper, j.upper), f64::INFINITY),
-            velocity: free(pack(arm, &limits.velocity, j.velocity).map(|x| x * part), f64::INFINITY),
-            acceleration: free(pack(arm, &limits.acceleration, j.acceleration).map(|x| x * part), f64::INFINITY),
-            jerk: free(pack(arm, &limits.jerk, j.jerk).map(|x| x * part), f64::INFINITY),
+            layout,
+            lower: free(layout.pack(&limits.lower, j.lower), f64::NEG_INFINITY),
+            upper: free(layout.pack(&limits.upper, j.upper), f64::INFINITY),
+            velocity: free(layout.pack(&limits.velocity, j.velocity).map(|x| x * part), f64::INFINITY),
+            acceleration: free(layout.pack(&limits.acceleration, j.acceleration).map(|x| x * part), f64::INFINITY),
+            jerk: free(layout.pack(&limits.jerk, j.jerk).map(|x| x * part), f64::INFINITY),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
     plan::Plan,
     player::{Player, Step},
+    remote_centre::RemoteCentre,
     surface::{FAR, LiveScene, Policy, Vicinity, probes},
     touch::{Bearing, Distances},
     view::Lookout,
@@ -158,7 +159,7 @@ impl Filter {
     pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
         let nominal = PerArm::from_fn(|arm| *bodies.get(arm).world_from_base());
-        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
+        let bounds = PerArm::from_fn(|arm| Bounds::new(bodies.get(arm).chain().limits(), params));
         Ok(Self {
             nominal,
             variances: PerArm::from_fn(|arm| nominal_variance(arm, params)),
@@ -504,6 +505,7 @@ impl Filter {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
             return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
         }
+        body.stops_in_trocar(&from.q, to, b)?;
         let travel = body.travel(&from.q, &end);
         let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
         let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
@@ -520,7 +522,7 @@ impl Filter {
         let mut worst = here.clearance;
         if travel <= MAX_TRAVEL {
             // Most often nothing is within reach of the whole way.
-            if keeps(&here.clearance, travel, (entry(&from.q, 2) - entry(&end, 2)).abs()) {
+            if keeps(&here.clearance, travel, body.depth_travel(&from.q, &end, travel)) {
                 return Ok(());
             }
             for halvings in 0..=MAX_HALVINGS {
@@ -528,7 +530,7 @@ impl Filter {
                 let part =
                     |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
                 let half = travel / f64::from(2 * parts);
-                let half_depth = (entry(&from.q, 2) - entry(&end, 2)).abs() / f64::from(2 * parts);
+                let half_depth = body.depth_travel(&from.q, &end, travel) / f64::from(2 * parts);
                 let clear = (0..parts).all(|k| {
                     let at = self.clearance_at(arm, &part(k), here, half + 2.0 * RESERVE, rules);
                     worst = map_min(&worst, &at);
@@ -682,7 +684,10 @@ impl Filter {
         let shape = self.bodies.get(arm).shape(q);
         let nothing = Known { clearance: &UNKNOWN, vicinity: &Vicinity::default(), moved: 0.0 };
         let here = shape.map_or(UNKNOWN, |shape| self.clearance(arm, &shape, nothing, FAR, rules));
-        self.finding(arm, &here, &here, &here, rules)
+        let nearest = self.finding(arm, &here, &here, &here, rules);
+        let body = self.bodies.get(arm);
+        let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
+        offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)
     }
 }
 
@@ -705,6 +710,14 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
         binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
     }
     let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
+    let wanted = match body.remote_centre() {
+        None => wanted,
+        Some(rc) => {
+            let (led, foreseen) = rc.lead(body.chain(), state, &wanted, b);
+            binding = binding.or(foreseen.map(|offset| body.off_trocar(offset)));
+            led
+        }
+    };
     let speed = worst_ratio(&wanted, &b.velocity);
     if speed > 0.97 {
         let j = worst_index(&wanted, &b.velocity);
@@ -720,7 +733,10 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
     } else {
         wanted
     };
-    let next = state.accelerate(&wanted, &b.acceleration);
+    let next = match body.remote_centre() {
+        None => state.accelerate(&wanted, &b.acceleration),
+        Some(_) => RemoteCentre::mend(body.chain(), state, &wanted, b),
+    };
     if binding.is_none() && next != wanted {
         let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
         let j = worst_index(&change, &b.acceleration);
@@ -814,7 +830,7 @@ mod tests {
 
     fn braked(from: &MotionState, decided: &Decided) -> bool {
         let params = SafetyParams::default();
-        let bounds = Bounds::new(ARM, Body::configured(ARM, &params).unwrap().chain().limits(), &params);
+        let bounds = Bounds::new(Body::configured(ARM, &params).unwrap().chain().limits(), &params);
         decided.blocked && decided.state.v == from.brake_velocity(&bounds.acceleration)
     }
 

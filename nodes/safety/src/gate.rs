@@ -8,15 +8,16 @@
 //! 3. sent: `|q - 3 q1 + 3 q2 - q3| / dt^3` is within the limits, and it is the mean of what was decided;
 //! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast, the less so near
 //!    tissue, and do not go against a force that is too large already; depth, zones, tissue, other arms and, for what moves by itself, the
-//!    picture's edge are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
+//!    picture's edge are kept clear, and the shaft of an arm whose remote centre software keeps stays in its trocar, on the stop from there too - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
     Finding, SafetyParams, Zone,
     body::Body,
-    dofs::{self, Bounds, DT, N, PerArm, Q},
+    dofs::{Bounds, DT, N, PerArm, Q},
     filter::Rules,
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
+    serial::Serial,
     smooth::MAX_WINDOW,
     surface::{Dot, LiveScene, Policy},
     zones::MAX_ZONES,
@@ -145,6 +146,9 @@ pub(crate) fn axes(iso: &Isometry3<f64>) -> Axes {
 }
 
 pub(crate) fn lengths(body: &Body) -> Lengths {
+    if let Some(rc) = body.remote_centre() {
+        return Lengths::Serial(Serial::new(body.chain().rows(), rc.tolerance()));
+    }
     body.chain().instrument().map_or(Lengths::Ecm, |i| Lengths::Psm {
         roll_d: i.roll_d,
         wrist_a: i.wrist_a,
@@ -168,13 +172,13 @@ impl Gate {
             let mut radii = [0.0; 3];
             radii.iter_mut().zip(&shape).for_each(|(r, c)| *r = c.radius);
             Arm {
-                bounds: Bounds::new(arm, body.chain().limits(), params),
+                bounds: Bounds::new(body.chain().limits(), params),
                 lengths: lengths(body),
                 radii,
                 jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
                 least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
                 base: axes(body.world_from_base()),
-                window: window(&Bounds::new(arm, body.chain().limits(), params)),
+                window: window(&Bounds::new(body.chain().limits(), params)),
                 history: None,
             }
         };
@@ -229,15 +233,17 @@ impl Gate {
             self.geometry(ask, &q1)?;
         }
         let malformed = Finding::of(arm, Constraint::Malformed, 0.0, 0.0);
-        let position = dofs::joints(arm, ask.q).ok_or(malformed)?;
-        let jaw = arm.has_jaw().then(|| dofs::jaw(arm, ask.q));
+        let layout = &state.bounds.layout;
+        let position = layout.joints(ask.q).ok_or(malformed)?;
+        let jaw = layout.jaw.then(|| layout.jaw(ask.q));
         self.arms.get_mut(arm).history = Some(history);
         Ok(Cleared(SetPoint { arm, stamp: ask.stamp, position, jaw }))
     }
 
     fn geometry(&self, ask: &Question, q1: &Q) -> Result<(), Finding> {
         let a = self.arms.get(ask.arm);
-        let (at, before) = (scalar::corners(a.base, a.lengths, ask.planned), scalar::corners(a.base, a.lengths, q1));
+        trocar(ask, a, q1)?;
+        let (at, before) = (scalar::corners(a.base, &a.lengths, ask.planned), scalar::corners(a.base, &a.lengths, q1));
         let moved = scalar::norm(scalar::sub(at.tip, before.tip));
         let speed = moved.max(scalar::norm(scalar::sub(at.jaw_end, before.jaw_end))) / DT;
         if speed > ask.rules.tip_speed {
@@ -329,7 +335,7 @@ impl Gate {
         for psm in ArmId::PSMS {
             let a = self.arms.get(psm);
             let Some(History { planned: [theirs, ..], .. }) = a.history else { continue };
-            let tip = scalar::corners(a.base, a.lengths, &theirs).tip;
+            let tip = scalar::corners(a.base, &a.lengths, &theirs).tip;
             let then = inside(q1, tip);
             if then >= self.inside {
                 judge(psm, inside(ask.planned, tip), then)?;
@@ -358,7 +364,7 @@ impl Gate {
         for other in ArmId::ALL.into_iter().filter(|o| *o != ask.arm) {
             let o = self.arms.get(other);
             let Some(History { planned: [theirs, ..], .. }) = o.history else { continue };
-            let theirs = Tool::new(&scalar::corners(o.base, o.lengths, &theirs), o, &theirs);
+            let theirs = Tool::new(&scalar::corners(o.base, &o.lengths, &theirs), o, &theirs);
             let d = now.to_tool(&theirs);
             if d < self.tool_tool - SLACK && d < then.to_tool(&theirs) {
                 return Err(Finding::of(ask.arm, Constraint::ToolToolDistance, d, self.tool_tool).at(other.index()));
@@ -395,6 +401,29 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         braking &= slower && !turned;
     }
     Ok(braking)
+}
+
+/// The shaft of an arm whose remote centre software keeps is in its trocar now, and on the stop from here at full deceleration.
+fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
+    let Lengths::Serial(chain) = &a.lengths else { return Ok(()) };
+    let mut ticks: f64 = 0.0;
+    for ((x, x1), most) in ask.planned.iter().zip(q1).zip(&a.bounds.acceleration) {
+        ticks = ticks.max((x - x1).abs() / (DT * DT * most));
+    }
+    let mut worst = chain.offset(ask.q);
+    for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        let mut there = *ask.planned;
+        for ((slot, x), x1) in there.iter_mut().zip(ask.planned).zip(q1) {
+            *slot += (x - x1) * part * ticks / 2.0;
+        }
+        let offset = chain.offset(&there);
+        worst = if offset <= worst { worst } else { offset };
+    }
+    // Written so that NaN is refused too.
+    if worst <= chain.tolerance {
+        return Ok(());
+    }
+    Err(Finding::of(ask.arm, Constraint::TrocarOffset, worst, chain.tolerance))
 }
 
 /// The smallest window whose mean keeps the jerk, counted up.
@@ -441,6 +470,7 @@ impl Tool {
         let [shaft, wrist, jaws] = arm.radii;
         let [.., opening] = *q;
         let (count, open) = match arm.lengths {
+            Lengths::Serial { .. } => (1, 0.0),
             Lengths::Psm { .. } => (3, arm.jaw_length * (opening.abs() / 2.0).min(1.57).sin()),
             Lengths::Ecm => (1, 0.0),
         };

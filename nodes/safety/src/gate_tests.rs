@@ -121,7 +121,7 @@ impl Bench {
 
     fn bounds(&self) -> Bounds {
         let params = SafetyParams::default();
-        Bounds::new(PSM, self.bodies.get(PSM).chain().limits(), &params)
+        Bounds::new(self.bodies.get(PSM).chain().limits(), &params)
     }
 }
 
@@ -584,7 +584,7 @@ fn a_tools_box_reaches_every_point_that_is_near() {
         let q = [0.8 * w(1.0), 0.6 * w(2.3), 0.14 + 0.06 * w(3.1), w(4.7), 0.9 * w(5.9), 0.9 * w(6.1), 0.4 * w(7.3)];
         let axes = axes(&Isometry3::identity());
         let arm = b.gate.arms.get(PSM);
-        let tool = Tool::new(&scalar::corners(axes, lengths(body), &q), arm, &q);
+        let tool = Tool::new(&scalar::corners(axes, &lengths(body), &q), arm, &q);
         let at = Vector3::new(0.15 * w(8.9), 0.15 * w(9.7), -0.1 + 0.1 * w(10.1));
         let dot = Dot { position: Point3::from(at), sigma: 0.0 };
         let p = [dot.position.x, dot.position.y, dot.position.z];
@@ -595,7 +595,7 @@ fn a_tools_box_reaches_every_point_that_is_near() {
     // And it hides what is farther than the reach along an axis.
     let q = straight(0.16);
     let arm = b.gate.arms.get(PSM);
-    let tool = Tool::new(&scalar::corners(axes(&Isometry3::identity()), arm.lengths, &q), arm, &q);
+    let tool = Tool::new(&scalar::corners(axes(&Isometry3::identity()), &arm.lengths, &q), arm, &q);
     let side = b.radius(PSM, 0) + 0.01;
     for (x, y, reach, seen) in [
         (side, 0.0, 0.0099, false),

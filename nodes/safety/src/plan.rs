@@ -14,7 +14,7 @@
 use crate::{
     Finding, SafetyParams,
     body::Body,
-    dofs::{Bounds, DT, LIMIT_USE, PerArm, Q, map2, pack, worst_index, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, PerArm, Q, map2, worst_index, worst_ratio},
 };
 use proctor_types::{ArmId, Constraint, Digest, PlannedWith, Proposal, ProposalId, Skill, Stamp};
 
@@ -82,7 +82,7 @@ impl Planner {
     /// From the configuration.
     pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
-        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
+        let bounds = PerArm::from_fn(|arm| Bounds::new(bodies.get(arm).chain().limits(), params));
         Ok(Self {
             bodies,
             bounds,
@@ -101,7 +101,11 @@ impl Planner {
         }
         let mut knots: Vec<Knot> = Vec::with_capacity(proposal.trajectory.points().len());
         for (i, p) in proposal.trajectory.points().iter().enumerate() {
-            let q = pack(arm, &p.position, p.jaw);
+            if p.position.len() != bounds.layout.joints {
+                let (got, wanted) = (p.position.len() as f64, bounds.layout.joints as f64);
+                return Err(Finding::of(arm, Constraint::Malformed, got, wanted).at(i));
+            }
+            let q = bounds.layout.pack(&p.position, p.jaw);
             within(arm, bounds, &q)?;
             if let Some(last) = knots.last_mut() {
                 let spacing = p.t - last.t;
@@ -128,6 +132,7 @@ impl Planner {
     fn segment(&self, body: &Body, bounds: &Bounds, knot: &mut Knot, to: &Q, spacing: f64) -> Result<(), Finding> {
         knot.u = map2(&knot.q, to, |a, b| (b - a) / spacing);
         let way = map2(&knot.q, to, |a, b| b - a);
+        body.stays_in_trocar(&knot.q, to)?;
         let samples = (way.iter().fold(0.0f64, |m, x| m.max(x.abs())) / SAMPLE).ceil().clamp(1.0, MAX_SAMPLES);
         let mut fastest = 0.0f64;
         for k in 0..=samples as usize {

@@ -203,7 +203,7 @@ mod tests {
     fn bounds() -> Bounds {
         let params = SafetyParams::default();
         let psm = Chain::psm(&proctor_kinematics::Instrument::named(&params.instruments[0]).unwrap()).unwrap();
-        Bounds::new(ArmId::Psm1, psm.limits(), &params)
+        Bounds::new(psm.limits(), &params)
     }
 
     /// Distance of `q` from the polyline, largest joint.

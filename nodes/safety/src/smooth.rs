@@ -82,7 +82,7 @@ mod tests {
         let params = SafetyParams::default();
         ArmId::ALL.map(|arm| {
             let body = Body::configured(arm, &params).unwrap();
-            let bounds = Bounds::new(arm, body.chain().limits(), &params);
+            let bounds = Bounds::new(body.chain().limits(), &params);
             (body, bounds)
         })
     }
