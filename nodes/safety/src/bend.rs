@@ -14,7 +14,7 @@
 use crate::{
     body::{Body, Ends},
     braking::MotionState,
-    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q},
     filter::{RESERVE, Rules, TIP_PLANNED, aim},
     surface::{Near, Surface, Vicinity, probes},
     zones::Keepout,
@@ -523,8 +523,9 @@ fn limb(
     let ends = body.ends(&state.q)?;
     let shape = body.shape(&state.q)?;
     let safe = decided.unwrap_or_else(|| state.brake_velocity(&b.acceleration));
-    let wanted = free.map_or(0.0, |(_, aim, _)| worst_ratio(&aim.wanted, &b.acceleration));
-    let time = (wanted.max(worst_ratio(&state.v, &b.acceleration)) / LIMIT_USE).max(LEAST_TIME);
+    let stopping = |v: &Q| b.acceleration.worst_ratio(&v.map(|v| -v));
+    let wanted = free.map_or(0.0, |(_, aim, _)| stopping(&aim.wanted));
+    let time = (wanted.max(stopping(&state.v)) / LIMIT_USE).max(LEAST_TIME);
     let by_mechanism = body.remote_centre().is_none();
     let mut limb = Limb {
         arm,
@@ -544,11 +545,12 @@ fn limb(
     let depth = shape.depth - around.least_depth.get(arm) - RESERVE;
     for j in 0..limb.dofs {
         let [q, v, safe] = [&state.q, &state.v, &limb.safe].map(|x| entry(x, j));
-        let (v_max, step) = (LIMIT_USE * entry(&b.velocity, j), LIMIT_USE * DT * entry(&b.acceleration, j));
+        let [slowest, fastest] = [-1.0, 1.0].map(|side| side * LIMIT_USE * b.velocity.towards(j, side));
+        let [slower, faster] = [-1.0, 1.0].map(|side| side * LIMIT_USE * DT * b.acceleration.towards(j, side));
         // To each side, what the stop from there leaves of the range; a joint beyond it may come back.
         let to = |room: f64| (2.0 - 1e-3) / time * room.max(0.0);
-        let mut lower = (-v_max).max(v - step).max(-to(q - entry(&b.lower, j)));
-        let upper = v_max.min(v + step).min(to(entry(&b.upper, j) - q));
+        let mut lower = slowest.max(v + slower).max(-to(q - entry(&b.lower, j)));
+        let upper = fastest.min(v + faster).min(to(entry(&b.upper, j) - q));
         if j == 2 && by_mechanism {
             lower = lower.max(-APPROACH / time * depth);
         }

@@ -15,7 +15,7 @@ use crate::{
     bend::{Aim, Around, Barrier, Bender, Bent, Wish},
     body::{Body, Shape},
     braking::MotionState,
-    dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
+    dofs::{Bounds, N, PerArm, Q, Sides, map2},
     plan::Plan,
     player::{Player, Step},
     remote_centre::RemoteCentre,
@@ -159,7 +159,7 @@ impl Filter {
     pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
         let nominal = PerArm::from_fn(|arm| *bodies.get(arm).world_from_base());
-        let bounds = PerArm::from_fn(|arm| Bounds::new(bodies.get(arm).chain().limits(), params));
+        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
         Ok(Self {
             nominal,
             variances: PerArm::from_fn(|arm| nominal_variance(arm, params)),
@@ -718,10 +718,11 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
             led
         }
     };
-    let speed = worst_ratio(&wanted, &b.velocity);
+    let speed = b.velocity.worst_ratio(&wanted);
     if speed > 0.97 {
-        let j = worst_index(&wanted, &b.velocity);
-        let finding = Finding::of(arm, Constraint::JointVelocity, entry(&wanted, j).abs(), entry(&b.velocity, j));
+        let j = b.velocity.worst_index(&wanted);
+        let value = entry(&wanted, j);
+        let finding = Finding::of(arm, Constraint::JointVelocity, value.abs(), b.velocity.towards(j, value));
         binding = binding.or(Some(finding.at(j)));
     }
     let tip = body.tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
@@ -739,8 +740,8 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
     };
     if binding.is_none() && next != wanted {
         let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
-        let j = worst_index(&change, &b.acceleration);
-        let (value, limit) = (entry(&change, j).abs(), entry(&b.acceleration, j));
+        let j = b.acceleration.worst_index(&change);
+        let (value, limit) = (entry(&change, j).abs(), b.acceleration.towards(j, entry(&change, j)));
         binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
     }
     (Aim { wanted, next, braking: state.brake_velocity(&b.acceleration) }, binding)
@@ -766,7 +767,7 @@ fn map_min(a: &Clearance, b: &Clearance) -> Clearance {
 }
 
 /// Brakes straight; the remainder of a stop that was checked.
-fn brake(state: &MotionState, acceleration: &Q) -> Decided {
+fn brake(state: &MotionState, acceleration: &Sides) -> Decided {
     let next = state.advanced(state.brake_velocity(acceleration));
     Decided { state: next, player: None, binding: None, blocked: false }
 }
@@ -830,7 +831,7 @@ mod tests {
 
     fn braked(from: &MotionState, decided: &Decided) -> bool {
         let params = SafetyParams::default();
-        let bounds = Bounds::new(Body::configured(ARM, &params).unwrap().chain().limits(), &params);
+        let bounds = Bounds::new(ARM, Body::configured(ARM, &params).unwrap().chain().limits(), &params);
         decided.blocked && decided.state.v == from.brake_velocity(&bounds.acceleration)
     }
 

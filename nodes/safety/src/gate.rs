@@ -13,7 +13,7 @@
 use crate::{
     Finding, SafetyParams, Zone,
     body::Body,
-    dofs::{Bounds, DT, N, PerArm, Q},
+    dofs::{Bounds, DT, N, PerArm, Q, Sides},
     filter::Rules,
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
@@ -172,13 +172,13 @@ impl Gate {
             let mut radii = [0.0; 3];
             radii.iter_mut().zip(&shape).for_each(|(r, c)| *r = c.radius);
             Arm {
-                bounds: Bounds::new(body.chain().limits(), params),
+                bounds: Bounds::new(arm, body.chain().limits(), params),
                 lengths: lengths(body),
                 radii,
                 jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
                 least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
                 base: axes(body.world_from_base()),
-                window: window(&Bounds::new(body.chain().limits(), params)),
+                window: window(&Bounds::new(arm, body.chain().limits(), params)),
                 history: None,
             }
         };
@@ -378,8 +378,7 @@ impl Gate {
 fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Finding> {
     let mut braking = true;
     let history = q.iter().zip(q1).zip(q2).enumerate();
-    let limits = b.lower.iter().zip(&b.upper).zip(b.velocity.iter().zip(&b.acceleration));
-    for ((j, ((&x, &x1), &x2)), ((&lower, &upper), (&v_max, &a_max))) in history.zip(limits) {
+    for ((j, ((&x, &x1), &x2)), (&lower, &upper)) in history.zip(b.lower.iter().zip(&b.upper)) {
         if !x.is_finite() {
             return Err(Finding::of(arm, Constraint::Malformed, f64::MAX, 0.0).at(j));
         }
@@ -389,12 +388,8 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         }
         let (v, v1) = ((x - x1) / DT, (x1 - x2) / DT);
         let a = (v - v1) / DT;
-        if v.abs() > v_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointVelocity, v.abs(), v_max).at(j));
-        }
-        if a.abs() > a_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointAcceleration, a.abs(), a_max).at(j));
-        }
+        beyond(arm, Constraint::JointVelocity, &b.velocity, j, v)?;
+        beyond(arm, Constraint::JointAcceleration, &b.acceleration, j, a)?;
         // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
         let slower = v.abs() <= v1.abs() + 1e-12;
         let turned = v * v1 < 0.0 && v.abs() > 1e-12;
@@ -407,8 +402,9 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
 fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
     let Lengths::Serial(chain) = &a.lengths else { return Ok(()) };
     let mut ticks: f64 = 0.0;
-    for ((x, x1), most) in ask.planned.iter().zip(q1).zip(&a.bounds.acceleration) {
-        ticks = ticks.max((x - x1).abs() / (DT * DT * most));
+    let slowing = a.bounds.acceleration.down.iter().zip(&a.bounds.acceleration.up);
+    for ((x, x1), (down, up)) in ask.planned.iter().zip(q1).zip(slowing) {
+        ticks = ticks.max((x - x1).abs() / (DT * DT * if x > x1 { down } else { up }));
     }
     let mut worst = chain.offset(ask.q);
     for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
@@ -426,11 +422,23 @@ fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
     Err(Finding::of(ask.arm, Constraint::TrocarOffset, worst, chain.tolerance))
 }
 
+/// Refuses a rate beyond its limit to its side.
+fn beyond(arm: ArmId, constraint: Constraint, limits: &Sides, j: usize, rate: f64) -> Result<(), Finding> {
+    let side = if rate > 0.0 { &limits.up } else { &limits.down };
+    let limit = side.get(j).copied().unwrap_or(0.0);
+    if rate.abs() > limit * (1.0 + ROUNDING) {
+        return Err(Finding::of(arm, constraint, rate.abs(), limit).at(j));
+    }
+    Ok(())
+}
+
 /// The smallest window whose mean keeps the jerk, counted up.
 fn window(b: &Bounds) -> usize {
     let keeps = |w: &usize| {
-        let mut joints = b.acceleration.iter().zip(&b.jerk).filter(|(a, _)| a.is_finite());
-        joints.all(|(a, j)| 2.0 * a / DT <= *w as f64 * j * (1.0 + ROUNDING))
+        let swings = b.acceleration.down.iter().zip(&b.acceleration.up).map(|(down, up)| down + up);
+        let mut joints = swings.zip(b.jerk.down.iter().zip(&b.jerk.up)).filter(|(swing, _)| swing.is_finite());
+        joints
+            .all(|(swing, (&down, &up))| swing / DT <= *w as f64 * if down < up { down } else { up } * (1.0 + ROUNDING))
     };
     (1..MAX_WINDOW).find(keeps).unwrap_or(MAX_WINDOW)
 }
@@ -438,11 +446,8 @@ fn window(b: &Bounds) -> usize {
 /// Rule 3, the jerk. Set-points newest first.
 fn jerk(arm: ArmId, b: &Bounds, q: [&Q; 4]) -> Result<(), Finding> {
     let [q0, q1, q2, q3] = q.map(|q| q.iter());
-    for (j, ((((x, x1), x2), x3), limit)) in q0.zip(q1).zip(q2).zip(q3).zip(&b.jerk).enumerate() {
-        let jerk = (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT);
-        if jerk.abs() > limit * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointJerk, jerk.abs(), *limit).at(j));
-        }
+    for (j, (((x, x1), x2), x3)) in q0.zip(q1).zip(q2).zip(q3).enumerate() {
+        beyond(arm, Constraint::JointJerk, &b.jerk, j, (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@
 
 use crate::{
     braking::MotionState,
-    dofs::{Bounds, DT, LIMIT_USE, N, Q, map2, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, N, Q, map2},
     filter::RESERVE,
 };
 use nalgebra::{Matrix3, SVector, Vector3};
@@ -80,13 +80,13 @@ impl RemoteCentre {
     /// The motion nearest to `wanted` along which the shaft passes the trocar, or comes back to it, slow enough for the stop after it. Returns it
     /// with the offset that the stop would have had, if that made it slower.
     pub fn lead(&self, chain: &Chain, state: &MotionState, wanted: &Q, b: &Bounds) -> (Q, Option<f64>) {
-        let Some(along) = pass(chain, &state.q).and_then(|p| p.centring(wanted, &b.acceleration)) else {
+        let Some(along) = pass(chain, &state.q).and_then(|p| p.centring(wanted, &b.acceleration.least())) else {
             return ([0.0; N], None);
         };
-        let fastest = worst_ratio(&along, &b.velocity) / LIMIT_USE;
+        let fastest = b.velocity.worst_ratio(&along) / LIMIT_USE;
         let along = if fastest > 1.0 { along.map(|v| v / fastest) } else { along };
         let along = if along.iter().all(|v| v.abs() < REST) { [0.0; N] } else { along };
-        let time = worst_ratio(&along, &b.acceleration) / LIMIT_USE;
+        let time = b.acceleration.worst_ratio(&along.map(|v| -v)) / LIMIT_USE;
         let foreseen = Self::offset(chain, &map2(&state.q, &along, |q, v| q + v * time / 2.0));
         let planned = PLANNED * self.used();
         if foreseen <= planned {
@@ -98,12 +98,15 @@ impl RemoteCentre {
 
     /// The velocity of the next tick towards `wanted`, bent back to the trocar as far as the acceleration limits leave room for it.
     pub fn mend(chain: &Chain, state: &MotionState, wanted: &Q, b: &Bounds) -> Q {
-        let next = state.accelerate(wanted, &b.acceleration.map(|a| a * SHARE));
-        let Some(centred) = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration)) else { return next };
-        let step = b.acceleration.map(|a| a * LIMIT_USE * DT);
+        let next = state.accelerate(wanted, &b.acceleration.scaled(SHARE));
+        let Some(centred) = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration.least())) else {
+            return next;
+        };
+        let step = b.acceleration.least().map(|a| a * LIMIT_USE * DT);
         let fix = map2(&centred, &next, |c, n| c - n);
         // Largest part of the correction with which no joint changes by more than its step, nor is faster than its limit.
-        let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&b.velocity));
+        let fastest = b.velocity.least();
+        let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&fastest));
         let part = joints.fold(1.0, |part: f64, (((fix, next), v), (step, fastest))| {
             let (v, next) = (v * fix.signum(), next * fix.signum());
             let room = (v + step).min(LIMIT_USE * fastest) - next;
