@@ -14,9 +14,9 @@
 use crate::{
     body::{Body, Ends},
     braking::MotionState,
-    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q},
     filter::{RESERVE, Rules, TIP_PLANNED, aim},
-    surface::{Near, Surface},
+    surface::{Near, Surface, Vicinity, probes},
     zones::Keepout,
 };
 use arrayvec::ArrayVec;
@@ -102,6 +102,8 @@ pub(crate) struct Around<'a> {
     pub bounds: &'a PerArm<Bounds>,
     pub zones: &'a [Keepout],
     pub surface: Option<&'a Surface>,
+    /// Of every arm that has a wish, where it is.
+    pub vicinity: PerArm<&'a Vicinity>,
     pub tool_tool: f64,
     pub least_depth: PerArm<f64>,
 }
@@ -136,6 +138,8 @@ struct Limb {
     /// How long a stop may take, s, and how far the stop from here goes, m.
     time: f64,
     travel: f64,
+    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
+    horizon: f64,
     /// Cost per square of each degree of freedom's rate.
     weights: Q,
 }
@@ -380,11 +384,11 @@ impl Bender {
             for (part, capsule) in limb.capsules.iter().enumerate() {
                 let keep = zone.margin() + kept;
                 // Room for the steps by which the slope is felt.
-                let limit = keep + limb.horizon() + 2.0 * STEP;
+                let limit = keep + limb.horizon + 2.0 * STEP;
                 let distance = |c: &Capsule| zone.distance_of(limb.arm, part, c, limit);
                 let d = distance(capsule);
                 let h = d - keep;
-                if h < limb.horizon() {
+                if h < limb.horizon {
                     let (normal, along) = slope(capsule, d, distance);
                     let slope = Slope { limb, rates: limb.rates(part, along, &normal) };
                     self.keep(Key::Zone { arm: limb.arm, zone: i, part }, h, limb.time, &[slope]);
@@ -397,7 +401,8 @@ impl Bender {
         let (Some((_, _, rules)), Some(surface)) = (limb.free, around.surface) else { return };
         let kept = RESERVE + limb.room();
         let mut near: ArrayVec<Near, MAX_NEAR> = ArrayVec::new();
-        surface.near(&limb.capsules, &rules.policy, kept + limb.horizon(), &mut near);
+        let vicinity = around.vicinity.get(limb.arm);
+        surface.near(&probes(&limb.capsules), vicinity, &rules.policy, kept + limb.horizon, &mut near);
         for (rank, point) in near.iter().enumerate() {
             let Some(capsule) = limb.capsules.get(point.part) else { continue };
             let (along, foot) = foot(capsule, &point.position);
@@ -423,7 +428,7 @@ impl Bender {
         for (i, ca) in a.capsules.iter().enumerate() {
             for (k, cb) in b.capsules.iter().enumerate() {
                 let d = ca.distance_to(cb);
-                if d - kept < a.horizon() + b.horizon() {
+                if d - kept < a.horizon + b.horizon {
                     let (normal, along_a) = slope(ca, d, |c| c.distance_to(cb));
                     let (_, along_b) = slope(cb, d, |c| c.distance_to(ca));
                     let slopes = [
@@ -518,8 +523,9 @@ fn limb(
     let ends = body.ends(&state.q)?;
     let shape = body.shape(&state.q)?;
     let safe = decided.unwrap_or_else(|| state.brake_velocity(&b.acceleration));
-    let wanted = free.map_or(0.0, |(_, aim, _)| worst_ratio(&aim.wanted, &b.acceleration));
-    let time = (wanted.max(worst_ratio(&state.v, &b.acceleration)) / LIMIT_USE).max(LEAST_TIME);
+    let stopping = |v: &Q| b.acceleration.worst_ratio(&v.map(|v| -v));
+    let wanted = free.map_or(0.0, |(_, aim, _)| stopping(&aim.wanted));
+    let time = (wanted.max(stopping(&state.v)) / LIMIT_USE).max(LEAST_TIME);
     let by_mechanism = body.remote_centre().is_none();
     let mut limb = Limb {
         arm,
@@ -532,17 +538,19 @@ fn limb(
         upper: [0.0; N],
         time,
         travel: body.travel(&state.q, &state.stop(&b.acceleration)),
+        horizon: 0.0,
         weights: if by_mechanism { weights(&ends) } else { even_weights(&ends) },
         ends,
     };
     let depth = shape.depth - around.least_depth.get(arm) - RESERVE;
     for j in 0..limb.dofs {
         let [q, v, safe] = [&state.q, &state.v, &limb.safe].map(|x| entry(x, j));
-        let (v_max, step) = (LIMIT_USE * entry(&b.velocity, j), LIMIT_USE * DT * entry(&b.acceleration, j));
+        let [slowest, fastest] = [-1.0, 1.0].map(|side| side * LIMIT_USE * b.velocity.towards(j, side));
+        let [slower, faster] = [-1.0, 1.0].map(|side| side * LIMIT_USE * DT * b.acceleration.towards(j, side));
         // To each side, what the stop from there leaves of the range; a joint beyond it may come back.
         let to = |room: f64| (2.0 - 1e-3) / time * room.max(0.0);
-        let mut lower = (-v_max).max(v - step).max(-to(q - entry(&b.lower, j)));
-        let upper = v_max.min(v + step).min(to(entry(&b.upper, j) - q));
+        let mut lower = slowest.max(v + slower).max(-to(q - entry(&b.lower, j)));
+        let upper = fastest.min(v + faster).min(to(entry(&b.upper, j) - q));
         if j == 2 && by_mechanism {
             lower = lower.max(-APPROACH / time * depth);
         }
@@ -550,6 +558,11 @@ fn limb(
         limb.lower.iter_mut().skip(j).take(1).for_each(|x| *x = lower);
         limb.upper.iter_mut().skip(j).take(1).for_each(|x| *x = upper);
     }
+    let tips = limb.ends.rates.iter().map(|rates| {
+        let fastest = rates.iter().zip(&limb.lower).zip(&limb.upper);
+        fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
+    });
+    limb.horizon = tips.fold(0.0, f64::max) * time / APPROACH;
     Some(limb)
 }
 
@@ -574,15 +587,6 @@ impl Limb {
     /// What the check of the stop asks for on top of the margins, m, and what the way's bend takes.
     fn room(&self) -> f64 {
         START + self.travel * (ROOM + SAGITTA * self.travel)
-    }
-
-    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
-    fn horizon(&self) -> f64 {
-        let tips = self.ends.rates.iter().map(|rates| {
-            let fastest = rates.iter().zip(&self.lower).zip(&self.upper);
-            fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
-        });
-        tips.fold(0.0, f64::max) * self.time / APPROACH
     }
 
     /// How fast the surface of a part moves along `normal` at `along` its axis, per degree of freedom.

@@ -736,7 +736,7 @@ impl SafetyCore {
             Some(finding) if decided.blocked => self.log.say(Outcome::Held, finding),
             Some(finding) => self.log.say(Outcome::Limited, finding),
             None if !decided.state.rests() && self.machine.may_move() => {
-                let fastest = dofs::worst_ratio(&decided.state.v, &self.filter.bounds(arm).velocity);
+                let fastest = self.filter.bounds(arm).velocity.worst_ratio(&decided.state.v);
                 self.log.say(Outcome::Passed, Finding::of(arm, Constraint::None, fastest, 1.0));
             }
             None => {}

@@ -13,7 +13,7 @@
 use crate::{
     Finding, SafetyParams, Zone,
     body::Body,
-    dofs::{Bounds, DT, N, PerArm, Q},
+    dofs::{Bounds, DT, N, PerArm, Q, Sides},
     filter::Rules,
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
@@ -172,13 +172,13 @@ impl Gate {
             let mut radii = [0.0; 3];
             radii.iter_mut().zip(&shape).for_each(|(r, c)| *r = c.radius);
             Arm {
-                bounds: Bounds::new(body.chain().limits(), params),
+                bounds: Bounds::new(arm, body.chain().limits(), params),
                 lengths: lengths(body),
                 radii,
                 jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
                 least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
                 base: axes(body.world_from_base()),
-                window: window(&Bounds::new(body.chain().limits(), params)),
+                window: window(&Bounds::new(arm, body.chain().limits(), params)),
                 history: None,
             }
         };
@@ -265,13 +265,17 @@ impl Gate {
     fn slow(&self, ask: &Question, speed: f64, now: &Tool) -> Result<(), Finding> {
         let Some(scene) = ask.scene else { return Ok(()) };
         let p = &ask.rules.policy;
-        for (leaf, dots) in scene.surface.leaves() {
+        let slowest = self.bears.iter().flatten().map(|(speed, _)| *speed).fold(f64::INFINITY, f64::min);
+        let reach = (speed - slowest) / self.gain;
+        if reach <= 0.0 {
+            return Ok(());
+        }
+        let may = |l: V, u: V| now.may_reach(l, u, reach + p.max_uncertainty + p.growth);
+        for (leaf, dots) in scene.surface.leaves_where(may) {
             let class = usize::from(leaf.class.id());
-            let Some((slowest, _)) = self.bears.get(class).copied().flatten() else { continue };
-            let reach = (speed - slowest) / self.gain;
-            if reach <= 0.0 || !now.may_reach(leaf.lower, leaf.upper, reach + p.max_uncertainty + p.growth) {
+            let Some((slowest, _)) = self.bears.get(class).copied().flatten().filter(|(s, _)| speed > *s) else {
                 continue;
-            }
+            };
             for dot in dots {
                 let d = now.to_point(place(dot)) - kept(p, 0.0, dot.sigma);
                 let limit = slowest + self.gain * if d > 0.0 { d } else { 0.0 };
@@ -294,14 +298,12 @@ impl Gate {
             return Ok(());
         }
         let mut least = (self.most_force, None);
-        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves()) {
+        let may = |l: V, u: V| then.may_reach(l, u, p.max_uncertainty + p.growth);
+        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves_where(may)) {
             let class = usize::from(leaf.class.id());
             let Some((_, bearable)) = self.bears.get(class).copied().flatten() else { continue };
             let touched = |d: &Dot| then.to_point(place(d)) - kept(p, 0.0, d.sigma) <= 0.0;
-            if bearable < least.0
-                && then.may_reach(leaf.lower, leaf.upper, p.max_uncertainty + p.growth)
-                && dots.iter().any(touched)
-            {
+            if bearable < least.0 && dots.iter().any(touched) {
                 least = (bearable, Some(class));
             }
         }
@@ -376,8 +378,7 @@ impl Gate {
 fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Finding> {
     let mut braking = true;
     let history = q.iter().zip(q1).zip(q2).enumerate();
-    let limits = b.lower.iter().zip(&b.upper).zip(b.velocity.iter().zip(&b.acceleration));
-    for ((j, ((&x, &x1), &x2)), ((&lower, &upper), (&v_max, &a_max))) in history.zip(limits) {
+    for ((j, ((&x, &x1), &x2)), (&lower, &upper)) in history.zip(b.lower.iter().zip(&b.upper)) {
         if !x.is_finite() {
             return Err(Finding::of(arm, Constraint::Malformed, f64::MAX, 0.0).at(j));
         }
@@ -387,12 +388,8 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         }
         let (v, v1) = ((x - x1) / DT, (x1 - x2) / DT);
         let a = (v - v1) / DT;
-        if v.abs() > v_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointVelocity, v.abs(), v_max).at(j));
-        }
-        if a.abs() > a_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointAcceleration, a.abs(), a_max).at(j));
-        }
+        beyond(arm, Constraint::JointVelocity, &b.velocity, j, v)?;
+        beyond(arm, Constraint::JointAcceleration, &b.acceleration, j, a)?;
         // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
         let slower = v.abs() <= v1.abs() + 1e-12;
         let turned = v * v1 < 0.0 && v.abs() > 1e-12;
@@ -405,8 +402,9 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
 fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
     let Lengths::Serial(chain) = &a.lengths else { return Ok(()) };
     let mut ticks: f64 = 0.0;
-    for ((x, x1), most) in ask.planned.iter().zip(q1).zip(&a.bounds.acceleration) {
-        ticks = ticks.max((x - x1).abs() / (DT * DT * most));
+    let slowing = a.bounds.acceleration.down.iter().zip(&a.bounds.acceleration.up);
+    for ((x, x1), (down, up)) in ask.planned.iter().zip(q1).zip(slowing) {
+        ticks = ticks.max((x - x1).abs() / (DT * DT * if x > x1 { down } else { up }));
     }
     let mut worst = chain.offset(ask.q);
     for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
@@ -424,11 +422,23 @@ fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
     Err(Finding::of(ask.arm, Constraint::TrocarOffset, worst, chain.tolerance))
 }
 
+/// Refuses a rate beyond its limit to its side.
+fn beyond(arm: ArmId, constraint: Constraint, limits: &Sides, j: usize, rate: f64) -> Result<(), Finding> {
+    let side = if rate > 0.0 { &limits.up } else { &limits.down };
+    let limit = side.get(j).copied().unwrap_or(0.0);
+    if rate.abs() > limit * (1.0 + ROUNDING) {
+        return Err(Finding::of(arm, constraint, rate.abs(), limit).at(j));
+    }
+    Ok(())
+}
+
 /// The smallest window whose mean keeps the jerk, counted up.
 fn window(b: &Bounds) -> usize {
     let keeps = |w: &usize| {
-        let mut joints = b.acceleration.iter().zip(&b.jerk).filter(|(a, _)| a.is_finite());
-        joints.all(|(a, j)| 2.0 * a / DT <= *w as f64 * j * (1.0 + ROUNDING))
+        let swings = b.acceleration.down.iter().zip(&b.acceleration.up).map(|(down, up)| down + up);
+        let mut joints = swings.zip(b.jerk.down.iter().zip(&b.jerk.up)).filter(|(swing, _)| swing.is_finite());
+        joints
+            .all(|(swing, (&down, &up))| swing / DT <= *w as f64 * if down < up { down } else { up } * (1.0 + ROUNDING))
     };
     (1..MAX_WINDOW).find(keeps).unwrap_or(MAX_WINDOW)
 }
@@ -436,11 +446,8 @@ fn window(b: &Bounds) -> usize {
 /// Rule 3, the jerk. Set-points newest first.
 fn jerk(arm: ArmId, b: &Bounds, q: [&Q; 4]) -> Result<(), Finding> {
     let [q0, q1, q2, q3] = q.map(|q| q.iter());
-    for (j, ((((x, x1), x2), x3), limit)) in q0.zip(q1).zip(q2).zip(q3).zip(&b.jerk).enumerate() {
-        let jerk = (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT);
-        if jerk.abs() > limit * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointJerk, jerk.abs(), *limit).at(j));
-        }
+    for (j, (((x, x1), x2), x3)) in q0.zip(q1).zip(q2).zip(q3).enumerate() {
+        beyond(arm, Constraint::JointJerk, &b.jerk, j, (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT))?;
     }
     Ok(())
 }
@@ -494,14 +501,18 @@ impl Tool {
         self.each().map(|&(a, b, r)| scalar::point_segment(p, a, b) - r).fold(f64::INFINITY, f64::min)
     }
 
-    /// Whether any part's box, grown by `reach`, meets the box from `lower` to `upper`.
+    /// Whether any part may come within `reach` of the box from `lower` to `upper`: its box, grown by that, meets it, and its axis passes near
+    /// enough to the ball around it.
     fn may_reach(&self, lower: V, upper: V, reach: f64) -> bool {
+        let center = scalar::scale(scalar::add(lower, upper), 0.5);
+        let radius = scalar::norm(scalar::sub(upper, lower)) / 2.0 + SLACK;
         self.each().any(|&(a, b, r)| {
             let axes = a.iter().zip(&b).zip(lower.iter().zip(&upper));
-            axes.into_iter().all(|((&a, &b), (&l, &u))| {
+            let boxes = axes.into_iter().all(|((&a, &b), (&l, &u))| {
                 let grow = r + reach;
                 a.min(b) - grow <= u && a.max(b) + grow >= l
-            })
+            });
+            boxes && scalar::point_segment(center, a, b) <= radius + r + reach
         })
     }
 }
@@ -520,32 +531,40 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     let Some(scene) = ask.scene else { return Ok(()) };
     let p = &ask.rules.policy;
     // Nearest shortfall per class before and now: moving along a surface brings other points near, which is no approach.
-    for (leaf, dots) in scene.surface.leaves() {
+    let mut approached = [None; Class::COUNT];
+    let most = p.keep.iter().flatten().fold(f64::NEG_INFINITY, |most, keep| most.max(*keep));
+    let may = |l: V, u: V| now.may_reach(l, u, most + p.max_uncertainty + p.growth);
+    for (leaf, dots) in scene.surface.leaves_where(may) {
         let class = usize::from(leaf.class.id());
-        let Some(keep) = p.keep.get(class).copied().flatten() else { continue };
-        if !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
+        let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), approached.get_mut(class)) else {
+            continue;
+        };
+        if *approached == Some(false) {
             continue;
         }
         for dot in dots {
             let at = place(dot);
             let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
-            if d < limit - SLACK
-                && d < then.to_point(at)
-                && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then)
-            {
-                return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+            if d >= limit - SLACK {
+                continue;
+            }
+            let before = then.to_point(at);
+            if d < before {
+                let nearest = |tool: &Tool, d: f64| shortfall(scene, class, keep, p, tool, d - limit);
+                if *approached.get_or_insert_with(|| nearest(now, d) < nearest(then, before)) {
+                    return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Smallest distance less what is kept, over all points of a class.
-fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool) -> f64 {
-    let mine = scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class);
-    mine.flat_map(|(_, dots)| dots)
-        .map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma))
-        .fold(f64::INFINITY, f64::min)
+/// Smallest distance less what is kept, over all points of a class; `known` is that of one of them.
+fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, known: f64) -> f64 {
+    let may = |l: V, u: V| tool.may_reach(l, u, known + keep + p.max_uncertainty + p.growth);
+    let mine = scene.surface.leaves_where(may).filter(|(l, _)| usize::from(l.class.id()) == class);
+    mine.flat_map(|(_, dots)| dots).map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(known, f64::min)
 }
 
 #[cfg(test)]

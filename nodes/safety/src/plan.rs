@@ -82,7 +82,7 @@ impl Planner {
     /// From the configuration.
     pub fn new(params: &SafetyParams) -> Result<Self, proctor_kinematics::KinematicsError> {
         let bodies = PerArm::try_from_fn(|arm| Body::configured(arm, params))?;
-        let bounds = PerArm::from_fn(|arm| Bounds::new(bodies.get(arm).chain().limits(), params));
+        let bounds = PerArm::from_fn(|arm| Bounds::new(arm, bodies.get(arm).chain().limits(), params));
         Ok(Self {
             bodies,
             bounds,
@@ -140,11 +140,11 @@ impl Planner {
             let malformed = || Finding::of(body.arm(), Constraint::Malformed, 0.0, 0.0);
             fastest = fastest.max(body.tip_speed(&at, &knot.u).ok_or_else(malformed)?);
         }
-        let by_joints = LIMIT_USE / worst_ratio(&knot.u, &bounds.velocity).max(1e-300);
+        let by_joints = LIMIT_USE / bounds.velocity.worst_ratio(&knot.u).max(1e-300);
         let by_tip = TIP * self.tip_speed / fastest.max(1e-300);
         knot.cap = by_joints.min(by_tip).min(1.0);
         // A segment that does not move accelerates nothing; the bound keeps the arithmetic finite.
-        knot.own = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration).max(1e-300)).min(1e3);
+        knot.own = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration.least()).max(1e-300)).min(1e3);
         knot.alpha = knot.own;
         Ok(())
     }
@@ -163,7 +163,7 @@ fn within(arm: ArmId, bounds: &Bounds, q: &Q) -> Result<(), Finding> {
 
 /// Corners, then the backward pass.
 fn limit_rates(bounds: &Bounds, knots: &mut [Knot]) {
-    let step: Q = bounds.acceleration.map(|a| a * DT * LIMIT_USE * CORNER);
+    let step = bounds.acceleration.scaled(DT * LIMIT_USE * CORNER);
     // Rate changes on either side of a corner must suit both of its segments.
     let alphas: Vec<f64> = knots.iter().map(|k| k.alpha).collect();
     let segments = knots.len().saturating_sub(1);
@@ -183,7 +183,7 @@ fn limit_rates(bounds: &Bounds, knots: &mut [Knot]) {
                     1.0
                 } else {
                     let turn = map2(&knot.u, &u_before, |a, b| a - b);
-                    (1.0 / worst_ratio(&turn, &step).max(1e-300)).min(cap_before)
+                    (1.0 / step.worst_ratio(&turn).max(1e-300)).min(cap_before)
                 };
                 braking.min(corner).min(knot.cap)
             }

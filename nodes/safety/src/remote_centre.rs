@@ -10,7 +10,7 @@
 
 use crate::{
     braking::MotionState,
-    dofs::{Bounds, DT, LIMIT_USE, N, Q, map2, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, N, Q, map2},
     filter::RESERVE,
 };
 use nalgebra::{Matrix3, SVector, Vector3};
@@ -80,13 +80,13 @@ impl RemoteCentre {
     /// The motion nearest to `wanted` along which the shaft passes the trocar, or comes back to it, slow enough for the stop after it. Returns it
     /// with the offset that the stop would have had, if that made it slower.
     pub fn lead(&self, chain: &Chain, state: &MotionState, wanted: &Q, b: &Bounds) -> (Q, Option<f64>) {
-        let Some(along) = pass(chain, &state.q).and_then(|p| p.centring(wanted, &b.acceleration)) else {
+        let Some(along) = pass(chain, &state.q).and_then(|p| p.centring(wanted, &b.acceleration.least())) else {
             return ([0.0; N], None);
         };
-        let fastest = worst_ratio(&along, &b.velocity) / LIMIT_USE;
+        let fastest = b.velocity.worst_ratio(&along) / LIMIT_USE;
         let along = if fastest > 1.0 { along.map(|v| v / fastest) } else { along };
         let along = if along.iter().all(|v| v.abs() < REST) { [0.0; N] } else { along };
-        let time = worst_ratio(&along, &b.acceleration) / LIMIT_USE;
+        let time = b.acceleration.worst_ratio(&along.map(|v| -v)) / LIMIT_USE;
         let foreseen = Self::offset(chain, &map2(&state.q, &along, |q, v| q + v * time / 2.0));
         let planned = PLANNED * self.used();
         if foreseen <= planned {
@@ -98,12 +98,15 @@ impl RemoteCentre {
 
     /// The velocity of the next tick towards `wanted`, bent back to the trocar as far as the acceleration limits leave room for it.
     pub fn mend(chain: &Chain, state: &MotionState, wanted: &Q, b: &Bounds) -> Q {
-        let next = state.accelerate(wanted, &b.acceleration.map(|a| a * SHARE));
-        let Some(centred) = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration)) else { return next };
-        let step = b.acceleration.map(|a| a * LIMIT_USE * DT);
+        let next = state.accelerate(wanted, &b.acceleration.scaled(SHARE));
+        let Some(centred) = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration.least())) else {
+            return next;
+        };
+        let step = b.acceleration.least().map(|a| a * LIMIT_USE * DT);
         let fix = map2(&centred, &next, |c, n| c - n);
         // Largest part of the correction with which no joint changes by more than its step, nor is faster than its limit.
-        let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&b.velocity));
+        let fastest = b.velocity.least();
+        let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&fastest));
         let part = joints.fold(1.0, |part: f64, (((fix, next), v), (step, fastest))| {
             let (v, next) = (v * fix.signum(), next * fix.signum());
             let room = (v + step).min(LIMIT_USE * fastest) - next;
@@ -234,11 +237,12 @@ fn bend(chain: &Chain, from: &Q, way: &Q) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::SafetyParams;
+    use proctor_types::ArmId;
 
     fn lean7() -> (Chain, RemoteCentre, Bounds) {
         let chain = Chain::held("LEAN7_PROBE").unwrap();
         let rc = RemoteCentre::of(&chain).unwrap();
-        let bounds = Bounds::new(chain.limits(), &SafetyParams::default());
+        let bounds = Bounds::new(ArmId::Psm2, chain.limits(), &SafetyParams::default());
         (chain, rc, bounds)
     }
 
@@ -288,9 +292,9 @@ mod tests {
         let mut slowed = 0;
         for i in 0..200 {
             let q = inside(i);
-            let wanted: Q = std::array::from_fn(|j| b.velocity[j] * spread(i, 20.0 + j as f64));
+            let wanted: Q = std::array::from_fn(|j| b.velocity.up[j] * spread(i, 20.0 + j as f64));
             let (v, foreseen) = rc.lead(&chain, &MotionState::resting(q), &wanted, &b);
-            assert!(worst_ratio(&v, &b.velocity) <= 1.0);
+            assert!(b.velocity.worst_ratio(&v) <= 1.0);
             let state = MotionState { q, v };
             let at_end = RemoteCentre::offset(&chain, &state.stop(&b.acceleration));
             assert!(at_end <= rc.used(), "{i}: {at_end} m, foreseen {foreseen:?}");
@@ -343,9 +347,9 @@ mod tests {
         let (mut taken, mut refused) = (0, 0);
         for i in 0..300 {
             let q = inside(i);
-            let wanted: Q = std::array::from_fn(|j| b.velocity[j] * spread(i, 60.0 + j as f64));
-            let v = pass(&chain, &q).unwrap().centring(&wanted, &b.acceleration).unwrap();
-            let v = v.map(|x| x / worst_ratio(&v, &b.velocity).max(1.0));
+            let wanted: Q = std::array::from_fn(|j| b.velocity.up[j] * spread(i, 60.0 + j as f64));
+            let v = pass(&chain, &q).unwrap().centring(&wanted, &b.acceleration.least()).unwrap();
+            let v = v.map(|x| x / b.velocity.worst_ratio(&v).max(1.0));
             let to = MotionState { q, v }.advanced(v);
             let mut s = to;
             let mut worst = RemoteCentre::offset(&chain, &s.q);
@@ -392,12 +396,12 @@ mod tests {
         for i in 0..300 {
             let q = inside(i);
             let at =
-                |k: f64, part: f64| -> Q { std::array::from_fn(|j| part * b.velocity[j] * spread(i, k + j as f64)) };
+                |k: f64, part: f64| -> Q { std::array::from_fn(|j| part * b.velocity.up[j] * spread(i, k + j as f64)) };
             let state = MotionState { q, v: at(80.0, 0.97) };
             let next = RemoteCentre::mend(&chain, &state, &at(90.0, 0.98), &b);
             for j in 0..N {
-                assert!((next[j] - state.v[j]).abs() <= b.acceleration[j] * DT + 1e-12, "{i} {j}");
-                assert!(next[j].abs() <= b.velocity[j], "{i} {j}");
+                assert!((next[j] - state.v[j]).abs() <= b.acceleration.up[j] * DT + 1e-12, "{i} {j}");
+                assert!(next[j].abs() <= b.velocity.up[j], "{i} {j}");
             }
         }
     }
@@ -410,7 +414,7 @@ mod tests {
         for i in 0..200 {
             let pass = pass(&chain, &inside(i)).unwrap();
             let off =
-                pass.rates.iter().zip(&b.acceleration).map(|(r, a)| r.norm() * a * DT * DT * (w * w - 1.0) / 24.0);
+                pass.rates.iter().zip(&b.acceleration.up).map(|(r, a)| r.norm() * a * DT * DT * (w * w - 1.0) / 24.0);
             worst = worst.max(off.sum());
         }
         assert!(worst < RESERVE, "{worst}");
