@@ -277,7 +277,8 @@ mod tests {
             assert!(rate(&q, &v, 1e-3) < 2e-6, "{i}: {}", rate(&q, &v, 1e-3));
             assert!(rate(&q, &wanted, 1e-3) > rate(&q, &v, 1e-3), "{i}");
             // From a tenth of a millimetre off, a hundredth of the return time takes a hundredth of it away.
-            let off = map2(&q, &wanted, |q, w| q + w * 1e-4 / rate(&q, &wanted, 1.0).max(1e-3));
+            let part = 1e-4 / rate(&q, &wanted, 1.0).max(1e-3);
+            let off = map2(&q, &wanted, |q, w| q + w * part);
             let before = RemoteCentre::offset(&chain, &off);
             let (back, _) = rc.lead(&chain, &MotionState::resting(off), &[0.0; N], &b);
             assert!((rate(&off, &back, 0.01 / RETURN) / before - 0.99).abs() < 1e-3, "{i}");
