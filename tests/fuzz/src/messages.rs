@@ -125,7 +125,7 @@ impl Promise for Scene {
             covariance.diagonal().iter().for_each(|v| within(*v, 0.0, f64::MAX));
         }
         for i in &self.instruments {
-            assert_eq!(i.joints.len(), i.arm.dof());
+            assert!(i.arm.admits(i.joints.len()));
             within(i.residual_px, 0.0, f64::MAX);
         }
         for arm in ArmId::ALL {
@@ -144,7 +144,8 @@ impl Promise for Proposal {
         let points = self.trajectory.points();
         assert!((2..=Trajectory::MAX_POINTS).contains(&points.len()));
         assert!(points.windows(2).all(|w| w[0].t < w[1].t) && points[0].t >= 0.0, "time runs forwards");
-        assert!(points.iter().all(|p| p.position.len() == self.trajectory.arm().dof()));
+        let joints = points[0].position.len();
+        assert!(self.trajectory.arm().admits(joints) && points.iter().all(|p| p.position.len() == joints));
         within(self.evidence.confidence, 0.0, 1.0);
         assert!(self.evidence.summary.len() <= 1024);
     }
