@@ -8,7 +8,7 @@ use proctor_msgs::{Origin, Wire, cdr};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics,
     ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed, Segmentation,
-    SkillRequest, Stamp, StateCommand, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    SkillRequest, Stamp, StateCommand, ToArm, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -46,7 +46,7 @@ macro_rules! of_arms {
     )+};
 }
 
-of_arms!(ArmForce, ArmJoints, JointCommand, Jaw, ArmStatus, StateCommand);
+of_arms!(ArmForce, ArmJoints, JointCommand, ToArm<JointCommand>, Jaw, ArmStatus, StateCommand);
 
 macro_rules! promises_nothing {
     ($($type:ty),+) => {$(impl Promise for $type {})+};
@@ -260,6 +260,7 @@ pub fn targets() -> Vec<Target> {
     targets! {
         "msg_arm_joints" ArmJoints = strategies::arm_joints();
         "msg_joint_command" JointCommand = strategies::joint_command();
+        "msg_sealed_command" ToArm<JointCommand> = strategies::sealed_command();
         "msg_jaw" Jaw = strategies::jaw();
         "msg_arm_pose" ArmPose = strategies::arm_pose();
         "msg_arm_force" ArmForce = strategies::arm_force();
