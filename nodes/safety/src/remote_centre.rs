@@ -99,9 +99,7 @@ impl RemoteCentre {
     /// The velocity of the next tick towards `wanted`, bent back to the trocar as far as the acceleration limits leave room for it.
     pub fn mend(chain: &Chain, state: &MotionState, wanted: &Q, b: &Bounds) -> Q {
         let next = state.accelerate(wanted, &b.acceleration.scaled(SHARE));
-        let Some(centred) = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration.least())) else {
-            return next;
-        };
+        let centred = pass(chain, &state.q).and_then(|p| p.centring(&next, &b.acceleration.least())).unwrap_or(next);
         let step = b.acceleration.least().map(|a| a * LIMIT_USE * DT);
         let fix = map2(&centred, &next, |c, n| c - n);
         // Largest part of the correction with which no joint changes by more than its step, nor is faster than its limit.
