@@ -3,9 +3,10 @@
 mod common;
 
 use common::Field;
-use nalgebra::Vector3;
+use nalgebra::{Point3, Vector3};
+use proctor_kinematics::{Chain, Instrument};
 use proctor_sim::{
-    dataset::{DatasetConfig, Sampler, random_sample, shrink},
+    dataset::{DatasetConfig, Sampler},
     render::{Appearance, ImageFaults, Rendered, Want},
 };
 use proctor_types::{Class, Image};
@@ -124,13 +125,13 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
     let mut area = [0usize; Class::COUNT];
     let mut last = None;
     for seed in 0..24 {
-        let s = sampler.sample(seed).unwrap();
+        let s = sampler.sample(seed, Want::LeftOnly).unwrap();
         s.labels.pixels().iter().for_each(|l| area[usize::from(*l)] += 1);
         last = Some(s);
     }
-    let (last, alone) = (last.unwrap(), random_sample(23, &config).unwrap());
+    let (last, alone) = (last.unwrap(), Sampler::new(&config).unwrap().sample(23, Want::LeftOnly).unwrap());
     assert!(last.left == alone.left && last.labels == alone.labels, "a sample depends on its predecessors");
-    assert_ne!(last.left, sampler.sample(22).unwrap().left);
+    assert_ne!(last.left, sampler.sample(22, Want::LeftOnly).unwrap().left);
     for class in Class::ALL {
         assert!(
             area[usize::from(class.id())] > 1000,
@@ -142,10 +143,38 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
 }
 
 #[test]
-fn shrinking_averages_colours_and_counts_votes() {
-    let left = Image::new(4, 2, vec![[0; 3], [4; 3], [10; 3], [10; 3], [8; 3], [12; 3], [20; 3], [20; 3]]).unwrap();
-    let labels = Image::new(4, 2, vec![3u8, 2, 5, 1, 3, 3, 1, 5]).unwrap();
-    let (small, voted) = shrink(&left, &labels, 2).unwrap();
-    assert_eq!(small.pixels(), [[6; 3], [15; 3]]);
-    assert_eq!(voted.pixels(), [3, 1]);
+fn a_samples_joints_and_poses_agree_with_each_other_and_with_its_pictures() {
+    let mut sampler = Sampler::new(&DatasetConfig::default()).unwrap();
+    let (mut shown, mut near) = (0, 0);
+    for seed in 40..60 {
+        let s = sampler.sample(seed, Want::Rectified).unwrap();
+        assert_eq!((s.right.width(), s.right.height()), (s.left.width(), s.left.height()));
+        let camera_from_world = s.world_from_camera.inverse();
+        for i in &s.instruments {
+            let instrument = Instrument::named(i.name).unwrap();
+            let chain = Chain::psm(&instrument).unwrap();
+            let tip = i.world_from_base * chain.fk(&i.joints).unwrap();
+            assert!((tip.translation() - i.world_from_tip.translation()).norm() < 1e-12, "seed {seed}");
+            // Half-way down the jaws that instrument is seen, unless something lies before it.
+            let along = i.world_from_base.iso() * chain.links(&i.joints).unwrap().jaw;
+            let p = camera_from_world.transform(&(along * Point3::new(0.0, 0.0, 0.5 * instrument.jaw_length)));
+            let Some(pixel) = s.rig.left.project(&p) else { continue };
+            let (u, v) = (pixel.x.round(), pixel.y.round());
+            if !(10.0..630.0).contains(&u) || !(10.0..470.0).contains(&v) {
+                continue;
+            }
+            let depth = f64::from(*s.depth.get(u as usize, v as usize).unwrap());
+            if depth == 0.0 || depth < p.z - 0.008 {
+                continue;
+            }
+            shown += 1;
+            let around = (-12..=12i32).flat_map(|dy| (-12..=12i32).map(move |dx| (dx, dy)));
+            near += usize::from(around.into_iter().any(|(dx, dy)| {
+                let (x, y) = ((u as i32 + dx) as usize, (v as i32 + dy) as usize);
+                s.instances.get(x, y) == Some(&(i.arm.index() as u8 + 1))
+            }));
+        }
+    }
+    assert!(shown >= 10, "{shown}");
+    assert_eq!(near, shown, "an instrument is not where its joints say");
 }

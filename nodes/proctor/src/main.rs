@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, demo, doctor, run};
+use proctor::{calibrate, dataset, demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::cli::{EvalArgs, SegmentArgs};
 use std::{
@@ -29,6 +29,9 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Eval(Eval),
+    /// Labelled pictures to train and measure models with.
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
     /// Cameras, stereo pairs and hand-eye transforms from pictures of a board.
     #[command(subcommand)]
     Calibrate(calibrate::Calibrate),
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock())
                 .map(|()| ExitCode::SUCCESS)?)
         }
+        Command::Dataset(what) => dataset::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Calibrate(what) => calibrate::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
         Command::AuthorityKey { file } => {

@@ -2,9 +2,10 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 /// How one kind of surface looks. Colours are linear RGB reflectances in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Surface {
     /// Colour where the mottle is low.
     pub dark: [f32; 3],
@@ -25,7 +26,7 @@ pub struct Surface {
 }
 
 /// The look of a whole picture: surfaces, light, camera, dirt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Appearance {
     /// Seeds everything random in the picture: noise, blood, smoke.
     pub seed: u32,
