@@ -3,13 +3,13 @@
 mod common;
 
 use common::Field;
-use nalgebra::{Point3, Vector3};
+use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
 use proctor_kinematics::{Chain, Instrument};
 use proctor_sim::{
     dataset::{DatasetConfig, Sampler},
-    render::{Appearance, ImageFaults, Rendered, Want},
+    render::{Appearance, FIRST_FOREIGN, Foreign, ForeignKind, ImageFaults, Rendered, Want},
 };
-use proctor_types::{Class, Image};
+use proctor_types::{Class, Image, anatomy::UNKNOWN};
 
 fn bits(r: &Rendered) -> Vec<u8> {
     let mut out: Vec<u8> = r.left.pixels().iter().chain(r.right.pixels()).flatten().copied().collect();
@@ -126,7 +126,7 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
     let mut last = None;
     for seed in 0..24 {
         let s = sampler.sample(seed, Want::LeftOnly).unwrap();
-        s.labels.pixels().iter().for_each(|l| area[usize::from(*l)] += 1);
+        s.labels.pixels().iter().filter(|l| **l != UNKNOWN).for_each(|l| area[usize::from(*l)] += 1);
         last = Some(s);
     }
     let (last, alone) = (last.unwrap(), Sampler::new(&config).unwrap().sample(23, Want::LeftOnly).unwrap());
@@ -155,16 +155,16 @@ fn a_samples_joints_and_poses_agree_with_each_other_and_with_its_pictures() {
             let chain = Chain::psm(&instrument).unwrap();
             let tip = i.world_from_base * chain.fk(&i.joints).unwrap();
             assert!((tip.translation() - i.world_from_tip.translation()).norm() < 1e-12, "seed {seed}");
-            // Half-way down the jaws that instrument is seen, unless something lies before it.
+            // At the jaws' axis that instrument is seen, unless something lies before its wrist.
             let along = i.world_from_base.iso() * chain.links(&i.joints).unwrap().jaw;
-            let p = camera_from_world.transform(&(along * Point3::new(0.0, 0.0, 0.5 * instrument.jaw_length)));
+            let p = camera_from_world.transform(&(along * Point3::origin()));
             let Some(pixel) = s.rig.left.project(&p) else { continue };
             let (u, v) = (pixel.x.round(), pixel.y.round());
             if !(10.0..630.0).contains(&u) || !(10.0..470.0).contains(&v) {
                 continue;
             }
             let depth = f64::from(*s.depth.get(u as usize, v as usize).unwrap());
-            if depth == 0.0 || depth < p.z - 0.008 {
+            if depth == 0.0 || depth < p.z - instrument.wrist_radius - 0.001 {
                 continue;
             }
             shown += 1;
@@ -177,4 +177,58 @@ fn a_samples_joints_and_poses_agree_with_each_other_and_with_its_pictures() {
     }
     assert!(shown >= 10, "{shown}");
     assert_eq!(near, shown, "an instrument is not where its joints say");
+}
+
+#[test]
+fn foreign_objects_hide_what_is_behind_them_and_nothing_else_changes() {
+    let mut field = Field::new(1).with_instruments();
+    let bare = field.render(1, Want::LeftOnly);
+    let on = field.tissue.fundus();
+    let place = |aside: f64| {
+        Isometry3::from_parts((on.point.coords + Vector3::new(aside, 0.0, 0.004)).into(), UnitQuaternion::identity())
+    };
+    let objects: Vec<Foreign> = ForeignKind::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(i, kind)| {
+            let world_from_object = place(0.012 * (i as f64 - 2.0));
+            Foreign { kind, world_from_object, colour: [0.7; 3], metal: false, seed: 5 }
+        })
+        .collect();
+    let full = field.render_with(1, &objects, Want::LeftOnly);
+    let mut shown = [0; ForeignKind::ALL.len()];
+    for i in 0..full.labels.pixels().len() {
+        let (label, instance) = (full.labels.pixels()[i], full.instances.pixels()[i]);
+        if label == UNKNOWN {
+            shown[usize::from(instance - FIRST_FOREIGN)] += 1;
+            let (z, before) = (full.depth.pixels()[i], bare.depth.pixels()[i]);
+            assert!(z > 0.0 && (before == 0.0 || z <= before), "an object behind tissue is shown");
+        } else {
+            assert_eq!((label, instance), (bare.labels.pixels()[i], bare.instances.pixels()[i]));
+        }
+    }
+    for (kind, shown) in ForeignKind::ALL.iter().zip(shown) {
+        assert!(shown > 40, "{kind:?}: {shown} pixels");
+    }
+}
+
+#[test]
+fn lens_dirt_takes_contrast_and_wetness_makes_highlights_and_neither_moves_a_label() {
+    let mut field = Field::new(1);
+    let plain = field.render(1, Want::LeftOnly);
+    let mut look = |change: fn(&mut Appearance)| {
+        field.look = Appearance::nominal();
+        change(&mut field.look);
+        let r = field.render(1, Want::LeftOnly);
+        assert_eq!((&r.labels, &r.depth), (&plain.labels, &plain.depth));
+        r.left
+    };
+    let highlights = |i: &Image<[u8; 3]>| i.pixels().iter().filter(|p| p.iter().min() > Some(&200)).count();
+    let (dry, wet) = (look(|l| l.wetness = 0.2), look(|l| l.wetness = 1.8));
+    assert!(highlights(&wet) > 2 * highlights(&dry) + 50, "{} {}", highlights(&dry), highlights(&wet));
+    let dirty = look(|l| l.lens_dirt = 0.6);
+    let changed = dirty.pixels().iter().zip(plain.left.pixels()).filter(|(a, b)| a[0].abs_diff(b[0]) > 12).count();
+    let all = dirty.pixels().len();
+    assert!((all / 50..all * 9 / 10).contains(&changed), "{changed} of {all} pixels");
+    assert!(deviation(&dirty) < deviation(&plain.left));
 }

@@ -2,7 +2,7 @@
 //! it shows; the numbers themselves stand in its [`Appearance`].
 
 use super::Sample;
-use crate::render::{Appearance, Surface};
+use crate::render::{Appearance, FIRST_FOREIGN, Surface};
 use proctor_kinematics::JawKind;
 use proctor_types::Class;
 use std::collections::BTreeMap;
@@ -32,7 +32,12 @@ pub fn groups(sample: &Sample) -> Groups {
         ("smoke", step(look.smoke, &[(f32::MIN_POSITIVE, "none"), (0.2, "thin"), (MORE, "dense")])),
         ("blood", step(look.blood, &[(0.1, "hardly any"), (0.35, "some"), (MORE, "much")])),
         ("blur", step(look.blur, &[(1.0, "sharp"), (1.5, "soft"), (MORE, "blurred")])),
-        ("lens", if look.lens_blood > 0.0 { "blood" } else { "clean" }),
+        ("lens", lens(look)),
+        ("wetness", step(look.wetness, &[(0.6, "dry"), (1.4, "usual"), (MORE, "wet")])),
+        ("hue", step(hue(look) / hue(&nominal), &[(0.75, "cold"), (1.35, "usual"), (MORE, "warm")])),
+        ("shaft", shaft(&look.instrument[0])),
+        ("metal", step(brightness(&look.instrument[2]), &[(0.075, "dark"), (0.25, "steel"), (MORE, "bright")])),
+        ("unknown_objects", unknown(sample)),
         ("field_of_view", step(circle / corner, &[(0.8, "round"), (1.0, "corners cut"), (MORE, "full")])),
         (
             "liver_colour",
@@ -47,6 +52,44 @@ pub fn groups(sample: &Sample) -> Groups {
 fn brightness(surface: &Surface) -> f32 {
     let luminance = |[r, g, b]: [f32; 3]| 0.30 * r + 0.59 * g + 0.11 * b;
     0.5 * (luminance(surface.dark) + luminance(surface.light))
+}
+
+/// Red over blue that white light, tissue and camera make together.
+fn hue(look: &Appearance) -> f32 {
+    let sum = |c: usize| {
+        look.tissue.iter().map(|s| s.dark[c] + s.light[c]).sum::<f32>() * look.light_colour[c] * look.balance[c]
+    };
+    sum(0) / sum(2).max(1e-3)
+}
+
+fn lens(look: &Appearance) -> &'static str {
+    match (look.lens_blood > 0.0, look.lens_dirt > 0.0) {
+        (false, false) => "clean",
+        (true, false) => "blood",
+        (false, true) => "dirt",
+        (true, true) => "blood and dirt",
+    }
+}
+
+/// Colour of the shaft.
+fn shaft(surface: &Surface) -> &'static str {
+    let [r, _, b] = surface.light;
+    if b > 1.4 * r {
+        "blue"
+    } else {
+        step(brightness(surface), &[(0.04, "black"), (0.14, "grey"), (0.38, "steel"), (MORE, "white")])
+    }
+}
+
+/// The one kind of foreign object in view, if there is one.
+fn unknown(sample: &Sample) -> &'static str {
+    let shows = |i: usize| sample.instances.pixels().contains(&(FIRST_FOREIGN + i as u8));
+    let mut kinds = sample.foreign.iter().enumerate().filter(|(i, _)| shows(*i)).map(|(_, f)| f.kind);
+    match kinds.next() {
+        None => "none",
+        Some(first) if kinds.any(|k| k != first) => "several kinds",
+        Some(kind) => kind.name(),
+    }
 }
 
 fn gallbladder_colour(surface: &Surface) -> &'static str {
@@ -80,6 +123,10 @@ mod tests {
     fn the_nominal_look_is_usual_in_every_respect() {
         let look = Appearance::nominal();
         assert_eq!(gallbladder_colour(&look.tissue[2]), "yellow");
+        assert_eq!((lens(&look), shaft(&look.instrument[0])), ("clean", "grey"));
+        let blue = Surface { light: [0.1, 0.14, 0.22], ..look.instrument[0] };
+        let dirty = Appearance { lens_dirt: 0.1, lens_blood: 0.1, ..look };
+        assert_eq!((lens(&dirty), shaft(&blue)), ("blood and dirt", "blue"));
         assert_eq!(step(0.0, &[(f32::MIN_POSITIVE, "none"), (MORE, "thin")]), "none");
         assert_eq!(step(0.1, &[(0.1, "hardly any"), (0.35, "some"), (MORE, "much")]), "some");
         assert_eq!(step(9.0, &[(0.1, "hardly any"), (MORE, "much")]), "much");

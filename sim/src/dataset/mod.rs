@@ -1,13 +1,14 @@
 //! Random pictures with their truth, to train and measure perception on: every scene, camera, instrument and look that the
 //! simulator can make, far beyond what a demo shows. A sample is a function of its seed and the configuration.
 
+mod clutter;
 mod conditions;
 mod shrink;
 
 pub use conditions::{Groups, groups};
 
 use crate::{
-    render::{Appearance, ImageFaults, InstrumentPose, RenderError, Renderer, View, Want},
+    render::{Appearance, Foreign, ImageFaults, InstrumentPose, RenderError, Renderer, View, Want},
     scene::{Gripper, SceneConfig, Tissue},
 };
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
@@ -44,9 +45,9 @@ pub struct Sample {
     pub left: Image<[u8; 3]>,
     /// Right rectified picture; 0x0 unless wanted.
     pub right: Image<[u8; 3]>,
-    /// Class per pixel, see [`proctor_types::Class::id`].
+    /// Class per pixel, see [`Class::id`]; [`proctor_types::anatomy::UNKNOWN`] on foreign objects.
     pub labels: Image<u8>,
-    /// Instance per pixel: [`ArmId::index`] plus one on instruments, else 0.
+    /// Instance per pixel: [`ArmId::index`] plus one on instruments, [`crate::render::FIRST_FOREIGN`] and up on foreign objects, else 0.
     pub instances: Image<u8>,
     /// Depth along the optical axis per pixel, m, 0 for none.
     pub depth: Image<f32>,
@@ -56,6 +57,8 @@ pub struct Sample {
     pub world_from_camera: Pose<World, Camera>,
     /// Instruments that were put into the scene; not all need be in view.
     pub instruments: Vec<SampledInstrument>,
+    /// Foreign objects that were put into the scene.
+    pub foreign: Vec<Foreign>,
     /// The look.
     pub appearance: Appearance,
 }
@@ -164,7 +167,8 @@ impl Sampler {
             appearance: &appearance,
             faults: &ImageFaults::default(),
         };
-        let r = self.renderer.render(&view, want);
+        let foreign = clutter::scatter(seed, &tissue, &camera);
+        let r = self.renderer.render_with(&view, &foreign, want);
         Ok(Sample {
             left: r.left,
             right: r.right,
@@ -174,6 +178,7 @@ impl Sampler {
             rig: self.renderer.rig(),
             world_from_camera: camera,
             instruments,
+            foreign,
             appearance,
         })
     }

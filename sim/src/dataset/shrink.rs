@@ -124,6 +124,7 @@ mod tests {
             rig: StereoRig { left: camera, baseline: 0.004 },
             world_from_camera: Pose::identity(),
             instruments: Vec::new(),
+            foreign: Vec::new(),
             appearance: Appearance::nominal(),
         };
         let small = sample.shrunk(2).unwrap();

@@ -75,7 +75,7 @@ Made by `proctor dataset generate --frames {frames} --seed {seed}{options}`, Pro
 | `dataset.json` | the recipe: seeds, cameras, depth unit, label values |
 | `images/NNNNNN.png` | left picture, RGB, rectified |
 {right}| `labels/NNNNNN.png` | class per pixel of the left picture, 8 bit, values below |
-| `instances/NNNNNN.png` | instance per pixel, 8 bit: 1 to 3 an instrument, 0 no instance |
+| `instances/NNNNNN.png` | instance per pixel, 8 bit: 1 to 3 an instrument, 9 and up an unknown object, 0 no instance |
 | `depth/NNNNNN.png` | depth along the left camera's axis, 16 bit, in steps of {unit} mm; 0 where nothing is seen |
 | `truth/NNNNNN.json` | camera pose, instruments with joints and poses, the look in numbers and in groups, pixels per class, digests of the files |
 | `coco.json` | COCO instances on the left pictures: a mask per class and instance, compressed run lengths |
@@ -92,6 +92,9 @@ Data sets of other seeds share no patient with this one.
 | label | class | of all pixels | in frames |
 |---|---|---|---|
 {classes}
+Label 255 is for what belongs to no class: swabs, clips, sutures, needles, tubes. Scores leave these pixels out (`ignore = [255]` in a map of
+`proctor eval`); Proctor's own training calls them background, which means that nothing is known; their instances and kinds stand in the truth.
+
 ## Instruments
 | name | times |
 |---|---|
@@ -110,6 +113,7 @@ patients; not evidence for a medical device.
 - Pictures are independent: no motion blur, no video, no rolling shutter, no interlacing, no compression.
 - Instruments stand where a sampler put them: their joints are within the arm's range, but arms may reach through each other and through
   tissue. Two catalogue entries with the same kind of jaws are drawn alike.
+- Unknown objects lie on tissue or reach in from aside; none is held, tied, or wrapped around anything.
 - Smoke, blood and dirt are painted by formulas; bleeding does not flow, smoke has no source.
 ",
             frames = recipe.frames,

@@ -2,14 +2,14 @@
 //!
 //! An annotation is one part of one instrument, or all that is seen of one tissue class. Background has none.
 
-use proctor_types::{Class, Image};
+use proctor_types::{Class, Image, anatomy::UNKNOWN};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One mask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotation {
-    /// [`Class::id`].
+    /// [`Class::id`] or [`UNKNOWN`].
     pub category_id: u8,
     /// Value in the instance picture; 0 for tissue.
     pub instance: u8,
@@ -33,12 +33,13 @@ pub struct Category {
 pub fn categories() -> Vec<Category> {
     let kind = |c: Class| if c.is_instrument() { "instrument" } else { "tissue" };
     let named = |c: Class| Category { id: c.id(), name: c.name(), supercategory: kind(c) };
-    Class::ALL.into_iter().filter(|c| *c != Class::Background).map(named).collect()
+    let unknown = Category { id: UNKNOWN, name: label_name(UNKNOWN), supercategory: "unknown" };
+    Class::ALL.into_iter().filter(|c| *c != Class::Background).map(named).chain([unknown]).collect()
 }
 
 /// Name of a label value.
 pub fn label_name(label: u8) -> &'static str {
-    Class::from_id(label).unwrap_or_default().name()
+    if label == UNKNOWN { "unknown_object" } else { Class::from_id(label).unwrap_or_default().name() }
 }
 
 /// The masks of a frame, by class and then by instance.

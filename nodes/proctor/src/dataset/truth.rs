@@ -1,8 +1,11 @@
 //! What a data set says about itself (`dataset.json`) and about each frame (`truth/NNNNNN.json`).
 
 use super::coco::{self, Annotation};
-use proctor_sim::dataset::{Sample, SampledInstrument, groups};
-use proctor_types::{Class, Digest, Frame as AnyFrame, Pose, StereoRig};
+use proctor_sim::{
+    dataset::{Sample, SampledInstrument, groups},
+    render::{FIRST_FOREIGN, Foreign},
+};
+use proctor_types::{Base, Class, Digest, Frame as AnyFrame, Pose, StereoRig, World, anatomy::UNKNOWN};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -50,6 +53,8 @@ pub struct Truth {
     pub world_from_camera: Placement,
     /// Instruments that were put into the scene: joints (rad; the third m), jaw angle, poses. Not all need be in view.
     pub instruments: Vec<Value>,
+    /// Foreign objects that were put into the scene: what they are and where.
+    pub unknown_objects: Vec<Value>,
     /// The look, in numbers.
     pub appearance: Value,
     /// The look, in words: what is grouped by, and the frame's group in it.
@@ -90,6 +95,7 @@ impl Truth {
             anatomy,
             world_from_camera: sample.world_from_camera.into(),
             instruments: sample.instruments.iter().map(instrument).collect(),
+            unknown_objects: sample.foreign.iter().enumerate().map(foreign).collect(),
             appearance: serde_json::to_value(sample.appearance)?,
             groups,
             pixels,
@@ -113,7 +119,17 @@ fn instrument(i: &SampledInstrument) -> Value {
     })
 }
 
+fn foreign((i, object): (usize, &Foreign)) -> Value {
+    json!({
+        "instance": usize::from(FIRST_FOREIGN) + i,
+        "kind": object.kind,
+        "metal": object.metal,
+        "colour": object.colour,
+        "world_from_object": Placement::from(Pose::<World, Base>::new(object.world_from_object)),
+    })
+}
+
 /// Every label value with its class.
 pub fn labels() -> BTreeMap<u8, &'static str> {
-    Class::ALL.map(|c| (c.id(), c.name())).into()
+    Class::ALL.map(|c| (c.id(), c.name())).into_iter().chain([(UNKNOWN, coco::label_name(UNKNOWN))]).collect()
 }
