@@ -4,7 +4,7 @@
 use super::{Cellar, home, hump, judge::Judge};
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Cell;
-use proctor_safety::{Event, LiveZones, MAX_ZONES, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
+use proctor_safety::{Event, LiveZones, MAX_ZONES, Narrowed, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
 use proctor_types::{
     ArmId, Class, DecisionKind, Digest, OperatingState, OperatorId, Proposal, RequestKind, SafetyMode, Skill, Stamp,
     SurfacePoint, Verdict,
@@ -23,6 +23,25 @@ use std::{
 fn crowded() -> SafetyParams {
     let zone = |name: &str, region| Zone { name: name.into(), margin: 0.001, arms: vec![], region };
     let mut p = SafetyParams::default();
+    // PSM2 goes in more slowly than out, stops more gently, and does not turn all the way.
+    p.limits = vec![
+        Narrowed {
+            arm: ArmId::Psm2,
+            joint: 2,
+            position: Some([0.03, 0.2]),
+            velocity: Some([0.15, 0.04]),
+            acceleration: Some([0.5, 0.9]),
+            jerk: Some([200.0, 120.0]),
+        },
+        Narrowed {
+            arm: ArmId::Psm2,
+            joint: 0,
+            position: Some([-1.0, 0.6]),
+            velocity: Some([0.4, 1.0]),
+            acceleration: None,
+            jerk: None,
+        },
+    ];
     p.motion.jump_angular = 0.5;
     p.motion.jump_linear = 0.05;
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.035, 0.02, 0.01], radius: 0.008 }));

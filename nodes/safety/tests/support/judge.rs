@@ -360,29 +360,40 @@ impl Judge {
         for j in 0..rows {
             let k = if j < arm.dof() { j } else { 6 };
             let jaw = limits.jaw;
-            let (lower, upper, v_max, a_max, j_max) = if k < 6 {
+            let (mut lower, mut upper, v_max, a_max, j_max) = if k < 6 {
                 (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j], limits.jerk[j])
             } else {
                 (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration, jaw.jerk)
             };
+            let [mut v_max, mut a_max, mut j_max] = [v_max, a_max, j_max].map(|x| [x, x]);
+            for n in self.params.limits.iter().filter(|n| n.arm == arm && n.joint == k) {
+                let [least, most] = n.position.unwrap_or([lower, upper]);
+                (lower, upper) = (lower.max(least), upper.min(most));
+                for (sides, narrow) in [(&mut v_max, n.velocity), (&mut a_max, n.acceleration), (&mut j_max, n.jerk)] {
+                    let narrow = narrow.unwrap_or(*sides);
+                    *sides = [sides[0].min(narrow[0]), sides[1].min(narrow[1])];
+                }
+            }
+            let over =
+                |x: f64, sides: [f64; 2], rounding: f64| x.abs() > sides[usize::from(x > 0.0)] * (1.0 + rounding);
             if !(q[k] >= lower - 1e-12 && q[k] <= upper + 1e-12) {
                 found.push(format!("joint {j} at {} outside [{lower}, {upper}]", q[k]));
             }
             let q1 = history.front().map_or(q[k], |h| h[k]);
             let q2 = history.get(1).map_or(q1, |h| h[k]);
             let (v, v1) = ((q[k] - q1) / 1e-3, (q1 - q2) / 1e-3);
-            if v.abs() > v_max * (1.0 + 1e-9) {
-                found.push(format!("joint {j} at speed {v}, limit {v_max}"));
+            if over(v, v_max, 1e-9) {
+                found.push(format!("joint {j} at speed {v}, limit {v_max:?}"));
             }
             // The first commands after a pause: what came before is not known here, only that the arm stood still.
             let started = history.len() >= 2;
-            if started && (v - v1).abs() / 1e-3 > a_max * (1.0 + 1e-6) {
-                found.push(format!("joint {j} accelerates by {}, limit {a_max}", (v - v1) / 1e-3));
+            if started && over((v - v1) / 1e-3, a_max, 1e-6) {
+                found.push(format!("joint {j} accelerates by {}, limit {a_max:?}", (v - v1) / 1e-3));
             }
             let q3 = history.get(2).map_or(q2, |h| h[k]);
             let jerk = ((q[k] - q3) - 3.0 * (q1 - q2)) / 1e-9;
-            if history.len() >= 3 && jerk.abs() > j_max * (1.0 + 1e-5) {
-                found.push(format!("joint {j} jerks by {jerk}, limit {j_max}"));
+            if history.len() >= 3 && over(jerk, j_max, 1e-5) {
+                found.push(format!("joint {j} jerks by {jerk}, limit {j_max:?}"));
             }
             if history.is_empty() && k < 6 && (q[k] - from[k]).abs() > if k == 2 { 0.003 } else { 0.03 } {
                 found.push(format!("joint {j} starts at {}, the arm is at {}", q[k], from[k]));
