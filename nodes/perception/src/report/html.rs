@@ -147,17 +147,11 @@ impl Page<'_> {
         }
         let mut made: Vec<_> = self.classes.iter().zip(&self.summary.ignored).filter(|m| m.1.pixels > 0).collect();
         made.sort_by_key(|m| std::cmp::Reverse(m.1.pixels));
-        let rows: String = made
-            .iter()
-            .map(|(name, m)| {
-                let share = 100.0 * m.pixels as f64 / all as f64;
-                format!(
-                    "<tr><td>{}</td><td>{share:.1} %</td><td>{:.2}</td></tr>",
-                    escape(name),
-                    m.confidence / m.pixels as f64
-                )
-            })
-            .collect();
+        let mut rows = String::new();
+        for (name, m) in made {
+            let (share, confidence) = (100.0 * m.pixels as f64 / all as f64, m.confidence / m.pixels as f64);
+            let _ = write!(rows, "<tr><td>{}</td><td>{share:.1} %</td><td>{confidence:.2}</td></tr>", escape(name));
+        }
         format!(
             "<p>Pixels that the masks leave out (unknown objects) count for nothing above. The model calls them:</p>\
              <table><tr><th>class<th>share<th>mean confidence</tr>{rows}</table>"
@@ -173,7 +167,7 @@ impl Page<'_> {
             format!(
                 "<tr><td>{}</td><td class=name>{}</td><td>{}{few}</td><td>{}</td><td>{}</td></tr>",
                 escape(&g.key.replace('_', " ")),
-                escape(&g.group),
+                escape(&g.name),
                 g.pictures,
                 text(&g.mean_iou, 3),
                 shown(g.instrument.as_ref(), 3)
@@ -214,16 +208,12 @@ impl Page<'_> {
 
     fn saliency_maps(&self) -> String {
         let patch = super::saliency::PATCH;
-        let maps: String = self
-            .saliency
-            .iter()
-            .map(|(name, most, uri)| {
-                let name = escape(name);
-                format!(
-                    "<div><img alt=\"saliency of {name}\" src=\"{uri}\"><span>{name}, at most -{most:.2}</span></div>"
-                )
-            })
-            .collect();
+        let mut maps = String::new();
+        for (name, most, uri) in &self.saliency {
+            let name = escape(name);
+            let caption = format!("{name}, at most -{most:.2}");
+            let _ = write!(maps, "<div><img alt=\"saliency of {name}\" src=\"{uri}\"><span>{caption}</span></div>");
+        }
         format!(
             "<h2>What the answers rest on: {}</h2><p>Where a patch of the mean colour ({patch} x {patch} pixels of the network's picture) \
              takes most probability from the pixels that were given to a class, those under the patch aside: yellow little, red most.</p>\

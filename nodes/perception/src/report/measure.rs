@@ -99,13 +99,12 @@ pub fn measure(engine: &mut Engine, map: &EvalMap, picture: &Rgb, truth: &Truth)
     for y in (0..h).step_by(STEP) {
         for x in (0..w).step_by(STEP) {
             let (tx, ty) = ((2 * x + 1) * truth.width() / (2 * w), (2 * y + 1) * truth.height() / (2 * h));
-            match truth.get(tx, ty).copied().flatten() {
-                Some(k) => out.pixels.push((std::array::from_fn(|c| logits[c * w * h + y * w + x]), k)),
-                None => {
-                    let made = &mut out.ignored[map.class_of()[usize::from(small.pixels()[y * w + x])]];
-                    made.pixels += 1;
-                    made.confidence += f64::from(posterior.top[y * w + x]);
-                }
+            if let Some(k) = truth.get(tx, ty).copied().flatten() {
+                out.pixels.push((std::array::from_fn(|c| logits[c * w * h + y * w + x]), k));
+            } else {
+                let made = &mut out.ignored[map.class_of()[usize::from(small.pixels()[y * w + x])]];
+                made.pixels += 1;
+                made.confidence += f64::from(posterior.top[y * w + x]);
             }
         }
     }

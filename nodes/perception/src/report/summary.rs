@@ -45,7 +45,7 @@ pub struct ClassFigures {
 /// A subgroup's figures.
 pub struct Group {
     pub key: String,
-    pub group: String,
+    pub name: String,
     pub pictures: usize,
     pub mean_iou: Estimate,
     pub instrument: Option<Estimate>,
@@ -152,7 +152,7 @@ impl Summary {
             )?;
         }
         for g in self.groups.iter().take(3) {
-            writeln!(out, "weak: {} {} ({} pictures), mean IoU {}", g.key, g.group, g.pictures, text(&g.mean_iou, 3))?;
+            writeln!(out, "weak: {} {} ({} pictures), mean IoU {}", g.key, g.name, g.pictures, text(&g.mean_iou, 3))?;
         }
         writeln!(out, "wrote {}", file.display())
     }
@@ -212,11 +212,11 @@ fn groups(input: &Input) -> Vec<Group> {
             let of: Vec<&Measures> = members.iter().map(|i| &input.measures[*i]).collect();
             let bootstrap = Bootstrap::new(of.len(), input.replicates, input.seed);
             let (mean_iou, instrument) = overall(&of, &bootstrap, mean_iou_of_shown);
-            out.push(Group { key: key.clone(), group: group.clone(), pictures: of.len(), mean_iou, instrument });
+            out.push(Group { key: key.clone(), name: group.clone(), pictures: of.len(), mean_iou, instrument });
         }
     }
     out.sort_by(|a, b| {
-        a.mean_iou.value.total_cmp(&b.mean_iou.value).then_with(|| (&a.key, &a.group).cmp(&(&b.key, &b.group)))
+        a.mean_iou.value.total_cmp(&b.mean_iou.value).then_with(|| (&a.key, &a.name).cmp(&(&b.key, &b.name)))
     });
     out
 }
@@ -296,7 +296,7 @@ mod tests {
             replicates: 20,
             seed: 1,
         });
-        let found: Vec<_> = summary.groups.iter().map(|g| (g.group.as_str(), g.pictures, g.mean_iou.value)).collect();
+        let found: Vec<_> = summary.groups.iter().map(|g| (g.name.as_str(), g.pictures, g.mean_iou.value)).collect();
         assert_eq!(found, [("dark", 1, 0.5), ("bright", 1, (2.0 / 3.0 + 0.5) / 2.0)], "one smoke for all is no group");
         assert_eq!(summary.groups[0].instrument, None);
         assert_eq!(summary.groups[1].instrument.map(|e| e.value), Some(0.5));

@@ -43,13 +43,13 @@ impl Card {
         let label = |name: &str| recipe.labels.iter().find(|l| *l.1 == name).map_or(0, |l| *l.0);
         let mut classes: Vec<_> = self.classes.iter().map(|(name, count)| (label(name), name, count)).collect();
         classes.sort();
-        let classes: String = classes
+        let classes: Vec<String> = classes
             .iter()
             .map(|(label, name, (p, f))| {
                 format!("| {label} | {name} | {:.2} % | {:.0} % |\n", share(*p, pixels), share(*f, self.frames))
             })
             .collect();
-        let groups: String = self
+        let groups: Vec<String> = self
             .groups
             .iter()
             .map(|(key, groups)| {
@@ -57,7 +57,8 @@ impl Card {
                 format!("| {key} | {} |\n", counts.join(", "))
             })
             .collect();
-        let instruments: String = self.instruments.iter().map(|(name, n)| format!("| {name} | {n} |\n")).collect();
+        let instruments: Vec<String> = self.instruments.iter().map(|(name, n)| format!("| {name} | {n} |\n")).collect();
+        let [classes, groups, instruments] = [classes, groups, instruments].map(|rows| rows.concat());
         let options = [(args.mono, " --mono".to_owned()), (args.shrink > 1, format!(" --shrink {}", args.shrink))];
         let options: String = options.into_iter().filter(|o| o.0).map(|o| o.1).collect();
         let right = if recipe.stereo { "| `right/NNNNNN.png` | right picture, RGB, rectified |\n" } else { "" };
