@@ -5,6 +5,7 @@
 
 mod arm;
 mod authority;
+mod command;
 mod diagnostics;
 mod fields;
 mod picture;

@@ -3,7 +3,7 @@
 //! - `measured_js` must carry velocities: safety must not guess them. An empty `velocity` is refused.
 //! - A command's `velocity` and `effort` may be empty and are otherwise only checked for length, not used.
 //! - `name` may be empty (CRTK commands often leave it so); otherwise it must be the dVRK's names in order, or `joint_1` to `joint_7` for seven joints.
-//! - `frame_id` of joint messages means nothing and is not looked at.
+//! - `frame_id` of joint messages means nothing and is not looked at, except for safety's seal ([`super::command`]).
 
 use super::fields::{finite, framed, header, pose, read_pose, read_vector, stamp, text, vector};
 use super::{ConvertError, Origin, Wire};

@@ -10,7 +10,7 @@ use proctor_types::{
     Class,
     Constraint::{
         JointAcceleration, JointJerk, JointPosition, JointVelocity, LiveSurface, Malformed, NoGoZone, RemoteCentre,
-        TipSpeed, ToolToolDistance, WrongMode,
+        TipSpeed, ToolToolDistance, TrocarOffset, WrongMode,
     },
     Digest, ImageQuality, QualityVerdict, Scene, SurfacePoint,
 };
@@ -765,4 +765,48 @@ fn what_moves_by_itself_keeps_instruments_in_the_picture() {
     endoscope(margin, false, outwards).unwrap();
     endoscope(here + 1e-10, true, outwards).unwrap();
     endoscope(here - 1e-6, true, outwards).unwrap();
+}
+
+#[test]
+fn a_shaft_beside_its_trocar_is_refused_now_and_where_a_stop_would_end() {
+    let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
+    params.instruments[1] = "LEAN7_PROBE".into();
+    let arm = ArmId::Psm2;
+    let chain = proctor_kinematics::Chain::held("LEAN7_PROBE").unwrap();
+    let home: Q = chain.home().unwrap().as_slice().try_into().unwrap();
+    let offset = |q: &Q| chain.shaft_offset(q).unwrap().norm();
+    // The elbow alone leads out; how far it may be for half a millimetre, by bisection.
+    let edge = (0..60).fold((0.0, 0.01), |(a, z), _| {
+        let m = f64::midpoint(a, z);
+        if offset(&moved(&home, 3, m)) < 5e-4 { (m, z) } else { (a, m) }
+    });
+    let (inner, step) = (moved(&home, 3, edge.0 - 1e-5), 2e-6);
+    let mut b = Bench::with(&params);
+    b.rest_of(arm, &inner);
+    let passed = b.plan_of(arm, &moved(&inner, 3, step)).unwrap();
+    assert_eq!((passed.jaw, passed.position.len()), (None, 7));
+    // Already outside: nothing passes, in whichever direction.
+    let outer = moved(&home, 3, edge.0 + 1e-5);
+    b.rest_of(arm, &outer);
+    refused(b.plan_of(arm, &moved(&outer, 3, step)), TrocarOffset, offset(&moved(&outer, 3, step)), 5e-4, -1);
+    // Inside, but so fast that the stop would end outside: 0.09 rad/s take 0.015 s and 0.7 mrad at 6 rad/s^2.
+    let mut b = Bench::with(&params);
+    let start = moved(&home, 3, edge.0 - 1.2e-3);
+    b.rest_of(arm, &start);
+    let (mut at, mut v) = (start, 0.0);
+    let end = loop {
+        v += 5.9e-3;
+        at = moved(&at, 3, v * DT);
+        let end = moved(&at, 3, v * v / (2.0 * 6.0));
+        if offset(&end) > 5e-4 {
+            break end;
+        }
+        b.plan_of(arm, &at).unwrap();
+    };
+    assert!(offset(&at) < 4e-4, "it is well inside itself");
+    refused(b.plan_of(arm, &at), TrocarOffset, offset(&end), 5e-4, -1);
+    // A stop is not held up.
+    v -= 5.9e-3;
+    let braking = moved(&b.planned[0].clone(), 3, (v - 5.9e-3) * DT);
+    assert!(b.plan_of(arm, &braking).is_ok());
 }

@@ -18,7 +18,8 @@ const ZONES: &str = "zones.toml";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SafetyParams {
-    /// Instrument on PSM1 and on PSM2, by its dVRK name (see `proctor_kinematics::Instrument::names`).
+    /// What PSM1's and PSM2's places hold: a PSM with the instrument of this dVRK name (`proctor_kinematics::Instrument::names`), an arm of
+    /// another form by its name (`ArmFile::names`), or by its `.toml` file, relative to the configuration's folder.
     pub instruments: [String; 2],
     /// Whether an operator with the scripted role may hold authority: `true` on the built-in simulator only.
     pub allow_scripted_operator: bool,

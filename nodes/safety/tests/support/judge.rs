@@ -1,7 +1,7 @@
 //! An independent judge of what was sent to the arms: finite differences, and distances by brute force with other arithmetic than
 //! filter and gate use. It knows limits and margins (data), and nothing of how they are kept.
 
-use super::chain;
+use super::{chain, lean7};
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
 use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape, mesh::Mesh};
@@ -43,10 +43,13 @@ pub struct Judge {
     pub judged: u64,
 }
 
+/// How much farther than its margin something is, beyond this, m, makes no difference to any judgement.
+const CLEAR: f64 = 1e-3;
+
 fn full(s: &SetPoint) -> [f64; 7] {
     let mut q = [0.0; 7];
-    q[..s.arm.dof()].copy_from_slice(&s.position);
-    q[6] = s.jaw.unwrap_or(0.0);
+    q[..s.position.len()].copy_from_slice(&s.position);
+    q[6] = s.jaw.unwrap_or(q[6]);
     q
 }
 
@@ -171,12 +174,12 @@ impl Judge {
 
     fn parts(&self, arm: ArmId, q: &[f64; 7]) -> (Vec<Part>, [Point3<f64>; 2], f64) {
         let chain = self.chains.get(arm);
-        let links = chain.links(&q[..arm.dof()]).unwrap();
+        let links = chain.links(&q[..chain.dof()]).unwrap();
         let base = self.bases.get(arm);
         let at = |i: &Isometry3<f64>| base * Point3::from(i.translation.vector);
         let pivot = base * Point3::origin();
         let end = base * links.jaw_end;
-        let capsules = chain.capsules(&q[..arm.dof()]).unwrap();
+        let capsules = chain.capsules(&q[..chain.dof()]).unwrap();
         let radius = |i: usize| capsules[i].radius;
         let parts = match chain.instrument() {
             None => vec![(pivot, at(&links.tip), radius(0))],
@@ -224,11 +227,14 @@ impl Judge {
                 }
                 ZoneShape::Sphere { center, radius } => to_point(a, b, &(*center).into()) - r - radius,
                 ZoneShape::Capsule { a: u, b: v, radius } => to_segment(a, b, &(*u).into(), &(*v).into()) - r - radius,
-                ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => to_box(a, b, *center, *size, *rpy) - r,
+                ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => {
+                    let ball = to_point(a, b, &(*center).into()) - Vector3::from(*size).norm() / 2.0 - r;
+                    if ball > z.margin + CLEAR { ball } else { to_box(a, b, *center, *size, *rpy) - r }
+                }
                 ZoneShape::Box { .. } => panic!("the judge knows boxes by roll, pitch and yaw"),
                 ZoneShape::Mesh(mesh) => {
                     // A triangle lies within its longest edge of its first corner.
-                    let nearest = mesh.triangles().iter().fold(f64::INFINITY, |best, t| {
+                    let nearest = mesh.triangles().iter().fold(r + z.margin + CLEAR, |best, t| {
                         let [p, q, r] = t.map(|corner| Point3::from(corner).cast::<f64>());
                         let bound = to_point(a, b, &p) - (q - p).norm().max((r - p).norm());
                         if bound < best { best.min(to_triangle(a, b, *t)) } else { best }
@@ -247,8 +253,13 @@ impl Judge {
         for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
             let Some(theirs) = self.history.get(other).front() else { continue };
             let theirs = self.parts(other, theirs).0;
-            let d =
-                parts.iter().flat_map(|(a, b, r)| theirs.iter().map(move |(u, v, s)| to_segment(a, b, u, v) - r - s));
+            let pair = |(a, b, r): &Part, (u, v, s): &Part| {
+                // Balls around both first.
+                let apart = nalgebra::center(a, b) - nalgebra::center(u, v);
+                let balls = apart.norm() - ((b - a).norm() + (v - u).norm()) / 2.0 - r - s;
+                if balls > c.tool_tool + CLEAR { balls } else { to_segment(a, b, u, v) - r - s }
+            };
+            let d = parts.iter().flat_map(|mine| theirs.iter().map(move |their| pair(mine, their)));
             all.push((format!("arm {other}"), d.fold(f64::INFINITY, f64::min) - c.tool_tool));
         }
         all
@@ -294,7 +305,8 @@ impl Judge {
         let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
         let speed = (0..2).map(|i| (now[i] - then[i]).norm() / 1e-3).fold(0.0, f64::max);
         let mut found = Vec::new();
-        if tick - self.world_changed > ONSET {
+        let slowest = Class::ALL.iter().filter_map(|c| self.params.classes.of(*c)).map(|p| p.speed);
+        if tick - self.world_changed > ONSET && speed > slowest.fold(f64::INFINITY, f64::min) {
             for (class, d) in self.near(arm, q) {
                 let limit =
                     self.params.classes.of(class).unwrap().speed + self.params.motion.approach_gain * d.max(0.0);
@@ -354,13 +366,15 @@ impl Judge {
         }
         *self.last_tick.get_mut(arm) = tick;
         let limits = *self.chains.get(arm).limits();
-        let rows = arm.dof() + usize::from(arm.has_jaw());
+        let (dof, jaw) = (self.chains.get(arm).dof(), self.chains.get(arm).instrument().is_some());
+        let rows = dof + usize::from(jaw);
+        found.extend(lean7::beside_the_trocar(self.chains.get(arm), &q));
         let (mut braking, mut still) = (true, true);
         let history = self.history.get(arm);
         for j in 0..rows {
-            let k = if j < arm.dof() { j } else { 6 };
+            let k = if j < dof { j } else { 6 };
             let jaw = limits.jaw;
-            let (mut lower, mut upper, v_max, a_max, j_max) = if k < 6 {
+            let (mut lower, mut upper, v_max, a_max, j_max) = if j < dof {
                 (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j], limits.jerk[j])
             } else {
                 (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration, jaw.jerk)
@@ -395,7 +409,7 @@ impl Judge {
             if history.len() >= 3 && over(jerk, j_max, 1e-5) {
                 found.push(format!("joint {j} jerks by {jerk}, limit {j_max:?}"));
             }
-            if history.is_empty() && k < 6 && (q[k] - from[k]).abs() > if k == 2 { 0.003 } else { 0.03 } {
+            if history.is_empty() && j < dof && (q[k] - from[k]).abs() > if limits.slides[j] { 0.003 } else { 0.03 } {
                 found.push(format!("joint {j} starts at {}, the arm is at {}", q[k], from[k]));
             }
             braking &= v.abs() <= v1.abs() + 1e-10;
@@ -416,11 +430,15 @@ impl Judge {
             if supervised {
                 found.extend(self.out_of_view(arm, &q, &q1));
             }
-            let then = self.clearances(arm, &q1, supervised);
-            for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
+            let now = self.clearances(arm, &q, supervised);
+            let near = now.iter().any(|(_, h)| *h < -TOLERANCE);
+            let then = if near { self.clearances(arm, &q1, supervised) } else { Vec::new() };
+            for ((name, h), (_, h1)) in now.into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
                 let since = tick.saturating_sub(self.world_changed);
-                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < RUN_OUT;
+                // Joints of an arm whose mechanism does not hold it have longer levers.
+                let levers = if self.chains.get(arm).home().is_some() { 10.0 } else { 1.0 };
+                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < levers * RUN_OUT;
                 let stopping = since < ONSET || (since < STOP && (braking || runs_out));
                 if breaks && !stopping {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
