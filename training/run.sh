@@ -11,14 +11,13 @@ MODEL=${MODEL:-models/cholec-sim}
 THREADS=$(nproc)
 export PYTHONPATH=training OMP_WAIT_POLICY=PASSIVE
 
-cargo build --release --workspace --examples --bins
-render() { # name frames seed width height
-    [ -d "$WORK/$1" ] || target/release/examples/generate_dataset \
-        --out "$WORK/$1" --frames "$2" --seed "$3" --width "$4" --height "$5" --threads "$THREADS"
+cargo build --release --workspace --bin proctor
+render() { # name frames seed shrink; goes on where it was stopped
+    target/release/proctor dataset generate --mono --out "$WORK/$1" --frames "$2" --seed "$3" --shrink "$4" --threads "$THREADS"
 }
-render train "$FRAMES" 1 320 240
-render val 150 2 320 240
-render test 300 3 640 480 # the size the camera has
+render train "$FRAMES" 1 2
+render val 150 2 2
+render test 300 3 1 # the size the camera has
 
 "$PYTHON" -m proctor_train.train --data "$WORK/train" --val "$WORK/val" --out "$WORK/run" --steps "$STEPS" --minutes "$MINUTES"
 "$PYTHON" -m proctor_train.export --weights "$WORK/run/best.pt" --out "$MODEL"
@@ -29,5 +28,5 @@ done
 "$PYTHON" -m proctor_train.scores --what "simulator frames 640x480, seeds and looks that training never saw" \
     --classes "$WORK/classes.json" --instrument "$WORK/instrument.json" --into "$WORK/scores.json"
 "$PYTHON" -m proctor_train.export --weights "$WORK/run/best.pt" --out "$MODEL" --scores "$WORK/scores.json" \
-    --data "$FRAMES frames of the built-in simulator, generate_dataset --seed 1, labels exact"
+    --data "$FRAMES frames of the built-in simulator, proctor dataset generate --seed 1, labels exact"
 cp "$WORK/run/curve.png" "$MODEL/curve.png"

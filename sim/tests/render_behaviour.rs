@@ -3,12 +3,13 @@
 mod common;
 
 use common::Field;
-use nalgebra::Vector3;
+use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
+use proctor_kinematics::{Chain, Instrument};
 use proctor_sim::{
-    dataset::{DatasetConfig, Sampler, random_sample, shrink},
-    render::{Appearance, ImageFaults, Rendered, Want},
+    dataset::{DatasetConfig, Sampler},
+    render::{Appearance, FIRST_FOREIGN, Foreign, ForeignKind, ImageFaults, Rendered, Want},
 };
-use proctor_types::{Class, Image};
+use proctor_types::{Class, Image, anatomy::UNKNOWN};
 
 fn bits(r: &Rendered) -> Vec<u8> {
     let mut out: Vec<u8> = r.left.pixels().iter().chain(r.right.pixels()).flatten().copied().collect();
@@ -124,13 +125,13 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
     let mut area = [0usize; Class::COUNT];
     let mut last = None;
     for seed in 0..24 {
-        let s = sampler.sample(seed).unwrap();
-        s.labels.pixels().iter().for_each(|l| area[usize::from(*l)] += 1);
+        let s = sampler.sample(seed, Want::LeftOnly).unwrap();
+        s.labels.pixels().iter().filter(|l| **l != UNKNOWN).for_each(|l| area[usize::from(*l)] += 1);
         last = Some(s);
     }
-    let (last, alone) = (last.unwrap(), random_sample(23, &config).unwrap());
+    let (last, alone) = (last.unwrap(), Sampler::new(&config).unwrap().sample(23, Want::LeftOnly).unwrap());
     assert!(last.left == alone.left && last.labels == alone.labels, "a sample depends on its predecessors");
-    assert_ne!(last.left, sampler.sample(22).unwrap().left);
+    assert_ne!(last.left, sampler.sample(22, Want::LeftOnly).unwrap().left);
     for class in Class::ALL {
         assert!(
             area[usize::from(class.id())] > 1000,
@@ -142,10 +143,92 @@ fn samples_depend_on_their_seed_only_and_show_every_class() {
 }
 
 #[test]
-fn shrinking_averages_colours_and_counts_votes() {
-    let left = Image::new(4, 2, vec![[0; 3], [4; 3], [10; 3], [10; 3], [8; 3], [12; 3], [20; 3], [20; 3]]).unwrap();
-    let labels = Image::new(4, 2, vec![3u8, 2, 5, 1, 3, 3, 1, 5]).unwrap();
-    let (small, voted) = shrink(&left, &labels, 2).unwrap();
-    assert_eq!(small.pixels(), [[6; 3], [15; 3]]);
-    assert_eq!(voted.pixels(), [3, 1]);
+fn a_samples_joints_and_poses_agree_with_each_other_and_with_its_pictures() {
+    let mut sampler = Sampler::new(&DatasetConfig::default()).unwrap();
+    let (mut shown, mut near) = (0, 0);
+    for seed in 40..60 {
+        let s = sampler.sample(seed, Want::Rectified).unwrap();
+        assert_eq!((s.right.width(), s.right.height()), (s.left.width(), s.left.height()));
+        let camera_from_world = s.world_from_camera.inverse();
+        for i in &s.instruments {
+            let instrument = Instrument::named(i.name).unwrap();
+            let chain = Chain::psm(&instrument).unwrap();
+            let tip = i.world_from_base * chain.fk(&i.joints).unwrap();
+            assert!((tip.translation() - i.world_from_tip.translation()).norm() < 1e-12, "seed {seed}");
+            // At the jaws' axis that instrument is seen, unless something lies before its wrist.
+            let along = i.world_from_base.iso() * chain.links(&i.joints).unwrap().jaw;
+            let p = camera_from_world.transform(&(along * Point3::origin()));
+            let Some(pixel) = s.rig.left.project(&p) else { continue };
+            let (u, v) = (pixel.x.round(), pixel.y.round());
+            if !(10.0..630.0).contains(&u) || !(10.0..470.0).contains(&v) {
+                continue;
+            }
+            let depth = f64::from(*s.depth.get(u as usize, v as usize).unwrap());
+            if depth == 0.0 || depth < p.z - instrument.wrist_radius - 0.001 {
+                continue;
+            }
+            shown += 1;
+            let around = (-12..=12i32).flat_map(|dy| (-12..=12i32).map(move |dx| (dx, dy)));
+            near += usize::from(around.into_iter().any(|(dx, dy)| {
+                let (x, y) = ((u as i32 + dx) as usize, (v as i32 + dy) as usize);
+                s.instances.get(x, y) == Some(&(i.arm.index() as u8 + 1))
+            }));
+        }
+    }
+    assert!(shown >= 10, "{shown}");
+    assert_eq!(near, shown, "an instrument is not where its joints say");
+}
+
+#[test]
+fn foreign_objects_hide_what_is_behind_them_and_nothing_else_changes() {
+    let mut field = Field::new(1).with_instruments();
+    let bare = field.render(1, Want::LeftOnly);
+    let on = field.tissue.fundus();
+    let place = |aside: f64| {
+        Isometry3::from_parts((on.point.coords + Vector3::new(aside, 0.0, 0.004)).into(), UnitQuaternion::identity())
+    };
+    let objects: Vec<Foreign> = ForeignKind::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(i, kind)| {
+            let world_from_object = place(0.012 * (i as f64 - 2.0));
+            Foreign { kind, world_from_object, colour: [0.7; 3], metal: false, seed: 5 }
+        })
+        .collect();
+    let full = field.render_with(1, &objects, Want::LeftOnly);
+    let mut shown = [0; ForeignKind::ALL.len()];
+    for i in 0..full.labels.pixels().len() {
+        let (label, instance) = (full.labels.pixels()[i], full.instances.pixels()[i]);
+        if label == UNKNOWN {
+            shown[usize::from(instance - FIRST_FOREIGN)] += 1;
+            let (z, before) = (full.depth.pixels()[i], bare.depth.pixels()[i]);
+            assert!(z > 0.0 && (before == 0.0 || z <= before), "an object behind tissue is shown");
+        } else {
+            assert_eq!((label, instance), (bare.labels.pixels()[i], bare.instances.pixels()[i]));
+        }
+    }
+    for (kind, shown) in ForeignKind::ALL.iter().zip(shown) {
+        assert!(shown > 40, "{kind:?}: {shown} pixels");
+    }
+}
+
+#[test]
+fn lens_dirt_takes_contrast_and_wetness_makes_highlights_and_neither_moves_a_label() {
+    let mut field = Field::new(1);
+    let plain = field.render(1, Want::LeftOnly);
+    let mut look = |change: fn(&mut Appearance)| {
+        field.look = Appearance::nominal();
+        change(&mut field.look);
+        let r = field.render(1, Want::LeftOnly);
+        assert_eq!((&r.labels, &r.depth), (&plain.labels, &plain.depth));
+        r.left
+    };
+    let highlights = |i: &Image<[u8; 3]>| i.pixels().iter().filter(|p| p.iter().min() > Some(&200)).count();
+    let (dry, wet) = (look(|l| l.wetness = 0.2), look(|l| l.wetness = 1.8));
+    assert!(highlights(&wet) > 2 * highlights(&dry) + 50, "{} {}", highlights(&dry), highlights(&wet));
+    let dirty = look(|l| l.lens_dirt = 0.6);
+    let changed = dirty.pixels().iter().zip(plain.left.pixels()).filter(|(a, b)| a[0].abs_diff(b[0]) > 12).count();
+    let all = dirty.pixels().len();
+    assert!((all / 50..all * 9 / 10).contains(&changed), "{changed} of {all} pixels");
+    assert!(deviation(&dirty) < deviation(&plain.left));
 }

@@ -13,6 +13,8 @@ NAMES = [
     "instrument_jaws",
 ]
 BACKGROUND, SHAFT, WRIST, JAWS = 0, 7, 8, 9
+# Label of what belongs to no class (`proctor_types::anatomy::UNKNOWN`).
+UNKNOWN = 255
 
 # Input contract, written into model.toml: (value / 255 - MEAN) / STD, RGB. Generic values, not fitted to any data.
 WIDTH, HEIGHT = 320, 240

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augment import Noise, augment
-from .classes import HEIGHT, MEAN, NAMES, STD, WIDTH
+from .classes import BACKGROUND, HEIGHT, MEAN, NAMES, STD, UNKNOWN, WIDTH
 
 MASK_DIRS = ("labels", "masks")
 
@@ -30,6 +30,8 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
         lab = cv2.imread(str(masks / path.name), cv2.IMREAD_GRAYSCALE)
         if img is None or lab is None:
             raise SystemExit(f"{path}: unreadable, or its label image {masks / path.name} is")
+        # Unknown objects: nothing is known of them, which is what background means.
+        lab[lab == UNKNOWN] = BACKGROUND
         if lab.max() >= len(NAMES):
             raise SystemExit(f"{masks / path.name}: label {lab.max()} is no class")
         img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB)

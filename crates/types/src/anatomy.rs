@@ -32,6 +32,10 @@ pub enum Class {
     InstrumentJaws = 9,
 }
 
+/// Label of pixels that belong to no class (a swab, a clip): no [`Class`] has it. Scores leave such pixels out; whoever trains may call them
+/// [`Class::Background`], nothing known.
+pub const UNKNOWN: u8 = 255;
+
 impl Class {
     /// How many classes there are.
     pub const COUNT: usize = 10;
@@ -125,6 +129,6 @@ mod tests {
             assert_eq!(Class::from_id(c.id()), Some(c));
             assert_eq!(c.name().parse::<Class>().unwrap(), c);
         }
-        assert_eq!(Class::from_id(10), None);
+        assert_eq!((Class::from_id(10), Class::from_id(UNKNOWN)), (None, None));
     }
 }

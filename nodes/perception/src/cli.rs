@@ -90,9 +90,14 @@ pub fn onnxruntime(explicit: Option<&Path>) -> Result<PathBuf, PerceptionError> 
         .ok_or(PerceptionError::NoRuntime)
 }
 
-fn load(args: &ModelArgs) -> Result<Perception, PerceptionError> {
+/// Loads the model that arguments name.
+pub(crate) fn load_model(args: &ModelArgs) -> Result<Model, PerceptionError> {
     let config = OrtConfig { library_path: onnxruntime(args.onnxruntime.as_deref())?, threads: args.threads.into() };
-    Perception::new(Model::load(&args.model, &config)?, QualityParams::default())
+    Model::load(&args.model, &config)
+}
+
+fn load(args: &ModelArgs) -> Result<Perception, PerceptionError> {
+    Perception::new(load_model(args)?, QualityParams::default())
 }
 
 /// What `proctor segment` says about one picture.

@@ -127,6 +127,11 @@ impl EvalMap {
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
+
+    /// Which of them each class of the model is, by [`Class::id`].
+    pub fn class_of(&self) -> &[usize; Class::COUNT] {
+        &self.model
+    }
 }
 
 fn colour(text: &str) -> Option<[u8; 3]> {
@@ -197,10 +202,47 @@ fn slots(mat: &Mat, map: &EvalMap) -> Result<Vec<Option<usize>>, (usize, String)
 
 /// Pixel counts of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Count {
-    both: u64,
-    mask: u64,
-    answer: u64,
+pub struct Count {
+    /// Where mask and answer agree on it.
+    pub both: u64,
+    /// In the mask.
+    pub mask: u64,
+    /// In the answer.
+    pub answer: u64,
+}
+
+impl Count {
+    /// |both| / |either|, 1 of nothing.
+    pub fn iou(&self) -> f64 {
+        ratio(self.both, self.mask + self.answer - self.both)
+    }
+
+    /// 2 |both| / (|mask| + |answer|), 1 of nothing.
+    pub fn dice(&self) -> f64 {
+        ratio(2 * self.both, self.mask + self.answer)
+    }
+
+    /// Whether mask or answer has any.
+    pub fn occurs(&self) -> bool {
+        self.mask + self.answer > 0
+    }
+
+    /// Adds another count, `times` times.
+    pub fn add(&mut self, other: &Self, times: u64) {
+        self.both += times * other.both;
+        self.mask += times * other.mask;
+        self.answer += times * other.answer;
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+/// Mean IoU of the classes that occur, 1 if none does.
+pub fn mean_iou(counts: &[Count]) -> f64 {
+    let there: Vec<f64> = counts.iter().filter(|c| c.occurs()).map(Count::iou).collect();
+    if there.is_empty() { 1.0 } else { there.iter().sum::<f64>() / there.len() as f64 }
 }
 
 /// Pixel counts of every class of a comparison, over one picture or many.
@@ -228,28 +270,21 @@ impl Tally {
     /// Adds another tally of the same map.
     pub fn merge(&mut self, other: &Self) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
-            a.both += b.both;
-            a.mask += b.mask;
-            a.answer += b.answer;
+            a.add(b, 1);
         }
+    }
+
+    /// The counts, in the order of [`EvalMap::classes`].
+    pub fn counts(&self) -> &[Count] {
+        &self.0
     }
 
     /// The scores.
     pub fn scores(&self, map: &EvalMap) -> Scores {
-        let score = |c: &Count| {
-            let (either, total) = (c.mask + c.answer - c.both, c.mask + c.answer);
-            let ratio = |a: u64, b: u64| if b == 0 { 1.0 } else { a as f64 / b as f64 };
-            ClassScore {
-                iou: ratio(c.both, either),
-                dice: ratio(2 * c.both, total),
-                mask_pixels: c.mask,
-                answer_pixels: c.answer,
-            }
-        };
-        let classes: BTreeMap<_, _> = map.classes.iter().cloned().zip(self.0.iter().map(score)).collect();
-        let there: Vec<f64> = classes.values().filter(|s| s.mask_pixels + s.answer_pixels > 0).map(|s| s.iou).collect();
-        let mean_iou = if there.is_empty() { 1.0 } else { there.iter().sum::<f64>() / there.len() as f64 };
-        Scores { mean_iou, classes }
+        let score =
+            |c: &Count| ClassScore { iou: c.iou(), dice: c.dice(), mask_pixels: c.mask, answer_pixels: c.answer };
+        let classes = map.classes.iter().cloned().zip(self.0.iter().map(score)).collect();
+        Scores { mean_iou: mean_iou(&self.0), classes }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Perception::step`] takes a picture and gives a `Segmentation`: class per pixel, confidence per class, an uncertainty
 //! map, points of instruments and a verdict on the picture. Logic reads no clock and no file; [`cli`] (the `segment`
-//! and `eval segmentation` tools) and the node are the shells. A model is a folder of `model.onnx` and `model.toml`;
+//! and `eval segmentation` tools), [`report`] (`model report`) and the node are the shells. A model is a folder of `model.onnx` and `model.toml`;
 //! [`Model::load`] refuses it when hash, tensors or classes differ from the manifest.
 
 pub mod cli;
@@ -17,6 +17,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod posterior;
 pub mod quality;
+pub mod report;
 pub mod runtime;
 pub mod segment;
 

@@ -4,9 +4,10 @@
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
-//! - [`calibrate`], [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
+//! - [`calibrate`], [`dataset`], [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
+pub mod dataset;
 pub mod demo;
 pub mod doctor;
 pub mod exec;

@@ -2,9 +2,12 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, demo, doctor, run};
+use proctor::{calibrate, dataset, demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
-use proctor_perception::cli::{EvalArgs, SegmentArgs};
+use proctor_perception::{
+    cli::{EvalArgs, SegmentArgs},
+    report::{self, ReportArgs},
+};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -29,6 +32,12 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Eval(Eval),
+    /// Look into a model.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Labelled pictures to train and measure models with.
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
     /// Cameras, stereo pairs and hand-eye transforms from pictures of a board.
     #[command(subcommand)]
     Calibrate(calibrate::Calibrate),
@@ -49,6 +58,12 @@ enum Command {
 enum Eval {
     /// IoU and Dice on labelled pictures.
     Segmentation(EvalArgs),
+}
+
+#[derive(Subcommand)]
+enum ModelCommand {
+    /// Quality assurance on labelled pictures, as one HTML file.
+    Report(ReportArgs),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -88,6 +103,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock())
                 .map(|()| ExitCode::SUCCESS)?)
         }
+        Command::Model(ModelCommand::Report(args)) => {
+            Ok(report::run(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
+        }
+        Command::Dataset(what) => dataset::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Calibrate(what) => calibrate::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
         Command::AuthorityKey { file } => {

@@ -2,9 +2,10 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 /// How one kind of surface looks. Colours are linear RGB reflectances in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Surface {
     /// Colour where the mottle is low.
     pub dark: [f32; 3],
@@ -25,7 +26,7 @@ pub struct Surface {
 }
 
 /// The look of a whole picture: surfaces, light, camera, dirt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Appearance {
     /// Seeds everything random in the picture: noise, blood, smoke.
     pub seed: u32,
@@ -69,6 +70,10 @@ pub struct Appearance {
     pub smoke: f32,
     /// Blood on the lens: 0 none, 1 everything covered.
     pub lens_blood: f32,
+    /// Specks and smears on the lens: 0 none, 1 nearly everything covered.
+    pub lens_dirt: f32,
+    /// How wet tissue is: 0 dry and matt, 1 as its surfaces say, 2 dripping.
+    pub wetness: f32,
 }
 
 const fn surface(dark: [f32; 3], light: [f32; 3], feature: [f32; 3], k: [f32; 5]) -> Surface {
@@ -118,6 +123,8 @@ impl Appearance {
             dirt: 0.0,
             smoke: 0.0,
             lens_blood: 0.0,
+            lens_dirt: 0.0,
+            wetness: 1.0,
         }
     }
 
@@ -175,6 +182,8 @@ impl Appearance {
         a.dirt = if r(0.0, 1.0) < 0.3 { r(0.1, 0.5) } else { r(0.0, 0.1) };
         a.smoke = if r(0.0, 1.0) < 0.15 { r(0.05, 0.5) } else { 0.0 };
         a.lens_blood = if r(0.0, 1.0) < 0.06 { r(0.05, 0.3) } else { 0.0 };
+        a.lens_dirt = if r(0.0, 1.0) < 0.15 { r(0.05, 0.6) } else { 0.0 };
+        a.wetness = r(0.1, 1.9);
         a
     }
 }

@@ -1,14 +1,20 @@
 //! A frame's geometry: tissue as it lies and instruments as they stand, in the left camera's frame.
 
-use super::{Renderer, View, instrument::Link, raster, shade};
-use crate::scene::mesh::V3;
+use super::{Foreign, Renderer, View, instrument::Link, raster, shade};
+use crate::scene::mesh::{Mesh, V3};
 use nalgebra::{Matrix3, UnitQuaternion, Vector3};
 use proctor_kinematics::JawKind;
+use proctor_types::Class;
 use std::borrow::Cow;
 
 impl Renderer {
-    /// Fills the frame's geometry: tissue as it lies, instruments as they stand.
-    pub(super) fn gather(&mut self, view: &View, rotation: &UnitQuaternion<f64>, translation: &Vector3<f64>) {
+    /// Fills the frame's geometry: tissue as it lies, instruments and foreign objects as they stand.
+    pub(super) fn gather(
+        &mut self,
+        (view, foreign): (&View, &[Foreign]),
+        rotation: &UnitQuaternion<f64>,
+        translation: &Vector3<f64>,
+    ) {
         let turn = Turn::new(rotation, &(translation * 1e3));
         self.geometry.clear();
         view.tissue.deformed(&mut self.positions, &mut self.normals);
@@ -40,26 +46,38 @@ impl Renderer {
                     Link::LowerJaw => opened(-half),
                 };
                 let to_world = Turn::new(&world_from_link.rotation, &(world_from_link.translation.vector * 1e3));
-                let base = self.geometry.vertices.len() as u32;
-                for part in &mesh.parts {
-                    let material = shade::instrument_material(instance, part.class) + 0.95;
-                    for v in part.vertices.clone() {
-                        self.geometry.vertices.push(raster::Vertex {
-                            camera: turn.point(to_world.point(mesh.position[v])),
-                            normal: to_world.direction(mesh.normal[v]),
-                            texture: mesh.position[v],
-                            material,
-                        });
-                    }
-                }
-                self.geometry.triangles.extend(mesh.triangles.iter().map(|t| t.map(|i| i + base)));
+                self.geometry.add(mesh, (&turn, &to_world), |class| shade::instrument_material(instance, class));
             }
+        }
+        for (i, object) in foreign.iter().enumerate() {
+            let pose = &object.world_from_object;
+            let to_world = Turn::new(&pose.rotation, &(pose.translation.vector * 1e3));
+            self.geometry.add(&object.mesh(), (&turn, &to_world), |_| shade::foreign_material(i));
         }
         // Instruments first, then small organs, the wall last: what is hidden fails the depth test and costs little.
         for part in mesh.parts.iter().rev() {
             self.geometry.triangles.extend_from_slice(&mesh.triangles[part.triangles.clone()]);
         }
         self.geometry.finish();
+    }
+}
+
+impl raster::Geometry {
+    /// A rigid mesh, with the material of each part's class.
+    fn add(&mut self, mesh: &Mesh, (turn, to_world): (&Turn, &Turn), material: impl Fn(Class) -> f32) {
+        let base = self.vertices.len() as u32;
+        for part in &mesh.parts {
+            let material = material(part.class) + 0.95;
+            for v in part.vertices.clone() {
+                self.vertices.push(raster::Vertex {
+                    camera: turn.point(to_world.point(mesh.position[v])),
+                    normal: to_world.direction(mesh.normal[v]),
+                    texture: mesh.position[v],
+                    material,
+                });
+            }
+        }
+        self.triangles.extend(mesh.triangles.iter().map(|t| t.map(|i| i + base)));
     }
 }
 

@@ -30,12 +30,12 @@ pub(crate) struct Model {
 
 /// One ring of a loft along z: centre and half extents.
 #[derive(Clone, Copy)]
-struct Ring {
+pub(super) struct Ring {
     at: V3,
     half: [f32; 2],
 }
 
-fn ring(z: f32, hx: f32, hy: f32) -> Ring {
+pub(super) fn ring(z: f32, hx: f32, hy: f32) -> Ring {
     Ring { at: [0.0, 0.0, z], half: [hx, hy] }
 }
 
@@ -46,7 +46,7 @@ impl Ring {
 }
 
 /// A closed body through `rings`; `power` 2 makes ellipses, 5 rounded boxes. Ends are capped with crisp edges.
-fn loft(mesh: &mut Mesh, class: Class, rings: &[Ring], around: usize, power: f32) {
+pub(super) fn loft(mesh: &mut Mesh, class: Class, rings: &[Ring], around: usize, power: f32) {
     let (Some(first), Some(last)) = (rings.first(), rings.last()) else { return };
     let point_end = |r: &Ring| Ring { half: [0.0, 0.0], ..*r };
     let mut all = vec![point_end(first), *first];
@@ -64,7 +64,7 @@ fn loft(mesh: &mut Mesh, class: Class, rings: &[Ring], around: usize, power: f32
 }
 
 /// A round bar along a path.
-fn rod(mesh: &mut Mesh, class: Class, path: &[V3], radius: f32, around: usize) {
+pub(super) fn rod(mesh: &mut Mesh, class: Class, path: &[V3], radius: f32, around: usize) {
     let frames = rotation_minimising_frames(path, [1.0, 0.0, 0.0]);
     let n = path.len();
     let point = |c: usize, r: usize| {

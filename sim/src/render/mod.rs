@@ -7,6 +7,7 @@
 mod appearance;
 mod bilinear;
 mod crew;
+mod foreign;
 mod gather;
 mod instrument;
 mod lanes;
@@ -21,6 +22,7 @@ mod texture;
 mod tone;
 
 pub use appearance::{Appearance, Surface};
+pub use foreign::{FIRST_FOREIGN, Foreign, ForeignKind, MOST_FOREIGN};
 pub use lens::RAW_DISTORTION;
 
 use crate::scene::{Tissue, mesh::V3};
@@ -119,9 +121,9 @@ pub struct Rendered {
     pub right: Image<[u8; 3]>,
     /// Left and right picture as the sensor sees them ([`RAW_DISTORTION`]), if wanted.
     pub raw: Option<[Image<[u8; 3]>; 2]>,
-    /// Class per pixel ([`Class::id`]); 0 outside the field of view.
+    /// Class per pixel ([`Class::id`]); 0 outside the field of view, [`proctor_types::anatomy::UNKNOWN`] on foreign objects.
     pub labels: Image<u8>,
-    /// Instance per pixel: arm index plus one on instruments, else 0.
+    /// Instance per pixel: arm index plus one on instruments, [`FIRST_FOREIGN`] and up on foreign objects, else 0.
     pub instances: Image<u8>,
     /// Depth along the optical axis, m; 0 where nothing is seen.
     pub depth: Image<f32>,
@@ -210,10 +212,16 @@ impl Renderer {
 
     /// Draws one frame.
     pub fn render(&mut self, view: &View, want: Want) -> Rendered {
+        self.render_with(view, &[], want)
+    }
+
+    /// Draws one frame with foreign objects in the field, the first [`MOST_FOREIGN`] of them.
+    pub fn render_with(&mut self, view: &View, foreign: &[Foreign], want: Want) -> Rendered {
+        let foreign = &foreign[..foreign.len().min(MOST_FOREIGN)];
         let (w, h) = (self.rig.left.width, self.rig.left.height);
         let eyes = if want == Want::LeftOnly { 1 } else { 2 };
         let camera_from_world = view.world_from_camera.inverse();
-        self.gather(view, &camera_from_world.iso().rotation, &camera_from_world.translation());
+        self.gather((view, foreign), &camera_from_world.iso().rotation, &camera_from_world.translation());
         let pinholes = self.pinholes();
         let (geometry, views) = (&self.geometry, &mut self.views);
         let both = views.iter_mut().zip(pinholes).take(eyes).collect();
@@ -227,7 +235,7 @@ impl Renderer {
             _ => Tones::new(view.appearance.gamma),
         };
         let material = (&self.textures, &tones);
-        let shaders = pinholes.map(|p| Shader::new(view.appearance, material, p, world, view.seq, dirt));
+        let shaders = pinholes.map(|p| Shader::new((view.appearance, foreign), material, p, world, view.seq, dirt));
         let [mut class, mut instance] = [0, 1].map(|_| self.bytes.take(w * h));
         let mut depth = self.depths.take(w * h);
         let mut jobs = Vec::new();

@@ -9,6 +9,7 @@
 
 use super::{
     appearance::{Appearance, Surface},
+    foreign::{FIRST_FOREIGN, Foreign, MOST_FOREIGN},
     lanes::{F, I, RUN, U, clamp01, inverse_root, mix, ramp, rough_inverse_root, s},
     lookup::{Skin, lookup, lookup_mottle},
     raster::Pinhole,
@@ -17,12 +18,15 @@ use super::{
     tone::Tones,
 };
 use crate::scene::noise::{hash, smoothstep, unit};
-use proctor_types::Class;
+use proctor_types::{Class, anatomy::UNKNOWN};
 
 /// Distance at which `Appearance::light` is meant, mm.
 const REFERENCE: f32 = 90.0;
-/// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments.
-pub(crate) const MATERIALS: usize = 8 + 3 * 8;
+/// Materials: 0 nothing, 1..=6 tissue by class, then three parts for each of eight instruments, then foreign objects; a power of two.
+pub(crate) const MATERIALS: usize = 64;
+/// Material of the first foreign object.
+const FOREIGN: usize = 8 + 3 * 8;
+const _: () = assert!(FOREIGN + MOST_FOREIGN <= MATERIALS);
 /// Side of the coarse grid that holds blood on the lens, pixels.
 const LENS_CELL: usize = 16;
 /// Average colour that metal mirrors.
@@ -31,6 +35,11 @@ const SURROUNDINGS: [f32; 3] = [0.55, 0.30, 0.24];
 /// Material number of a part of an instrument (instance counts from 1).
 pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
     f32::from(8 + 3 * (instance.clamp(1, 8) - 1) + (class.id() - Class::InstrumentShaft.id()))
+}
+
+/// Material number of a foreign object.
+pub(crate) fn foreign_material(index: usize) -> f32 {
+    (FOREIGN + index) as f32
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +63,7 @@ pub(crate) struct Shader<'a> {
     smoke: f32,
     smoke_shift: [f32; 2],
     lens: Vec<f32>,
+    specks: Vec<f32>,
     lens_columns: usize,
 }
 
@@ -86,7 +96,7 @@ impl Shown {
 
 impl<'a> Shader<'a> {
     pub(crate) fn new(
-        look: &'a Appearance,
+        (look, foreign): (&'a Appearance, &[Foreign]),
         (textures, tones): (&'a Textures, &'a Tones),
         pinhole: Pinhole,
         world: [[f32; 3]; 3],
@@ -101,9 +111,15 @@ impl<'a> Shader<'a> {
                 5 => Tile::Fat,
                 _ => Tile::Serosa,
             };
-            materials[i + 1] = Material { class: i as u8 + 1, instance: 0, surface: *surface, tile, metal: false };
+            materials[i + 1] = Material {
+                class: i as u8 + 1,
+                instance: 0,
+                surface: wetted(surface, look.wetness),
+                tile,
+                metal: false,
+            };
         }
-        for (i, m) in materials[8..].iter_mut().enumerate() {
+        for (i, m) in materials[8..FOREIGN].iter_mut().enumerate() {
             let part = i % 3;
             *m = Material {
                 class: Class::InstrumentShaft.id() + part as u8,
@@ -113,9 +129,15 @@ impl<'a> Shader<'a> {
                 metal: true,
             };
         }
+        for (i, (m, object)) in materials[FOREIGN..].iter_mut().zip(foreign).enumerate() {
+            let (surface, tile) = (object.surface(), object.tile());
+            *m = Material { class: UNKNOWN, instance: FIRST_FOREIGN + i as u8, surface, tile, metal: object.metal };
+        }
         let lens_columns = pinhole.width / LENS_CELL + 2;
-        let rows = pinhole.height / LENS_CELL + 2;
-        let lens = if lens_blood > 0.0 { lens_film(look.seed, lens_columns, rows, lens_blood) } else { Vec::new() };
+        let grid = (lens_columns, pinhole.height / LENS_CELL + 2);
+        let lens = if lens_blood > 0.0 { lens_film(look.seed, grid, lens_blood, &BLOOD) } else { Vec::new() };
+        let dirt = look.lens_dirt;
+        let specks = if dirt > 0.0 { lens_film(look.seed ^ 0xD127, grid, dirt, &DIRT) } else { Vec::new() };
         let drift = seq as f32 * 0.9;
         Self {
             look,
@@ -127,6 +149,7 @@ impl<'a> Shader<'a> {
             smoke: smoke.clamp(0.0, 1.0),
             smoke_shift: [drift % 256.0, (drift * 0.37) % 256.0],
             lens,
+            specks,
             lens_columns,
         }
     }
@@ -197,6 +220,9 @@ impl<'a> Shader<'a> {
         }
         if !self.lens.is_empty() {
             self.add_lens_blood(&mut light, x, y);
+        }
+        if !self.specks.is_empty() {
+            self.add_lens_dirt(&mut light, x, y);
         }
         let grey = (light[0] * s(0.3) + light[1] * s(0.59) + light[2] * s(0.11)) * s(1.0 - self.look.saturation);
         let gain = self.look.balance.map(|b| s(b * self.look.exposure));
@@ -322,29 +348,61 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// Blood on the lens: out of focus, so a smooth film that swallows green and blue first.
-    fn add_lens_blood(&self, light: &mut [F; 3], x: usize, y: usize) {
+    /// Coverage of a run of pixels by a film on the lens.
+    fn film(&self, film: &[f32], x: usize, y: usize) -> F {
         let (row, fy) = (y / LENS_CELL, (y % LENS_CELL) as f32 / LENS_CELL as f32);
-        let film = F::from(std::array::from_fn::<f32, RUN, _>(|i| {
+        F::from(std::array::from_fn::<f32, RUN, _>(|i| {
             let (col, fx) = ((x + i) / LENS_CELL, ((x + i) % LENS_CELL) as f32 / LENS_CELL as f32);
-            let at = |dx: usize, dy: usize| self.lens[(row + dy) * self.lens_columns + col + dx];
+            let at = |dx: usize, dy: usize| film[(row + dy) * self.lens_columns + col + dx];
             let (p, q) = (at(0, 0) + (at(1, 0) - at(0, 0)) * fx, at(0, 1) + (at(1, 1) - at(0, 1)) * fx);
             p + (q - p) * fy
-        }));
+        }))
+    }
+
+    /// Blood on the lens: out of focus, so a smooth film that swallows green and blue first.
+    fn add_lens_blood(&self, light: &mut [F; 3], x: usize, y: usize) {
+        let film = self.film(&self.lens, x, y);
         let grey = (light[0] + light[1] + light[2]) * s(1.0 / 3.0);
         for (c, l) in light.iter_mut().enumerate() {
             let stained = (*l * s(0.3) + grey * s(0.2)) * s([0.75, 0.06, 0.05][c]) + s([0.05, 0.0, 0.0][c]);
             *l = mix(*l, stained, film);
         }
     }
+
+    /// Specks and smears on the lens: too near to be in focus, they take light and scatter a pale veil.
+    fn add_lens_dirt(&self, light: &mut [F; 3], x: usize, y: usize) {
+        let film = self.film(&self.specks, x, y) * s(0.75);
+        for (c, l) in light.iter_mut().enumerate() {
+            *l = mix(*l, *l * s(0.35) + s([0.13, 0.115, 0.095][c] * self.look.light), film);
+        }
+    }
 }
 
+/// A tissue's surface, wetter or drier: water is smooth and mirrors.
+fn wetted(surface: &Surface, wetness: f32) -> Surface {
+    if wetness == 1.0 {
+        return *surface;
+    }
+    let roughness = (surface.roughness * libm::exp2f(1.0 - wetness)).clamp(0.05, 0.9);
+    Surface { roughness, specular: surface.specular * (0.15 + 0.85 * wetness), ..*surface }
+}
+
+/// What a lens film is made of: how many drops, their least and further radius in cells.
+struct Drops {
+    count: i32,
+    radius: [f32; 2],
+}
+
+const BLOOD: Drops = Drops { count: 7, radius: [1.5, 9.0] };
+const DIRT: Drops = Drops { count: 9, radius: [3.2, 5.0] };
+
 /// Coverage of the lens, 0..1, on a coarse grid: round drops that merge and grow with the amount.
-fn lens_film(seed: u32, columns: usize, rows: usize, amount: f32) -> Vec<f32> {
-    let drops: Vec<[f32; 3]> = (0..7)
+fn lens_film(seed: u32, (columns, rows): (usize, usize), amount: f32, of: &Drops) -> Vec<f32> {
+    let drops: Vec<[f32; 3]> = (0..of.count)
         .map(|i| {
             let r = |k: i32| unit(hash(i, k, 3, seed));
-            [r(0) * columns as f32, r(1) * rows as f32, (1.5 + 9.0 * r(2)) * (0.25 + 1.9 * amount)]
+            let radius = of.radius[0] + of.radius[1] * r(2);
+            [r(0) * columns as f32, r(1) * rows as f32, radius * (0.25 + 1.9 * amount)]
         })
         .collect();
     let mut film = Vec::with_capacity(columns * rows);

@@ -4,7 +4,7 @@
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument};
 use proctor_sim::{
-    render::{Appearance, ImageFaults, InstrumentPose, Rendered, Renderer, View, Want},
+    render::{Appearance, Foreign, ImageFaults, InstrumentPose, Rendered, Renderer, View, Want},
     scene::{Gripper, SceneConfig, Tissue},
 };
 use proctor_types::{ArmId, Camera, Class, Pose, Stamp, StereoRig, World};
@@ -71,6 +71,10 @@ impl Field {
     }
 
     pub fn render(&mut self, seq: u64, want: Want) -> Rendered {
+        self.render_with(seq, &[], want)
+    }
+
+    pub fn render_with(&mut self, seq: u64, foreign: &[Foreign], want: Want) -> Rendered {
         let view = View {
             stamp: Stamp::FIRST,
             seq,
@@ -80,7 +84,7 @@ impl Field {
             appearance: &self.look,
             faults: &self.faults,
         };
-        self.renderer.render(&view, want)
+        self.renderer.render_with(&view, foreign, want)
     }
 }
 

@@ -1,13 +1,19 @@
 //! Random pictures with their truth, to train and measure perception on: every scene, camera, instrument and look that the
 //! simulator can make, far beyond what a demo shows. A sample is a function of its seed and the configuration.
 
+mod clutter;
+mod conditions;
+mod shrink;
+
+pub use conditions::{Groups, groups};
+
 use crate::{
-    render::{Appearance, ImageFaults, InstrumentPose, RenderError, Renderer, View, Want},
+    render::{Appearance, Foreign, ImageFaults, InstrumentPose, RenderError, Renderer, View, Want},
     scene::{Gripper, SceneConfig, Tissue},
 };
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument, JawKind, KinematicsError};
-use proctor_types::{ArmId, Camera, Class, Image, InvalidValue, Pose, Stamp, World};
+use proctor_types::{ArmId, Base, Camera, Class, Image, InvalidValue, Pose, Stamp, StereoRig, Tip, World};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -32,19 +38,51 @@ impl Default for DatasetConfig {
     }
 }
 
-/// One labelled picture.
+/// One labelled picture. All images have the size of `rig`; truth images belong to the left one.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// Left rectified picture, 640x480.
+    /// Left rectified picture.
     pub left: Image<[u8; 3]>,
-    /// Class per pixel, see [`proctor_types::Class::id`].
+    /// Right rectified picture; 0x0 unless wanted.
+    pub right: Image<[u8; 3]>,
+    /// Class per pixel, see [`Class::id`]; [`proctor_types::anatomy::UNKNOWN`] on foreign objects.
     pub labels: Image<u8>,
-    /// Instance per pixel.
+    /// Instance per pixel: [`ArmId::index`] plus one on instruments, [`crate::render::FIRST_FOREIGN`] and up on foreign objects, else 0.
     pub instances: Image<u8>,
-    /// Depth per pixel, m, 0 for none.
+    /// Depth along the optical axis per pixel, m, 0 for none.
     pub depth: Image<f32>,
-    /// How many instruments were put into the scene (not all need be in view).
-    pub instruments: usize,
+    /// The cameras.
+    pub rig: StereoRig,
+    /// Where the left camera stands.
+    pub world_from_camera: Pose<World, Camera>,
+    /// Instruments that were put into the scene; not all need be in view.
+    pub instruments: Vec<SampledInstrument>,
+    /// Foreign objects that were put into the scene.
+    pub foreign: Vec<Foreign>,
+    /// The look.
+    pub appearance: Appearance,
+}
+
+/// An instrument of a sample. `world_from_base * fk(joints) = world_from_tip`, where the forward kinematics is that of
+/// [`Chain::psm`] for the instrument's name; where such an arm could really stand was not asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledInstrument {
+    /// Which arm holds it; its index plus one is the instance number.
+    pub arm: ArmId,
+    /// Name in the catalogue.
+    pub name: &'static str,
+    /// What sits at its end.
+    pub kind: JawKind,
+    /// Joints, rad, the third m.
+    pub joints: [f64; 6],
+    /// Angle between the jaws, rad.
+    pub jaw: f64,
+    /// Where its arm stands.
+    pub world_from_base: Pose<World, Base>,
+    /// Where its tip is.
+    pub world_from_tip: Pose<World, Tip>,
+    /// Whether it holds tissue.
+    pub holds: bool,
 }
 
 /// What can go wrong when samples are made.
@@ -61,16 +99,18 @@ pub enum DatasetError {
     Value(#[from] InvalidValue),
 }
 
-/// One sample; for many, keep a [`Sampler`].
-pub fn random_sample(seed: u64, config: &DatasetConfig) -> Result<Sample, DatasetError> {
-    Sampler::new(config)?.sample(seed)
+/// An instrument of the catalogue.
+struct Tool {
+    name: &'static str,
+    kind: JawKind,
+    chain: Chain,
 }
 
 /// Makes samples; keeps what they share.
 pub struct Sampler {
     config: DatasetConfig,
     renderer: Renderer,
-    chains: Vec<(JawKind, Chain)>,
+    tools: Vec<Tool>,
     scene: Option<(u64, Tissue)>,
 }
 
@@ -81,20 +121,25 @@ impl Sampler {
         if config.pictures_per_scene == 0 {
             Err(InvalidValue::Range { what: "pictures per scene", value: 0.0, min: 1.0, max: f64::MAX })?;
         }
-        let chains = Instrument::names()
+        let tools = Instrument::names()
             .into_iter()
             .map(|name| {
                 let instrument = Instrument::named(name)?;
-                Ok((instrument.kind, Chain::psm(&instrument)?))
+                Ok(Tool { name, kind: instrument.kind, chain: Chain::psm(&instrument)? })
             })
             .collect::<Result<_, KinematicsError>>()?;
-        Ok(Self { config: *config, renderer: Renderer::new(Cell::standard()?.rig(), 1)?, chains, scene: None })
+        Ok(Self { config: *config, renderer: Renderer::new(Cell::standard()?.rig(), 1)?, tools, scene: None })
     }
 
-    /// The sample of a seed.
-    pub fn sample(&mut self, seed: u64) -> Result<Sample, DatasetError> {
+    /// The anatomy that a seed's sample shows; consecutive seeds share one.
+    pub fn anatomy(&self, seed: u64) -> u64 {
+        seed / self.config.pictures_per_scene
+    }
+
+    /// The sample of a seed, with the pictures of `want`.
+    pub fn sample(&mut self, seed: u64, want: Want) -> Result<Sample, DatasetError> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5A17_1E5E_ED00);
-        let anatomy = seed / self.config.pictures_per_scene;
+        let anatomy = self.anatomy(seed);
         let fresh = match &self.scene {
             Some((s, tissue)) if *s == anatomy => tissue.clone(),
             _ => self.scene.insert((anatomy, Tissue::new(&self.config.scene, anatomy))).1.clone(),
@@ -102,10 +147,12 @@ impl Sampler {
         let (tissue, pulled) = deform(&mut rng, fresh);
         let camera = camera(&mut rng, &tissue, pulled);
         let count = [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3][rng.random_range(0..11)];
-        let mut instruments = Vec::new();
+        let (mut instruments, mut poses) = (Vec::new(), Vec::new());
         for arm in ArmId::ALL.into_iter().take(count) {
             let goal = if arm == ArmId::Psm1 { pulled } else { None };
-            instruments.push(self.instrument(&mut rng, arm, &camera, goal)?);
+            let (instrument, pose) = self.instrument(&mut rng, arm, &camera, goal)?;
+            instruments.push(instrument);
+            poses.push(pose);
         }
         let mut appearance = Appearance::random(seed);
         if rng.random_bool(self.config.nominal_share.clamp(0.0, 1.0)) {
@@ -115,13 +162,25 @@ impl Sampler {
             stamp: Stamp::FIRST,
             seq: seed,
             world_from_camera: camera,
-            instruments: &instruments,
+            instruments: &poses,
             tissue: &tissue,
             appearance: &appearance,
             faults: &ImageFaults::default(),
         };
-        let r = self.renderer.render(&view, Want::LeftOnly);
-        Ok(Sample { left: r.left, labels: r.labels, instances: r.instances, depth: r.depth, instruments: count })
+        let foreign = clutter::scatter(seed, &tissue, &camera);
+        let r = self.renderer.render_with(&view, &foreign, want);
+        Ok(Sample {
+            left: r.left,
+            right: r.right,
+            labels: r.labels,
+            instances: r.instances,
+            depth: r.depth,
+            rig: self.renderer.rig(),
+            world_from_camera: camera,
+            instruments,
+            foreign,
+            appearance,
+        })
     }
 
     /// An instrument that comes from somewhere beside the camera and works at `goal`, or at a random place in view.
@@ -131,8 +190,8 @@ impl Sampler {
         arm: ArmId,
         camera: &Pose<World, Camera>,
         goal: Option<Point3<f64>>,
-    ) -> Result<InstrumentPose, DatasetError> {
-        let (kind, chain) = &self.chains[rng.random_range(0..self.chains.len())];
+    ) -> Result<(SampledInstrument, InstrumentPose), DatasetError> {
+        let Tool { name, kind, chain } = &self.tools[rng.random_range(0..self.tools.len())];
         let target = goal.unwrap_or_else(|| {
             let ray = Vector3::new(rng.random_range(-0.45..0.45), rng.random_range(-0.34..0.34), 1.0);
             let (eye, ray) = (Point3::from(camera.translation()), camera.rotation() * ray);
@@ -169,7 +228,12 @@ impl Sampler {
         // The wrist's bend carries the tip aside; slide the whole instrument so that the jaws are where they should be.
         let slide = goal.map_or(Vector3::zeros(), |g| g - base * links.jaw_end);
         let base = Translation3::from(slide) * base;
-        Ok(InstrumentPose {
+        let world_from_base = Pose::new(base);
+        let world_from_tip = world_from_base * chain.fk(&q)?;
+        let holds = goal.is_some();
+        let truth =
+            SampledInstrument { arm, name, kind: *kind, joints: q, jaw, world_from_base, world_from_tip, holds };
+        let pose = InstrumentPose {
             arm,
             kind: *kind,
             world_from_shaft: base * links.shaft,
@@ -177,7 +241,8 @@ impl Sampler {
             world_from_jaw: base * links.jaw,
             jaw,
             rcm: rcm + slide,
-        })
+        };
+        Ok((truth, pose))
     }
 }
 
@@ -241,33 +306,4 @@ fn camera(rng: &mut ChaCha8Rng, tissue: &Tissue, pulled: Option<Point3<f64>>) ->
     let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), roll);
     let eye = look - forward * distance;
     Pose::new(Isometry3::from_parts(eye.coords.into(), UnitQuaternion::from_rotation_matrix(&r) * turn))
-}
-
-/// A sample shrunk by a whole factor: colours by area, labels by majority (ties to the smaller class).
-pub fn shrink(
-    left: &Image<[u8; 3]>,
-    labels: &Image<u8>,
-    factor: usize,
-) -> Result<(Image<[u8; 3]>, Image<u8>), InvalidValue> {
-    let (w, h) = (left.width() / factor.max(1), left.height() / factor.max(1));
-    let n = (factor * factor) as u32;
-    let mut colours = Vec::with_capacity(w * h);
-    let mut classes = Vec::with_capacity(w * h);
-    for y in 0..h {
-        for x in 0..w {
-            let (mut sum, mut votes) = ([0u32; 3], [0u16; 256]);
-            for dy in 0..factor {
-                for dx in 0..factor {
-                    let (px, py) = (x * factor + dx, y * factor + dy);
-                    let p = left.get(px, py).copied().unwrap_or_default();
-                    (0..3).for_each(|c| sum[c] += u32::from(p[c]));
-                    votes[usize::from(labels.get(px, py).copied().unwrap_or(0))] += 1;
-                }
-            }
-            colours.push(sum.map(|s| ((s + n / 2) / n.max(1)) as u8));
-            let best = votes.iter().max().copied().unwrap_or(0);
-            classes.push(votes.iter().position(|v| *v == best).unwrap_or(0) as u8);
-        }
-    }
-    Ok((Image::new(w, h, colours)?, Image::new(w, h, classes)?))
 }
