@@ -7,6 +7,7 @@ mod arm;
 mod authority;
 mod diagnostics;
 mod fields;
+mod findings;
 mod picture;
 mod safety;
 mod scene;

@@ -156,6 +156,11 @@ pub const fn segmentation() -> Topic {
     topic("/proctor/segmentation", "proctor_msgs/msg/Segmentation", Qos::PICTURE, FRAMES, "perception", readers)
 }
 
+/// What models beside the segmentation found: boxes, points, scores, regions; each message names its model.
+pub const fn findings() -> Topic {
+    topic("/proctor/findings", "proctor_msgs/msg/Findings", Qos::SAMPLES, FRAMES, "perception", &["console"])
+}
+
 /// What fusion believes.
 pub const fn scene() -> Topic {
     let readers = &["autonomy", "safety", "console"];
@@ -242,6 +247,7 @@ pub fn all() -> Vec<Topic> {
         camera_info_left(),
         camera_info_right(),
         segmentation(),
+        findings(),
         scene(),
         proposal(),
         withdrawal(),

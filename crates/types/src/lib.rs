@@ -12,6 +12,7 @@ pub mod arm;
 pub mod authority;
 pub mod crtk;
 pub mod diagnostics;
+pub mod findings;
 pub mod frames;
 pub mod image;
 pub mod safety;
@@ -28,6 +29,7 @@ pub use authority::{
 };
 pub use crtk::{ArmForce, ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
 pub use diagnostics::{Diagnosis, Diagnostics, Health};
+pub use findings::{Findings, Found, FoundBox, FoundPoint, Scored};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict, ZoneLabel, ZonesState};
