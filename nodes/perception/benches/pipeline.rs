@@ -2,7 +2,7 @@
 //!
 //! Prints milliseconds and the ratio. The picture is synthetic but of the real size (640x480); the model is the shipped one.
 
-use proctor_perception::{Model, OrtConfig, Perception, QualityParams, cli, picture};
+use proctor_perception::{Model, OrtConfig, Perception, QualityParams, cli, picture, placement::Placement};
 use proctor_types::{Image, Stamp};
 use std::{
     path::Path,
@@ -31,7 +31,7 @@ fn main() {
             let frame = scene(round);
             let contract = &bare.manifest().input.clone();
             let small = picture::resize(&frame, contract.width, contract.height).expect("a picture");
-            picture::normalise(&small, contract, &mut input);
+            picture::normalise(&small, contract, &Placement::new((640, 480), contract), &mut input);
             let a = timed(|| bare.infer(&input, |logits| logits[0]).expect("an answer"));
             let b = timed(|| pipeline.segment(Stamp::FIRST, Stamp::FIRST, 0, &frame).expect("an answer"));
             if round >= 10 {

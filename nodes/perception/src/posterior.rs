@@ -1,9 +1,7 @@
 //! From logits to labels, confidence and uncertainty, in one pass over blocks that the compiler turns into SIMD.
 
 use crate::PerceptionError;
-use proctor_types::Class;
 
-const CLASSES: usize = Class::COUNT;
 /// Pixels per block: the working set (classes x block floats) stays in the L1 cache.
 const BLOCK: usize = 64;
 
@@ -17,18 +15,18 @@ pub struct Posterior {
     /// Entropy of the soft-max over ln(classes): 0 certain .. 255 uniform.
     pub uncertainty: Vec<u8>,
     /// Mean of `top` over the pixels of each class; 0 where a class has none.
-    pub confidence: [f32; CLASSES],
+    pub confidence: Vec<f32>,
 }
 
 impl Posterior {
-    /// From `classes * pixels` logits, class-major. Refuses NaN and infinities.
-    pub fn new(logits: &[f32]) -> Result<Self, PerceptionError> {
-        let n = logits.len() / CLASSES;
+    /// From `classes * pixels` logits of 1 to 256 classes, class-major. Refuses NaN and infinities.
+    pub fn new(classes: usize, logits: &[f32]) -> Result<Self, PerceptionError> {
+        let n = logits.len() / classes.max(1);
         let mut out =
-            Self { labels: vec![0; n], top: vec![0.0; n], uncertainty: vec![0; n], confidence: [0.0; CLASSES] };
-        let mut sum = [0.0f64; CLASSES];
-        let mut count = [0u32; CLASSES];
-        let mut x = [[0.0f32; BLOCK]; CLASSES];
+            Self { labels: vec![0; n], top: vec![0.0; n], uncertainty: vec![0; n], confidence: vec![0.0; classes] };
+        let mut sum = vec![0.0f64; classes];
+        let mut count = vec![0u32; classes];
+        let mut x = vec![[0.0f32; BLOCK]; classes];
         for start in (0..n).step_by(BLOCK) {
             let len = BLOCK.min(n - start);
             for (class, lane) in x.iter_mut().enumerate() {
@@ -38,7 +36,7 @@ impl Posterior {
             if !block.total[..len].iter().all(|t| t.is_finite()) {
                 return Err(not_finite(logits, n));
             }
-            let uncertainty = block.uncertainty();
+            let uncertainty = block.uncertainty(classes);
             let (labels, tops) = (&mut out.labels[start..start + len], &mut out.top[start..start + len]);
             for (i, (label, top)) in labels.iter_mut().zip(tops).enumerate() {
                 (*label, *top) = (block.label[i] as u8, 1.0 / block.total[i]);
@@ -63,7 +61,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(x: &[[f32; BLOCK]; CLASSES]) -> Self {
+    fn new(x: &[[f32; BLOCK]]) -> Self {
         let mut max = x[0];
         let mut label = [0u32; BLOCK];
         for (class, lane) in x.iter().enumerate().skip(1) {
@@ -88,8 +86,8 @@ impl Block {
     }
 
     /// Normalised entropy, 0..=255: H = ln(total) - weighted / total.
-    fn uncertainty(&self) -> [u8; BLOCK] {
-        let scale = 255.0 / (CLASSES as f32).ln();
+    fn uncertainty(&self, classes: usize) -> [u8; BLOCK] {
+        let scale = 255.0 / (classes.max(2) as f32).ln();
         std::array::from_fn(|i| {
             let h = ln(self.total[i]) - self.weighted[i] / self.total[i];
             (h * scale).clamp(0.0, 255.0).round_ties_even() as u8
@@ -132,6 +130,8 @@ fn not_finite(logits: &[f32], n: usize) -> PerceptionError {
 mod tests {
     use super::*;
 
+    const CLASSES: usize = proctor_types::Class::COUNT;
+
     /// One pixel's logits by class, for several pixels, as the network lays them out.
     fn planar(pixels: &[[f32; CLASSES]]) -> Vec<f32> {
         (0..CLASSES).flat_map(|c| pixels.iter().map(move |p| p[c])).collect()
@@ -143,7 +143,7 @@ mod tests {
         let pixels: Vec<[f32; CLASSES]> = (0..77)
             .map(|i| std::array::from_fn(|c| (((i * 10 + c) as f64 * 0.618_034).fract() * 24.0 - 12.0) as f32))
             .collect();
-        let got = Posterior::new(&planar(&pixels)).unwrap();
+        let got = Posterior::new(CLASSES, &planar(&pixels)).unwrap();
         for (i, pixel) in pixels.iter().enumerate() {
             let total: f64 = pixel.iter().map(|&v| f64::from(v).exp()).sum();
             let p: Vec<f64> = pixel.iter().map(|&v| f64::from(v).exp() / total).collect();
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn equal_logits_are_background_and_wholly_uncertain() {
-        let got = Posterior::new(&planar(&[[3.0; CLASSES]])).unwrap();
+        let got = Posterior::new(CLASSES, &planar(&[[3.0; CLASSES]])).unwrap();
         assert_eq!((got.labels[0], got.uncertainty[0]), (0, 255));
         assert!((got.top[0] - 0.1).abs() < 1e-6);
     }
@@ -166,9 +166,9 @@ mod tests {
     fn a_sure_pixel_is_certain_and_absent_classes_have_no_confidence() {
         let mut pixel = [-500.0; CLASSES];
         pixel[3] = 500.0;
-        let got = Posterior::new(&planar(&[pixel])).unwrap();
+        let got = Posterior::new(CLASSES, &planar(&[pixel])).unwrap();
         assert_eq!((got.labels[0], got.uncertainty[0], got.top[0]), (3, 0, 1.0));
-        assert_eq!(got.confidence, std::array::from_fn(|c| if c == 3 { 1.0 } else { 0.0 }));
+        assert_eq!(got.confidence, (0..CLASSES).map(|c| if c == 3 { 1.0 } else { 0.0 }).collect::<Vec<f32>>());
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         (half[2], half[5]) = (0.0, 0.0);
         let mut third = half;
         third[9] = 0.0;
-        let got = Posterior::new(&planar(&[half, third])).unwrap();
+        let got = Posterior::new(CLASSES, &planar(&[half, third])).unwrap();
         assert_eq!(got.labels, [2, 2]);
         assert!((got.confidence[2] - f32::midpoint(0.5, 1.0 / 3.0)).abs() < 1e-6);
     }
@@ -189,7 +189,7 @@ mod tests {
             for at in [0, 5, 69, 70 * 4 + 69, 699] {
                 let mut logits = vec![0.5; 70 * CLASSES];
                 logits[at] = bad;
-                match Posterior::new(&logits) {
+                match Posterior::new(CLASSES, &logits) {
                     Err(PerceptionError::NotFinite { class, pixel, .. }) => {
                         assert_eq!((class, pixel), (at / 70, at % 70));
                     }

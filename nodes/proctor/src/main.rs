@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use proctor::{calibrate, demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
-use proctor_perception::cli::{EvalArgs, SegmentArgs};
+use proctor_perception::{
+    cli::{EvalArgs, SegmentArgs},
+    find::{FindArgs, find},
+};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -26,6 +29,8 @@ enum Command {
     Run(run::RunArgs),
     /// Overlays and label pictures for pictures, folders or videos.
     Segment(SegmentArgs),
+    /// What models of any task find - boxes, points, classes, regions - in pictures, folders or videos.
+    Find(FindArgs),
     /// Measure a model.
     #[command(subcommand)]
     Eval(Eval),
@@ -84,6 +89,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Segment(args) => {
             Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
         }
+        Command::Find(args) => Ok(find(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?),
         Command::Eval(Eval::Segmentation(args)) => {
             Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock())
                 .map(|()| ExitCode::SUCCESS)?)
