@@ -1,6 +1,6 @@
 //! The latest of everything the console heard, with when it was made and when it came. Bounded by construction.
 
-use crate::{card::CardTrack, words};
+use crate::{card::CardTrack, findings::FindingsTrack, words};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, ImageQuality, Outcome, SafetyState, Scene, Segmentation, Stamp, Verdict,
     ZoneLabel, ZonesState,
@@ -77,6 +77,8 @@ pub struct Latest {
     pub status: [Option<ArmStatus>; 3],
     /// Proposals.
     pub cards: CardTrack,
+    /// What models beside the segmentation found.
+    pub findings: FindingsTrack,
     /// Latencies.
     pub latency: Latency,
     lines: VecDeque<VerdictLine>,

@@ -18,6 +18,7 @@ pub mod auth;
 pub mod card;
 pub mod desk;
 mod error;
+pub mod findings;
 pub mod keyring;
 pub mod latest;
 mod node;

@@ -11,8 +11,9 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::RootSecret;
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal,
-    RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Findings, OperatorId, OperatorRequest, Presence,
+    Proposal, RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
+    ZonesState,
 };
 use std::{
     sync::Arc,
@@ -41,6 +42,7 @@ pub struct ConsoleNode {
 struct Input {
     picture: Subscriber<CameraImage>,
     segmentation: Subscriber<Segmentation>,
+    findings: Subscriber<Findings>,
     scene: Subscriber<Scene>,
     proposal: Subscriber<Proposal>,
     withdrawal: Subscriber<Withdrawal>,
@@ -80,6 +82,7 @@ impl ConsoleNode {
             input: Input {
                 picture: bus.subscriber_of_depth(&graph::image_left(), 1)?,
                 segmentation: bus.subscriber_of_depth(&graph::segmentation(), 1)?,
+                findings: bus.subscriber(&graph::findings())?,
                 scene: bus.subscriber_of_depth(&graph::scene(), 1)?,
                 proposal: bus.subscriber(&graph::proposal())?,
                 withdrawal: bus.subscriber(&graph::withdrawal())?,
@@ -148,12 +151,12 @@ impl Node for ConsoleNode {
         if let Some(view) = station.view(now) {
             self.shared.view.send_replace(view.into());
         }
-        let (picture, labels) = station.video(now);
-        if let Some(picture) = picture {
-            self.shared.picture.send_replace(picture.into());
-        }
-        if let Some(labels) = labels {
-            self.shared.labels.send_replace(labels.into());
+        let video = station.video(now);
+        let slots = [&self.shared.picture, &self.shared.labels, &self.shared.regions];
+        for (slot, message) in slots.into_iter().zip([video.picture, video.labels, video.regions]) {
+            if let Some(message) = message {
+                slot.send_replace(message.into());
+            }
         }
     }
 }
@@ -168,6 +171,7 @@ impl Input {
             station.segmentation(now, s);
         }
         let latest = &mut station.latest;
+        each(&self.findings, |f| latest.findings.hear(now, f));
         if let Some(scene) = self.scene.newest() {
             latest.scene(now, scene);
         }

@@ -5,6 +5,7 @@
 use crate::{
     card::{Card, Phase},
     desk::{Conn, Desk, Notice},
+    findings::ModelView,
     latest::{Latest, Seen},
     project::{Ghost, Outline},
     words,
@@ -194,6 +195,8 @@ pub struct View {
     pub holding: Option<Conn>,
     /// Latest notices.
     pub notices: Vec<Notice>,
+    /// What models beside the segmentation found, by name.
+    pub models: Vec<ModelView>,
     /// Where instruments are, in the picture.
     pub outlines: Vec<Outline>,
     /// Where the suggested motion would go, in the picture.
@@ -256,6 +259,7 @@ pub fn build(
         seat: desk.seat().map(|s| SeatView { conn: s.conn, role: s.role }),
         holding: desk.hold().map(|h| h.conn),
         notices: desk.notices().cloned().collect(),
+        models: latest.findings.views(now, limits.scene_ms),
         safety,
         outlines,
         ghost,
