@@ -20,6 +20,7 @@ pub mod desk;
 mod error;
 pub mod findings;
 pub mod keyring;
+pub mod latency;
 pub mod latest;
 mod node;
 mod params;

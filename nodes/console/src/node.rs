@@ -11,7 +11,7 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::RootSecret;
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Findings, OperatorId, OperatorRequest, Presence,
+    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Diagnostics, Findings, OperatorId, OperatorRequest, Presence,
     Proposal, RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
     ZonesState,
 };
@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 
 /// Most messages of one topic taken in one poll.
 const BATCH: usize = 64;
+/// Between two reports on `/diagnostics`.
+const REPORT_SECONDS: f64 = 1.0;
 /// How often presence is passed on and the e-stop is looked at.
 const PERIOD: Duration = Duration::from_millis(5);
 
@@ -37,6 +39,8 @@ pub struct ConsoleNode {
     input: Input,
     output: Publishers,
     pending: Vec<Output>,
+    /// When diagnostics were published last.
+    reported: Option<Stamp>,
 }
 
 struct Input {
@@ -58,6 +62,7 @@ struct Publishers {
     request: Publisher<Sealed<OperatorRequest>>,
     e_stop: Publisher<Sealed<OperatorRequest>>,
     skill: Publisher<SkillRequest>,
+    diagnostics: Publisher<Diagnostics>,
 }
 
 impl ConsoleNode {
@@ -97,8 +102,10 @@ impl ConsoleNode {
                 request: bus.publisher(&graph::request())?,
                 e_stop: bus.publisher(&graph::e_stop())?,
                 skill: bus.publisher(&graph::skill_request())?,
+                diagnostics: bus.publisher(&graph::diagnostics())?,
             },
             pending: Vec::new(),
+            reported: None,
         })
     }
 
@@ -145,6 +152,12 @@ impl Node for ConsoleNode {
         station.tick(now, out);
         self.output.publish(out, &self.keyring, boot(station));
 
+        if self.reported.is_none_or(|last| now.seconds_since(last) >= REPORT_SECONDS) {
+            self.reported = Some(now);
+            if let Err(error) = self.output.diagnostics.publish(&station.latest.latency.diagnostics(now)) {
+                tracing::warn!(%error, "diagnostics not published");
+            }
+        }
         if self.shared.clients() == 0 {
             return;
         }

@@ -66,8 +66,10 @@ function renderArms(view) {
   });
 }
 
-function renderLatency(id, ms) {
-  text(id, ms === null ? "–" : `${Math.round(ms)} ms`);
+// Mean, and below it what all but one in a hundred keep.
+function renderLatency(id, figures) {
+  text(id, figures ? `${Math.round(figures[0])} ms` : "–");
+  text(`${id}-p99`, figures ? `p99 ${Math.round(figures[1])}` : "");
 }
 
 function renderStale(view, state) {

@@ -1,7 +1,7 @@
 //! `proctor find`: what models of any task find in pictures, as overlay pictures and lines or JSON. A shell.
 
 use crate::{
-    Finder, Model, OrtConfig, PerceptionError,
+    Device, Finder, Model, OrtConfig, PerceptionError,
     cli::onnxruntime,
     overlay, picture,
     segment::{for_each, sources},
@@ -34,6 +34,9 @@ pub struct FindArgs {
     /// Threads for inference.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: u16,
+    /// What runs the models.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    pub device: Device,
 }
 
 /// What `proctor find --json` says about one picture and model. Lists that the task does not fill are empty.
@@ -83,7 +86,7 @@ pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<(), PerceptionError>
     let config = OrtConfig { library_path, threads: args.threads.into() };
     let mut finders = Vec::new();
     for folder in &args.models {
-        finders.push(Finder::new(Model::load(folder, &config)?));
+        finders.push(Finder::new(Model::load_on(folder, &config, args.device)?));
     }
     std::fs::create_dir_all(&args.out).map_err(PerceptionError::io(&args.out))?;
     let print = || PerceptionError::io("standard output");

@@ -19,7 +19,7 @@ impl FinderNode {
     /// One node for every model of `params` that does not feed fusion.
     pub fn all(bus: &Bus, params: &PerceptionParams) -> Result<Vec<Self>, PerceptionNodeError> {
         let (_, others) = params.roles()?;
-        let node = |folder| Self::new(bus, params, Model::load(folder, &params.runtime())?);
+        let node = |folder| Self::new(bus, params, Model::load_on(folder, &params.runtime(), params.device)?);
         others.into_iter().map(node).collect()
     }
 

@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod contract;
 pub mod decode;
+pub mod device;
 pub mod error;
 pub mod eval;
 pub mod find;
@@ -28,6 +29,7 @@ pub mod quality;
 pub mod runtime;
 pub mod segment;
 
+pub use device::Device;
 pub use error::PerceptionError;
 pub use finder::Finder;
 pub use finder_node::FinderNode;

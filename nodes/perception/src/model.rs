@@ -1,12 +1,13 @@
 //! A model folder, checked and loaded: nothing runs whose hash, tensors or classes differ from what its manifest says.
 
 use crate::{
-    PerceptionError,
+    Device, PerceptionError,
     contract::{Expected, shown},
     manifest::Manifest,
     runtime::{OrtConfig, environment},
 };
 use ort::{
+    ep::ExecutionProviderDispatch,
     session::{Session, builder::GraphOptimizationLevel},
     value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType},
 };
@@ -29,6 +30,7 @@ struct Shared {
     /// What the output must be, and its place among the outputs.
     expected: Expected,
     output: usize,
+    device: Device,
 }
 
 /// An answer: numbers in C order over a shape that the manifest promised.
@@ -79,6 +81,11 @@ impl Model {
     /// Loads `dir/model.onnx` as `dir/model.toml` describes it. Refuses a wrong hash and tensors of another name, element type or
     /// shape, saying both values.
     pub fn load(dir: &Path, config: &OrtConfig) -> Result<Self, PerceptionError> {
+        Self::load_on(dir, config, Device::Cpu)
+    }
+
+    /// As [`Self::load`], on a device; where that cannot be had on the processor, with a warning. [`Self::device`] says which it is.
+    pub fn load_on(dir: &Path, config: &OrtConfig, device: Device) -> Result<Self, PerceptionError> {
         let manifest = Manifest::read(&dir.join("model.toml"))?;
         let path = dir.join("model.onnx");
         let bytes = std::fs::read(&path).map_err(PerceptionError::io(&path))?;
@@ -87,13 +94,13 @@ impl Model {
             return Err(PerceptionError::Hash { path, expected: manifest.sha256.to_string(), got: digest.to_string() });
         }
         let environment = environment(config)?;
-        let session = build(&environment, &bytes, config.threads)
+        let (session, device) = build_on(&environment, &bytes, config.threads, device)
             .map_err(|message| PerceptionError::Onnx { path: path.clone(), message })?;
         check_input(&path, &manifest, session.inputs())?;
         let expected = manifest.head.expected(manifest.classes.len());
         let output = find_output(&path, &manifest, &expected, session.outputs())?;
         let session = Mutex::new(session);
-        Ok(Self { shared: Arc::new(Shared { path, manifest, session, expected, output }) })
+        Ok(Self { shared: Arc::new(Shared { path, manifest, session, expected, output, device }) })
     }
 
     /// The manifest.
@@ -104,6 +111,11 @@ impl Model {
     /// SHA-256 of the model file.
     pub fn digest(&self) -> Digest {
         self.manifest().sha256
+    }
+
+    /// What it runs on.
+    pub fn device(&self) -> Device {
+        self.shared.device
     }
 
     /// Runs the network on a normalised picture (`3 * height * width` values in NCHW order) and hands its answer to `read`.
@@ -138,12 +150,38 @@ fn numbers(value: &DynValue, element: TensorElementType) -> ort::Result<Values<'
     })
 }
 
-fn build(environment: &ort::environment::Environment, bytes: &[u8], threads: usize) -> Result<Session, String> {
+/// A session on the device, or else on the processor.
+fn build_on(
+    environment: &ort::environment::Environment,
+    bytes: &[u8],
+    threads: usize,
+    device: Device,
+) -> Result<(Session, Device), String> {
+    let wanted = device.provider().and_then(|provider| build(environment, bytes, threads, provider));
+    match wanted {
+        Ok(session) => Ok((session, device)),
+        Err(message) if device == Device::Cpu => Err(message),
+        Err(reason) => {
+            tracing::warn!(%device, %reason, "device not available, the model runs on the processor");
+            Ok((build(environment, bytes, threads, None)?, Device::Cpu))
+        }
+    }
+}
+
+fn build(
+    environment: &ort::environment::Environment,
+    bytes: &[u8],
+    threads: usize,
+    provider: Option<ExecutionProviderDispatch>,
+) -> Result<Session, String> {
     let builder = Session::builder(environment).map_err(|e| e.to_string())?;
     let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(|e| e.to_string())?;
     let builder = builder.with_intra_threads(threads.max(1)).map_err(|e| e.to_string())?;
     // The processor is shared with the 1 kHz loop: idle inference threads must sleep, not spin.
     let mut builder = builder.with_intra_op_spinning(false).map_err(|e| e.to_string())?;
+    if let Some(provider) = provider {
+        builder = builder.with_execution_providers([provider]).map_err(|e| e.to_string())?;
+    }
     builder.commit_from_memory(bytes).map_err(|e| e.to_string())
 }
 

@@ -1,6 +1,6 @@
 //! The shell: takes the newest stereo pair, steps the logic, publishes the segmentation.
 
-use crate::{Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
+use crate::{Device, Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
 use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, graph};
 use proctor_types::{Segmentation, Stamp};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub struct PerceptionParams {
     pub onnxruntime: PathBuf,
     /// Threads one inference may use, 1..=64.
     pub threads: usize,
+    /// What runs the models; the processor where it cannot be had.
+    pub device: Device,
     /// How often to look for a new picture, milliseconds, 1..=100.
     pub period_ms: u64,
     /// Thresholds of the quality verdict.
@@ -35,6 +37,7 @@ impl Default for PerceptionParams {
             models: vec!["models/cholec-sim".into()],
             onnxruntime: "libonnxruntime.so".into(),
             threads: 1,
+            device: Device::Cpu,
             period_ms: 4,
             quality: QualityParams::default(),
         }
@@ -117,7 +120,8 @@ impl PerceptionNode {
     /// Loads the model that feeds fusion and joins the bus; [`crate::FinderNode::all`] runs the others.
     pub fn new(bus: &Bus, params: PerceptionParams) -> Result<Self, PerceptionNodeError> {
         let (anatomy, _) = params.roles()?;
-        let perception = Perception::new(Model::load(anatomy, &params.runtime())?, params.quality.clone())?;
+        let perception =
+            Perception::new(Model::load_on(anatomy, &params.runtime(), params.device)?, params.quality.clone())?;
         Ok(Self {
             frames: StereoSubscriber::new(bus)?,
             answers: bus.publisher(&graph::segmentation())?,

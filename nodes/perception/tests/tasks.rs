@@ -5,7 +5,7 @@ mod common;
 
 use common::{config, folder, load};
 use proctor_perception::{
-    Finder, Model, PerceptionError,
+    Device, Finder, Model, PerceptionError,
     find::{FindArgs, find},
     picture,
     picture::Rgb,
@@ -215,6 +215,17 @@ fn manifests_that_do_not_fit_their_model_are_refused_with_what_was_expected_and_
 }
 
 #[test]
+fn a_device_that_cannot_be_had_is_replaced_by_the_processor_with_the_same_answers() {
+    let expected = seen("squares_yolo_v8", &squares()).found;
+    let card = Path::new("/dev/nvidiactl").exists();
+    for device in [Device::Cpu, Device::Cuda, Device::Tensorrt] {
+        let model = Model::load_on(&folder("squares_yolo_v8"), &config(), device).unwrap();
+        assert!(card || model.device() == Device::Cpu, "there is no card here, and it says {}", model.device());
+        assert_eq!(Finder::new(model).find(Stamp::FIRST, &squares()).unwrap().found, expected, "{device}");
+    }
+}
+
+#[test]
 fn two_cameras_share_one_session_and_get_the_answers_of_their_own_pictures() {
     let model = load("squares_yolo_v8").unwrap();
     let (mut left, mut right) = (Finder::new(model.clone()), Finder::new(model));
@@ -247,6 +258,7 @@ fn the_tool_draws_and_prints_what_every_model_finds() {
             json,
             onnxruntime: None,
             threads: 1,
+            device: Device::Cpu,
         };
         let mut text = Vec::new();
         find(&args, &mut text).unwrap();

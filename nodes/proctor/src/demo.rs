@@ -11,6 +11,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use proctor_bus::{Bus, HirozConfig};
 use proctor_console::{Shared, Token, scripted::Policy};
+use proctor_perception::Device;
 use proctor_types::Role;
 use std::{
     net::SocketAddr,
@@ -53,6 +54,9 @@ pub struct DemoArgs {
     /// Model folder to run as well, or instead of the shipped one if it segments Proctor's classes; may be given several times.
     #[arg(long = "model", value_name = "FOLDER")]
     models: Vec<PathBuf>,
+    /// What runs the models: the processor, or an NVIDIA card if this was built with the feature of that name.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// What carries the messages.
     #[arg(long, value_enum, default_value_t = BusKind::Memory)]
     bus: BusKind,
@@ -63,6 +67,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut config = StackConfig::simulated(&find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
     config.use_models(&args.models)?;
+    config.perception.device = args.device;
     let bus = match args.bus {
         BusKind::Memory => Bus::memory(),
         BusKind::Hiroz => live::hiroz(HirozConfig::default())?,

@@ -10,7 +10,7 @@ use proctor_autonomy::AutonomyNode;
 use proctor_bus::{Bus, HirozConfig, graph};
 use proctor_console::ConsoleNode;
 use proctor_fusion::FusionNode;
-use proctor_perception::{FinderNode, PerceptionNode};
+use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
@@ -70,6 +70,9 @@ pub struct RunArgs {
     /// May be given several times.
     #[arg(long = "model", value_name = "FOLDER")]
     models: Vec<PathBuf>,
+    /// What runs the models: the processor, or an NVIDIA card if this was built with the feature of that name.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// Pictures per second of the simulated endoscope.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     camera_fps: u32,
@@ -115,6 +118,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut config = StackConfig::simulated(&stack::find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
     config.use_models(&args.models)?;
+    config.perception.device = args.device;
     // Outside the demo nothing is known to be simulated: nobody but a person may hold authority.
     config.safety.allow_scripted_operator = false;
     config.console.allow_scripted = false;
