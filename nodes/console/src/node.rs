@@ -11,9 +11,9 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::RootSecret;
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Diagnostics, Findings, OperatorId, OperatorRequest, Presence,
-    Proposal, RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal,
-    ZonesState,
+    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Diagnostics, Findings, OperatorId, OperatorRequest,
+    Presence, Proposal, RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict,
+    Withdrawal, ZonesState,
 };
 use std::{
     sync::Arc,

@@ -77,6 +77,8 @@ fn fill_blocks(classes: usize, logits: &[f32], out: &mut Posterior) -> bool {
     true
 }
 
+/// 1.5 * 2^23: moves the whole part of a small number into the low bits of the sum.
+const MAGIC: f32 = 12_582_912.0;
 /// Differences from the largest logit below which a class adds less than a 32-bit number beside 1 can hold: e^-17 < 2^-24.
 const NEGLIGIBLE: f32 = -17.0;
 
@@ -129,10 +131,13 @@ impl Block {
     #[inline(always)]
     fn uncertainty(&self, classes: usize) -> [u8; BLOCK] {
         let scale = 255.0 / (classes.max(2) as f32).ln();
-        std::array::from_fn(|i| {
+        let mut out = [0; BLOCK];
+        for i in 0..BLOCK {
             let h = ln(self.total[i]) - self.weighted[i] / self.total[i];
-            (h * scale).clamp(0.0, 255.0).round_ties_even() as u8
-        })
+            // Adding the constant rounds to a whole number, which then stands in the lowest bits.
+            out[i] = ((h * scale).clamp(0.0, 255.0) + MAGIC).to_bits() as u8;
+        }
+        out
     }
 }
 
@@ -149,11 +154,10 @@ fn ln(x: f32) -> f32 {
 }
 
 /// e^x for x <= 0, relative error below 1e-6, flushed to about 1e-35 below -80. Branch-free, so it vectorises; the
-/// constant 1.5 * 2^23 moves the rounded exponent into the low bits of the sum.
+/// constant [`MAGIC`] moves the rounded exponent into the low bits of the sum.
 #[expect(clippy::approx_constant, reason = "coefficients of one fitted polynomial")]
 #[inline]
 fn exp(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
     let y = x.max(-80.0) * std::f32::consts::LOG2_E;
     let shifted = y + MAGIC;
     let f = y - (shifted - MAGIC);
