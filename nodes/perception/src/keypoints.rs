@@ -77,15 +77,15 @@ impl Component<'_> {
             (self.part(Class::InstrumentShaft), self.part(Class::InstrumentWrist), self.part(Class::InstrumentJaws));
         let mut out = Vec::with_capacity(3);
         // The proximal neighbour gives the direction in which a part ends.
-        let before_jaws = self.mean(&wrist).or_else(|| self.mean(&shaft));
-        if let (Some(from), Some(to)) = (before_jaws, self.mean(&jaws)) {
+        let before_jaws = Self::mean(&wrist).or_else(|| Self::mean(&shaft));
+        if let (Some(from), Some(to)) = (before_jaws, Self::mean(&jaws)) {
             out.push((Class::InstrumentJaws, Self::end(&jaws, from, to).0, self.confidence(&jaws)));
         }
-        if let Some(at) = self.mean(&wrist) {
+        if let Some(at) = Self::mean(&wrist) {
             out.push((Class::InstrumentWrist, at, self.confidence(&wrist)));
         }
-        let before_shaft = self.mean(&wrist).or_else(|| self.mean(&jaws));
-        if let (Some(from), Some(to)) = (before_shaft, self.mean(&shaft)) {
+        let before_shaft = Self::mean(&wrist).or_else(|| Self::mean(&jaws));
+        if let (Some(from), Some(to)) = (before_shaft, Self::mean(&shaft)) {
             let (at, band) = Self::end(&shaft, from, to);
             if band.iter().any(|&p| self.leaves(p)) {
                 out.push((Class::InstrumentShaft, at, self.confidence(&shaft)));
@@ -98,7 +98,7 @@ impl Component<'_> {
         self.pixels.iter().copied().filter(|p| self.labels.pixels()[p.at as usize] == class.id()).collect()
     }
 
-    fn mean(&self, part: &[Pixel]) -> Option<Xy> {
+    fn mean(part: &[Pixel]) -> Option<Xy> {
         if part.len() < MIN_PART {
             return None;
         }

@@ -73,14 +73,12 @@ impl PerceptionParams {
             manifests.push((folder.as_path(), Manifest::read(&folder.join("model.toml"))?));
         }
         let (anatomy, others): (Vec<_>, Vec<_>) = manifests.iter().partition(|(_, m)| m.is_anatomy());
-        match anatomy[..] {
-            [(folder, _)] => Ok((folder, others.iter().map(|(folder, _)| *folder).collect())),
-            _ => {
-                let words = |m: &Manifest| format!("{} ({}: {})", m.name, m.head.task(), m.classes.join(", "));
-                let models: Vec<_> = manifests.iter().map(|(_, m)| words(m)).collect();
-                Err(PerceptionError::OneAnatomy { got: anatomy.len(), models: models.join("; ") })
-            }
+        if let [(folder, _)] = anatomy[..] {
+            return Ok((folder, others.iter().map(|(folder, _)| *folder).collect()));
         }
+        let words = |m: &Manifest| format!("{} ({}: {})", m.name, m.head.task(), m.classes.join(", "));
+        let models: Vec<_> = manifests.iter().map(|(_, m)| words(m)).collect();
+        Err(PerceptionError::OneAnatomy { got: anatomy.len(), models: models.join("; ") })
     }
 }
 
