@@ -13,6 +13,7 @@ pub mod authority;
 pub mod command;
 pub mod crtk;
 pub mod diagnostics;
+pub mod findings;
 pub mod frames;
 pub mod image;
 pub mod safety;
@@ -30,6 +31,7 @@ pub use authority::{
 pub use command::{CommandSeal, ToArm};
 pub use crtk::{ArmForce, ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
 pub use diagnostics::{Diagnosis, Diagnostics, Health};
+pub use findings::{Findings, Found, FoundBox, FoundPoint, Scored};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict, ZoneLabel, ZonesState};

@@ -6,11 +6,11 @@ use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuatern
 use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
     CameraSide, Class, Clearance, CommandSeal, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest,
-    Evidence, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints,
-    OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId,
-    QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill,
-    SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToArm, ToolKeypoint, Trajectory, TrajectoryPoint,
-    Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Evidence, Findings, Found, FoundBox, FoundPoint, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate,
+    Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence,
+    Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Scored, Seal, Sealed,
+    Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToArm, ToolKeypoint,
+    Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -187,6 +187,56 @@ pub fn segmentation() -> impl Strategy<Value = Segmentation> {
             },
         )
     })
+}
+
+fn label() -> impl Strategy<Value = String> {
+    "[ -~]{0,64}"
+}
+
+fn scored() -> impl Strategy<Value = Scored> {
+    (label(), unit32()).prop_map(|(label, score)| Scored { label, score })
+}
+
+pub fn found_box() -> impl Strategy<Value = FoundBox> {
+    (label(), unit32(), [number(), number(), number(), number()]).prop_map(|(label, confidence, [a, b, c, d])| {
+        FoundBox { label, confidence, edges: [a.min(c), b.min(d), a.max(c), b.max(d)] }
+    })
+}
+
+fn found_point(objects: usize) -> impl Strategy<Value = FoundPoint> {
+    (label(), number(), number(), unit32(), any::<u8>()).prop_map(move |(label, u, v, confidence, object)| FoundPoint {
+        label,
+        u,
+        v,
+        confidence,
+        object: Some(object).filter(|&o| usize::from(o) < objects),
+    })
+}
+
+/// Of every task.
+fn found() -> impl Strategy<Value = Found> {
+    let regions = (vec(scored(), 1..=Findings::MAX_CLASSES), 1..9usize, 1..9usize).prop_flat_map(|(classes, w, h)| {
+        let last = (classes.len() - 1) as u8;
+        vec(0..=last, w * h).prop_map(move |pixels| Found::Regions {
+            image: Image::new(w, h, pixels).unwrap(),
+            classes: classes.clone(),
+        })
+    });
+    let points = vec(found_box(), 0..5).prop_flat_map(|boxes| {
+        vec(found_point(boxes.len()), 0..9).prop_map(move |points| Found::Points { boxes: boxes.clone(), points })
+    });
+    prop_oneof![
+        regions,
+        vec(found_box(), 0..=Findings::MAX_BOXES).prop_map(Found::Boxes),
+        points,
+        vec(scored(), 0..9).prop_map(Found::Scores),
+    ]
+}
+
+pub fn findings() -> impl Strategy<Value = Findings> {
+    let side = || 1..=4096usize;
+    (stamp(), label(), digest(), side(), side(), found())
+        .prop_map(|(stamp, name, model, width, height, found)| Findings { stamp, name, model, width, height, found })
 }
 
 fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {

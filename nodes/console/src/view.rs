@@ -5,6 +5,7 @@
 use crate::{
     card::{Card, Phase},
     desk::{Conn, Desk, Notice},
+    findings::ModelView,
     latest::{Latest, Seen},
     project::{Ghost, Outline},
     words,
@@ -178,8 +179,8 @@ pub struct View {
     pub safety: Option<SafetyView>,
     /// PSM1, PSM2, ECM.
     pub arms: Vec<ArmView>,
-    /// Running means, ms: shutter to picture here, to segmentation, to scene.
-    pub latency_ms: [Option<f64>; 3],
+    /// Mean and 99th percentile of the newest, ms: shutter to picture here, to segmentation, to scene.
+    pub latency_ms: [Option<[f64; 2]>; 3],
     /// The proposal, if any.
     pub card: Option<CardView>,
     /// What became of the last one, while that is news.
@@ -194,6 +195,8 @@ pub struct View {
     pub holding: Option<Conn>,
     /// Latest notices.
     pub notices: Vec<Notice>,
+    /// What models beside the segmentation found, by name.
+    pub models: Vec<ModelView>,
     /// Where instruments are, in the picture.
     pub outlines: Vec<Outline>,
     /// Where the suggested motion would go, in the picture.
@@ -238,8 +241,8 @@ pub fn build(
             stale: picture_alarm(now, latest, limits).is_some(),
         },
         arms: ArmId::ALL.into_iter().map(|a| arm_view(now, a, latest, limits)).collect(),
-        latency_ms: [latest.latency.picture_ms, latest.latency.segmentation_ms, latest.latency.scene_ms]
-            .map(|l| l.map(tenth)),
+        latency_ms: [&latest.latency.picture, &latest.latency.segmentation, &latest.latency.scene]
+            .map(|lag| lag.figures().map(|f| [tenth(f.mean_ms), tenth(f.p99_ms)])),
         card: latest.cards.current().map(|c| card_view(now, c, progress)),
         ended: latest
             .cards
@@ -256,6 +259,7 @@ pub fn build(
         seat: desk.seat().map(|s| SeatView { conn: s.conn, role: s.role }),
         holding: desk.hold().map(|h| h.conn),
         notices: desk.notices().cloned().collect(),
+        models: latest.findings.views(now, limits.scene_ms),
         safety,
         outlines,
         ghost,
