@@ -208,7 +208,7 @@ pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
 }
 
-/// How the safety node fares, for people and dashboards.
+/// How the nodes fare, for people and dashboards. As everywhere in ROS several nodes write it: safety, and fusion.
 pub const fn diagnostics() -> Topic {
     topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety", &[])
 }

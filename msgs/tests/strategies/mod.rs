@@ -5,11 +5,12 @@
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
-    CameraSide, Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence, Frame,
-    HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId,
-    OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
-    SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand,
-    StateRequest, SurfacePoint, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    CameraSide, Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence,
+    Finding, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints,
+    OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId,
+    QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill,
+    SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset, Timing, ToolKeypoint, Trajectory,
+    TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -184,8 +185,9 @@ pub fn segmentation() -> impl Strategy<Value = Segmentation> {
 
 fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
     let alignment = proptest::sample::select(Alignment::ALL.to_vec());
-    (joints(arm), number(), pose(), covariance(), alignment, positive()).prop_map(
-        move |(joints, jaw, world_from_tip, covariance, alignment, residual_px)| InstrumentEstimate {
+    let finding = proptest::sample::select(Finding::ALL.to_vec());
+    (joints(arm), number(), pose(), covariance(), (alignment, finding), positive()).prop_map(
+        move |(joints, jaw, world_from_tip, covariance, (alignment, finding), residual_px)| InstrumentEstimate {
             arm,
             joints,
             jaw,
@@ -193,6 +195,7 @@ fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
             covariance,
             alignment,
             residual_px,
+            finding,
         },
     )
 }
@@ -230,8 +233,11 @@ pub fn scene() -> impl Strategy<Value = Scene> {
         let instruments: Vec<_> = arms(&which).into_iter().map(instrument).collect();
         let grasp = (point(), rotation()).prop_map(|(p, r)| (p, r * Vector3::z()));
         let lists = (hand_eyes, instruments, vec(surface_point(), 0..20), vec(clearance(), 0..6), option::of(grasp));
-        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), digest()).prop_map(
-            |(stamp, (seq, zones_version), world_from_camera, lists, quality, model)| {
+        let timing = proptest::sample::select(Timing::ALL.to_vec());
+        let time =
+            (timing, number(), positive()).prop_map(|(timing, seconds, sigma)| TimeOffset { timing, seconds, sigma });
+        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), (digest(), time)).prop_map(
+            |(stamp, (seq, zones_version), world_from_camera, lists, quality, (model, time))| {
                 let (hand_eyes, instruments, surface, clearances, grasp_target) = lists;
                 Scene {
                     stamp,
@@ -245,6 +251,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                     grasp_target,
                     quality,
                     model,
+                    time,
                 }
             },
         )
