@@ -14,6 +14,7 @@ use crate::{
     plausible::Plausibility,
     residual::{Agreement, agreement},
     shaft::fit_shaft,
+    timing::Bases,
     tool::{Part, Seams, Tool},
     verdict::{Sight, Verdict},
 };
@@ -163,6 +164,11 @@ impl Arm {
     /// Whether the last verdict was that picture and kinematics agree.
     pub fn is_aligned(&self) -> bool {
         self.verdict.alignment() == Alignment::Aligned
+    }
+
+    /// Where its base is.
+    pub fn bases(&self) -> Bases {
+        Bases { believed: *self.filter.pose(), nominal: *self.filter.nominal() }
     }
 
     /// The estimator.

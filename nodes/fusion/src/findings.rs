@@ -90,10 +90,10 @@ fn suspect(noticed: &Noticed) -> Option<Finding> {
     let (own, crossed) = noticed.motion?;
     let moves = own.seen > MOVES;
     let unexplained = moves && own.left > UNEXPLAINED * own.seen;
-    let other = crossed.is_some_and(|c| c.expected > MOVES && c.left < EXPLAINED * own.seen);
+    let other = crossed.is_some_and(|c| c.expected > MOVES && c.left < EXPLAINED * own.seen && 2.0 * c.left < own.left);
     match () {
         () if moves && own.expected < RESTS => Some(Finding::FrozenJoints),
-        () if unexplained && other => Some(Finding::WrongArm),
+        () if moves && other => Some(Finding::WrongArm),
         () if unexplained => Some(Finding::NotFollowing),
         () => None,
     }
@@ -138,7 +138,7 @@ mod tests {
         let mut f = Findings::default();
         f.look(&Noticed { swapped: Some(true), ..motion(30.0, 0.1, 30.0, 30.0) });
         assert_eq!(f.gravest(now, true), Finding::SwappedCameras, "at once");
-        for fine in [motion(30.0, 30.0, 3.0, 25.0), motion(30.0, 30.0, 3.0, 2.0), motion(4.0, 0.0, 4.0, 4.0)] {
+        for fine in [motion(30.0, 30.0, 3.0, 25.0), motion(30.0, 30.0, 8.0, 6.0), motion(4.0, 0.0, 4.0, 4.0)] {
             let mut f = Findings::default();
             (0..9).for_each(|_| f.look(&fine));
             assert_eq!(f.gravest(now, false), Finding::None);

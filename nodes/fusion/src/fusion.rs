@@ -255,7 +255,7 @@ impl Fusion {
         if is_usable(&input.frame.rig) {
             self.camera = input.frame.rig.left;
         }
-        let bases = self.arms.each_ref().map(|a| *a.filter().pose());
+        let bases = self.arms.each_ref().map(Arm::bases);
         if let Some(jumped) = self.time.update(stamp, &bases, &self.camera, &self.params) {
             if jumped {
                 self.arms.iter_mut().for_each(Arm::doubt);

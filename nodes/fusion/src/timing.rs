@@ -29,6 +29,15 @@ struct Step {
     camera_from_world: Isometry3<f64>,
 }
 
+/// Where an arm's base is, in the world.
+#[derive(Debug, Clone, Copy)]
+pub struct Bases {
+    /// By the estimate.
+    pub believed: Isometry3<f64>,
+    /// By the cell's description.
+    pub nominal: Isometry3<f64>,
+}
+
 /// Steps kept per arm: 13 s.
 const STEPS: usize = 1300;
 /// Least time between two, ns.
@@ -107,14 +116,17 @@ impl TimeKeeper {
 
     /// Says anew where the joints put every point in the picture, with the bases as they are believed to be now: a wrong base bends the
     /// way of a point.
-    fn project(&mut self, bases: &[Isometry3<f64>; MAX_ARMS], camera: &CameraModel) {
+    fn project(&mut self, bases: &[Bases; MAX_ARMS], camera: &CameraModel) {
         self.own.clear_joints();
         self.crossed.clear_joints();
-        for (arm, base) in bases.iter().enumerate() {
+        for (arm, Bases { believed, nominal }) in bases.iter().enumerate() {
             let other = MAX_ARMS - 1 - arm;
-            for (estimator, steps) in [(&mut self.own, &self.steps[arm]), (&mut self.crossed, &self.steps[other])] {
+            // A base that was learnt with the wrong arm's joints is no base to try the other's on.
+            let of_own = (&mut self.own, &self.steps[arm], believed);
+            let of_other = (&mut self.crossed, &self.steps[other], nominal);
+            for (estimator, steps, world_from_base) in [of_own, of_other] {
                 for step in steps {
-                    let camera_from_base = step.camera_from_world * base;
+                    let camera_from_base = step.camera_from_world * world_from_base;
                     for (point, p) in step.points.iter().enumerate() {
                         estimator.joints(arm, point, step.t, project(camera, &(camera_from_base * p)));
                     }
@@ -136,7 +148,7 @@ impl TimeKeeper {
     pub fn update(
         &mut self,
         now: Stamp,
-        bases: &[Isometry3<f64>; MAX_ARMS],
+        bases: &[Bases; MAX_ARMS],
         camera: &CameraModel,
         params: &FusionParams,
     ) -> Option<bool> {
