@@ -5,13 +5,14 @@
 
 mod arm;
 mod authority;
+mod command;
 mod diagnostics;
 mod fields;
 mod picture;
 mod safety;
 mod scene;
 
-pub use arm::{ECM_JOINTS, JAW_JOINT, PSM_JOINTS, base_frame, joint_names};
+pub use arm::{ECM_JOINTS, JAW_JOINT, OTHER_JOINTS, PSM_JOINTS, base_frame, joint_names};
 pub use picture::{LEFT_FRAME, MAX_SIDE, RIGHT_FRAME};
 pub use scene::{MAX_ARMS, MAX_CLEARANCES, MAX_KEYPOINTS, WORLD_FRAME};
 

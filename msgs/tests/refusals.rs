@@ -65,7 +65,8 @@ fn joints_are_refused_with_the_field_that_is_wrong() {
     assert_eq!(field(|m| m.position[2] = f64::NAN), "position");
     assert_eq!(field(|m| m.velocity[5] = f64::INFINITY), "velocity");
     assert_eq!(field(|m| m.velocity.clear()), "velocity");
-    assert_eq!(field(|m| m.position.push(0.0)), "position");
+    assert_eq!(field(|m| m.position.extend([0.0, 0.0])), "position");
+    assert_eq!(field(|m| m.position.push(0.0)), "name", "seven joints under the names of six");
     assert_eq!(field(|m| m.position = vec![0.0; 1_000_000]), "position");
     assert_eq!(field(|m| m.effort = vec![0.0; 2]), "effort");
     assert_eq!(field(|m| m.name.swap(0, 1)), "name");
@@ -81,6 +82,19 @@ fn joints_of_another_arm_or_of_no_arm_are_refused() {
     let mut message = psm().encode();
     message.name.clear();
     assert_eq!(ArmJoints::decode(&message, Origin::of(ArmId::Psm1)).unwrap(), psm(), "names are optional");
+}
+
+#[test]
+fn seven_joints_are_another_arm_s_in_an_instrument_s_place() {
+    let seven = Joints::new(&[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).unwrap();
+    let state = ArmJoints { arm: ArmId::Psm2, stamp: Stamp::FIRST, position: seven, velocity: seven };
+    let mut message = state.encode();
+    assert_eq!(message.name.last().map(String::as_str), Some("joint_7"));
+    assert_eq!(ArmJoints::decode(&message, Origin::of(ArmId::Psm2)).unwrap(), state);
+    message.name.clear();
+    assert_eq!(ArmJoints::decode(&message, Origin::of(ArmId::Psm2)).unwrap(), state);
+    assert!(ArmJoints::decode(&message, Origin::of(ArmId::Ecm)).is_err(), "an endoscope's place holds the ECM");
+    assert_eq!(refused(&state, Origin::of(ArmId::Psm2), |m| m.velocity.truncate(6)).0, "velocity");
 }
 
 #[test]

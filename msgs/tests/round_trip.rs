@@ -103,6 +103,7 @@ macro_rules! wire_tests {
 wire_tests! {
     arm_joints: ArmJoints, strategies::arm_joints(), |x| Origin::of(x.arm);
     joint_command: JointCommand, strategies::joint_command(), |x| Origin::of(x.arm);
+    sealed_command: ToArm<JointCommand>, strategies::sealed_command(), |x| Origin::of(x.body.arm);
     jaw: Jaw, strategies::jaw(), |x| Origin::of(x.arm);
     arm_pose: ArmPose, strategies::arm_pose(), |x| Origin::of(x.arm);
     arm_force: ArmForce, strategies::arm_force(), |x| Origin::of(x.arm);

@@ -11,9 +11,10 @@ use crate::{
 };
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, graph};
 use proctor_msgs::{ConvertError, Origin, Wire, sensor_msgs::JointState};
+use proctor_seal::{self as seal, Receiver, RootSecret};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw,
-    JointCommand, Stamp, StateCommand,
+    JointCommand, Stamp, StateCommand, ToArm,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -58,11 +59,13 @@ pub struct PlantParams {
     pub state_every_ms: u32,
     /// Milliseconds between `/clock`, 1 to 1000; 0 for none.
     pub clock_every_ms: u32,
+    /// A command older than this many milliseconds is not taken from the safety node, 5 to 1000.
+    pub expiry_ms: u32,
 }
 
 impl Default for PlantParams {
     fn default() -> Self {
-        Self { measured_every_ms: 5, state_every_ms: 100, clock_every_ms: 10 }
+        Self { measured_every_ms: 5, state_every_ms: 100, clock_every_ms: 10, expiry_ms: 100 }
     }
 }
 
@@ -73,6 +76,7 @@ impl PlantParams {
             ("measured_every_ms", self.measured_every_ms, 1, 100),
             ("state_every_ms", self.state_every_ms, 10, 10_000),
             ("clock_every_ms", self.clock_every_ms, 0, 1000),
+            ("expiry_ms", self.expiry_ms, 5, 1000),
         ] {
             if !(min..=max).contains(&value) {
                 let (value, min, max) = (f64::from(value), f64::from(min), f64::from(max));
@@ -105,6 +109,65 @@ impl Wire for RawJoints {
     }
 }
 
+/// Whose commands the arms take.
+#[derive(Debug, Clone)]
+pub enum Commander {
+    /// Only what the safety node sealed with this secret, once, in order, and no older than [`PlantParams::expiry_ms`].
+    Safety(RootSecret),
+    /// Anybody's, as a CRTK robot does. For tests of the arms alone.
+    Anybody,
+}
+
+/// What arrives on one topic of one arm.
+struct Commands<T: seal::Command>
+where
+    ToArm<T>: Wire,
+{
+    arm: ArmId,
+    topic: Subscriber<ToArm<T>>,
+    depth: usize,
+    receiver: Option<Receiver>,
+    refused: u64,
+}
+
+impl<T: seal::Command> Commands<T>
+where
+    ToArm<T>: Wire,
+{
+    fn new(bus: &Bus, topic: &graph::Topic, arm: ArmId, from: &Commander, expiry: Duration) -> Result<Self, BusError> {
+        let receiver = match from {
+            Commander::Safety(root) => Some(Receiver::new(root, arm, expiry)),
+            Commander::Anybody => None,
+        };
+        Ok(Self { arm, topic: bus.subscriber(topic)?, depth: topic.qos.depth, receiver, refused: 0 })
+    }
+
+    /// Hands on what is taken, oldest first. What is refused moves nothing; the first is said, then every thousandth.
+    fn each(&mut self, now: Stamp, mut taken: impl FnMut(T)) {
+        for _ in 0..self.depth {
+            let refusal = match (self.topic.take(), &mut self.receiver) {
+                (None, _) => break,
+                (Some(Err(error)), _) => error.to_string(),
+                (Some(Ok(sealed)), None) => {
+                    taken(sealed.body);
+                    continue;
+                }
+                (Some(Ok(sealed)), Some(receiver)) => match receiver.take(&sealed, now) {
+                    Ok(command) => {
+                        taken(command);
+                        continue;
+                    }
+                    Err(why) => why.to_string(),
+                },
+            };
+            if self.refused.is_multiple_of(1000) {
+                tracing::warn!(arm = %self.arm, kind = T::DOMAIN, total = self.refused + 1, "command not taken: {refusal}");
+            }
+            self.refused += 1;
+        }
+    }
+}
+
 /// One arm's topics.
 struct ArmPorts {
     arm: ArmId,
@@ -113,11 +176,10 @@ struct ArmPorts {
     measured_cp: Publisher<ArmPose>,
     measured_cf: Option<Publisher<ArmForce>>,
     operating_state: Publisher<ArmStatus>,
-    servo_jp: Subscriber<JointCommand>,
-    state_command: Subscriber<StateCommand>,
-    jaw: Option<(Publisher<Jaw>, Subscriber<Jaw>)>,
+    servo_jp: Commands<JointCommand>,
+    state_command: Commands<StateCommand>,
+    jaw: Option<(Publisher<Jaw>, Commands<Jaw>)>,
     last_status: Option<ArmStatus>,
-    refused: u64,
 }
 
 /// What an arm has to say at one moment, gathered under the lock and published after it.
@@ -131,9 +193,10 @@ struct Report {
 }
 
 impl ArmPorts {
-    fn new(bus: &Bus, arm: ArmId) -> Result<Self, BusError> {
+    fn new(bus: &Bus, arm: ArmId, from: &Commander, expiry: Duration) -> Result<Self, BusError> {
         let jaw = if arm.has_jaw() {
-            Some((bus.publisher(&graph::jaw_measured_js(arm))?, bus.subscriber(&graph::jaw_servo_jp(arm))?))
+            let heard = Commands::new(bus, &graph::jaw_servo_jp(arm), arm, from, expiry)?;
+            Some((bus.publisher(&graph::jaw_measured_js(arm))?, heard))
         } else {
             None
         };
@@ -144,33 +207,28 @@ impl ArmPorts {
             measured_cp: bus.publisher(&graph::measured_cp(arm))?,
             measured_cf: arm.has_jaw().then(|| bus.publisher(&graph::measured_cf(arm))).transpose()?,
             operating_state: bus.publisher(&graph::operating_state(arm))?,
-            servo_jp: bus.subscriber(&graph::servo_jp(arm))?,
-            state_command: bus.subscriber(&graph::state_command(arm))?,
+            servo_jp: Commands::new(bus, &graph::servo_jp(arm), arm, from, expiry)?,
+            state_command: Commands::new(bus, &graph::state_command(arm), arm, from, expiry)?,
             jaw,
             last_status: None,
-            refused: 0,
         })
     }
 
     /// Hands what arrived to the arm: state commands in order, of set-points the newest.
-    fn hear(&mut self, simulator: &mut Simulator) {
-        for _ in 0..graph::state_command(self.arm).qos.depth {
-            match self.state_command.take() {
-                Some(Ok(command)) => simulator.command(self.arm, Command::State(command.request)),
-                Some(Err(error)) => tracing::warn!(arm = %self.arm, %error, "state command refused"),
-                None => break,
-            }
+    fn hear(&mut self, simulator: &mut Simulator, now: Stamp) {
+        let arm = self.arm;
+        self.state_command.each(now, |c| simulator.command(arm, Command::State(c.request)));
+        let mut goal = None;
+        self.servo_jp.each(now, |c| goal = Some(c.position));
+        if let Some(goal) = goal {
+            simulator.command(arm, Command::ServoJp(goal));
         }
-        if let Some(goal) = self.servo_jp.newest() {
-            simulator.command(self.arm, Command::ServoJp(goal.position));
+        let mut goal = None;
+        if let Some((_, jaw)) = &mut self.jaw {
+            jaw.each(now, |c| goal = Some(c.position));
         }
-        if let Some(goal) = self.jaw.as_ref().and_then(|(_, jaw)| jaw.newest()) {
-            simulator.command(self.arm, Command::ServoJaw(goal.position));
-        }
-        let refused = self.servo_jp.refused() + self.jaw.as_ref().map_or(0, |(_, jaw)| jaw.refused());
-        if refused > self.refused {
-            self.refused = refused;
-            tracing::warn!(arm = %self.arm, total = refused, "malformed set-points refused");
+        if let Some(goal) = goal {
+            simulator.command(arm, Command::ServoJaw(goal));
         }
     }
 
@@ -236,10 +294,16 @@ pub struct PlantNode {
 
 impl PlantNode {
     /// On `bus`; it alone advances `simulator`.
-    pub fn new(bus: &Bus, simulator: SharedSimulator, params: PlantParams) -> Result<Self, SimNodeError> {
+    pub fn new(
+        bus: &Bus,
+        simulator: SharedSimulator,
+        params: PlantParams,
+        from: &Commander,
+    ) -> Result<Self, SimNodeError> {
         params.validate()?;
-        let [a, b, c] = ArmId::ALL;
-        let arms = [ArmPorts::new(bus, a)?, ArmPorts::new(bus, b)?, ArmPorts::new(bus, c)?];
+        let expiry = Duration::from_millis(params.expiry_ms.into());
+        let [a, b, c] = ArmId::ALL.map(|arm| ArmPorts::new(bus, arm, from, expiry));
+        let arms = [a?, b?, c?];
         Ok(Self { simulator, params, arms, clock: bus.publisher(&graph::clock())?, last_tick: 0 })
     }
 
@@ -274,7 +338,7 @@ impl Node for PlantNode {
     fn poll(&mut self, now: Stamp) {
         let mut simulator = lock(&self.simulator);
         for arm in &mut self.arms {
-            arm.hear(&mut simulator);
+            arm.hear(&mut simulator, now);
         }
         simulator.advance_to(now);
         let ticks = simulator.ticks();

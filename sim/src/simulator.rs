@@ -61,7 +61,7 @@ pub struct JointOffsets {
 pub struct SimConfig {
     /// Seed of everything drawn: anatomy, errors, noise, dropped frames.
     pub seed: u64,
-    /// Instruments of PSM1 and PSM2 ([`Instrument::names`]).
+    /// What stands in PSM1's and PSM2's places: an instrument on a PSM, or an arm of its own form, by name ([`Chain::held`]).
     pub instruments: [String; 2],
     /// Error between where the robot believes its PSMs stand and where they do.
     pub hand_eye_error: HandEyeError,
@@ -189,23 +189,29 @@ impl Simulator {
         cell: &Cell,
         rng: &mut ChaCha8Rng,
     ) -> Result<SimArm, SimError> {
-        let chain = Chain::psm(&Instrument::named(instrument)?)?;
+        let chain = Chain::held(instrument)?;
         let nominal = cell.world_from_base(arm);
         let [x, y, z] = HOME_TIP;
         let tip = Point3::new(if arm == ArmId::Psm1 { x } else { -x }, y, z);
-        let home = chain.aim(&nominal.inverse().transform(&tip)).unwrap_or_else(|| chain.mid_range());
+        let aimed = chain.aim(&nominal.inverse().transform(&tip)).unwrap_or_else(|| chain.mid_range());
+        let home = chain.home().unwrap_or(aimed);
         let error = Pose::<Base, Base>::from_parts(
             direction(rng) * config.hand_eye_error.translation,
             direction(rng) * config.hand_eye_error.rotation,
         );
-        let mut offset = [0.0; 6];
-        for (joint, slot) in offset.iter_mut().enumerate() {
-            let bound = if joint == 2 { config.joint_offsets.insertion } else { config.joint_offsets.angle };
-            *slot = bound * rng.random_range(-1.0..=1.0);
+        let mut offset = Joints::zeros(chain.dof());
+        // An arm that keeps its own remote centre is calibrated: it could not stand in the trocar otherwise.
+        if chain.software_remote_centre().is_none() {
+            let mut drawn = [0.0; 6];
+            for (slides, slot) in chain.limits().slides.iter().zip(&mut drawn) {
+                let bound = if *slides { config.joint_offsets.insertion } else { config.joint_offsets.angle };
+                *slot = bound * rng.random_range(-1.0..=1.0);
+            }
+            offset = Joints::new(&drawn)?;
         }
         Ok(SimArm {
             plant: PlantArm::new(arm, chain.limits(), &home, config.arm),
-            offset: Joints::new(&offset)?,
+            offset,
             world_from_base: nominal * error,
             history: VecDeque::with_capacity(HISTORY),
             chain,
@@ -439,7 +445,8 @@ impl Simulator {
         // Between the ends of jaws that are open by `jaw`.
         let reach = length * (0.5 * jaw.max(0.0)).cos();
         let tip = self.world_from_tip_true(arm).transform(&Point3::from(Vector3::z() * reach));
-        Gripper { arm, tip, closed: self.kind(arm) != JawKind::Hook && jaw < GRIP_ANGLE }
+        let grips = self.chain(arm).instrument().is_some_and(|i| i.kind != JawKind::Hook);
+        Gripper { arm, tip, closed: grips && jaw < GRIP_ANGLE }
     }
 
     /// The tissue.

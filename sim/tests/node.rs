@@ -1,14 +1,15 @@
 //! The simulator on the in-memory bus, in simulated time.
 
 use proctor_bus::{Bus, Node, StereoSubscriber, graph};
+use proctor_seal::{RootSecret, Verifier};
 use proctor_sim::{
     Fault, Faults, SimConfig, Simulator,
-    node::{CameraNode, CameraParams, PlantNode, PlantParams, SharedSimulator},
+    node::{CameraNode, CameraParams, Commander, PlantNode, PlantParams, SharedSimulator},
     plant::ArmConfig,
 };
 use proctor_types::{
-    ArmId, ArmJoints, ArmPose, ArmStatus, CameraImage, Jaw, JointCommand, OperatingState, Stamp, StateCommand,
-    StateRequest,
+    ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraImage, Jaw, JointCommand, Joints, OperatingState, Stamp,
+    StateCommand, StateRequest, ToArm,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,9 +25,13 @@ struct Rig {
 
 impl Rig {
     fn new(config: SimConfig) -> Self {
+        Self::of(config, &Commander::Anybody)
+    }
+
+    fn of(config: SimConfig, commander: &Commander) -> Self {
         let bus = Bus::memory();
         let simulator = Arc::new(Mutex::new(Simulator::new(config).unwrap()));
-        let plant = PlantNode::new(&bus, simulator.clone(), PlantParams::default()).unwrap();
+        let plant = PlantNode::new(&bus, simulator.clone(), PlantParams::default(), commander).unwrap();
         let mut rig = Self { bus, simulator, plant, now: Stamp::from_nanos("test", 5_000_000_000).unwrap() };
         rig.plant.poll(rig.now);
         rig
@@ -175,11 +180,71 @@ fn pictures_come_in_pairs_and_freeze_black_out_and_drop_on_request() {
 fn nonsense_parameters_are_refused() {
     let rig = Rig::ready();
     let plant = PlantParams { measured_every_ms: 0, ..PlantParams::default() };
-    assert!(PlantNode::new(&rig.bus, rig.simulator.clone(), plant).is_err());
+    assert!(PlantNode::new(&rig.bus, rig.simulator.clone(), plant, &Commander::Anybody).is_err());
     for camera in [
         CameraParams { fps: f64::NAN, ..CameraParams::default() },
         CameraParams { threads: 0, ..CameraParams::default() },
     ] {
         assert!(CameraNode::new(&rig.bus, rig.simulator.clone(), camera).is_err());
     }
+}
+
+#[test]
+fn an_arm_takes_only_what_safety_sealed() {
+    let root = RootSecret::from_bytes([9; 32]);
+    let mut rig = Rig::of(
+        SimConfig {
+            arm: ArmConfig { starts_ready: true, latency: Duration::ZERO, ..ArmConfig::default() },
+            ..SimConfig::default()
+        },
+        &Commander::Safety(root.clone()),
+    );
+    let servo = rig.bus.publisher::<ToArm<JointCommand>>(&graph::servo_jp(ARM)).unwrap();
+    let jaws = rig.bus.publisher::<ToArm<Jaw>>(&graph::jaw_servo_jp(ARM)).unwrap();
+    let states = rig.bus.publisher::<ToArm<StateCommand>>(&graph::state_command(ARM)).unwrap();
+    let mut safety = Verifier::new(root, Boot(1)).sealer();
+    let mut stranger = Verifier::new(RootSecret::from_bytes([8; 32]), Boot(1)).sealer();
+    let set_point = |rig: &Rig| {
+        let simulator = rig.simulator.lock().unwrap();
+        (simulator.plant(ARM).setpoint().to_vec(), simulator.arm_status(ARM).state)
+    };
+    let start = set_point(&rig);
+    let ahead = |rig: &Rig| {
+        let mut q = start.0.clone();
+        q[0] += 1e-4;
+        JointCommand { arm: ARM, stamp: rig.now, position: Joints::new(&q).unwrap() }
+    };
+
+    // Forged in every way, and the arm stands.
+    let true_one = safety.seal(ahead(&rig));
+    servo.publish(&ToArm { seal: None, ..true_one }).unwrap();
+    rig.run(1);
+    servo.publish(&stranger.seal(ahead(&rig))).unwrap();
+    jaws.publish(&stranger.seal(Jaw { arm: ARM, stamp: rig.now, position: 0.9 })).unwrap();
+    states.publish(&stranger.seal(StateCommand { arm: ARM, stamp: rig.now, request: StateRequest::Disable })).unwrap();
+    rig.run(1);
+    servo.publish(&ToArm { body: JointCommand { stamp: rig.now, ..true_one.body }, ..true_one }).unwrap();
+    rig.run(200);
+    // Too late by now.
+    servo.publish(&true_one).unwrap();
+    rig.run(5);
+    assert_eq!(set_point(&rig), start);
+
+    // True, and it moves; again, and it does not move back to it.
+    let moves = safety.seal(ahead(&rig));
+    servo.publish(&moves).unwrap();
+    rig.run(1);
+    let there = set_point(&rig);
+    assert_eq!(there.0, moves.body.position.to_vec());
+    let back = safety.seal(JointCommand { position: Joints::new(&start.0).unwrap(), ..ahead(&rig) });
+    servo.publish(&back).unwrap();
+    rig.run(1);
+    assert_eq!(set_point(&rig), start);
+    servo.publish(&moves).unwrap();
+    rig.run(1);
+    assert_eq!(set_point(&rig), start, "a replay");
+    // And a true state command.
+    states.publish(&safety.seal(StateCommand { arm: ARM, stamp: rig.now, request: StateRequest::Disable })).unwrap();
+    rig.run(2);
+    assert_ne!(set_point(&rig).1, start.1);
 }

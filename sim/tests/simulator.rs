@@ -265,3 +265,32 @@ fn the_true_camera_is_where_the_cell_says() {
     let level: UnitQuaternion<f64> = sim.world_from_camera_true().rotation();
     assert!((level * Vector3::x() - Vector3::x()).norm() < 1e-12, "the picture is level");
 }
+
+#[test]
+fn an_arm_of_seven_joints_stands_in_its_trocar_and_follows_in_step() {
+    let config = SimConfig {
+        instruments: [Instrument::DEFAULT.to_owned(), "LEAN7_PROBE".to_owned()],
+        joint_offsets: JointOffsets { angle: 0.02, insertion: 0.001 },
+        ..ready()
+    };
+    let mut sim = Simulator::new(config).unwrap();
+    let arm = ArmId::Psm2;
+    let chain = sim.chain(arm).clone();
+    let offset = |sim: &Simulator| chain.shaft_offset(&sim.true_joints(arm)).unwrap().norm();
+    assert!(offset(&sim) < 1e-6 && sim.plant(arm).position().len() == 7 && sim.plant(arm).jaw() == 0.0);
+    // A circle of the tip, solved point by point: joints that all lag alike stay on the way that they are sent.
+    let (mut worst, mut q) = (0.0f64, sim.plant(arm).position());
+    for tick in 0..4000 {
+        let angle = f64::from(tick) * 2e-3;
+        let point = Point3::new(0.01 * angle.sin(), 0.01 * (1.0 - angle.cos()), -0.15);
+        let target = chain.aim(&point).unwrap();
+        q = q.zip_with(&target, |a, b| a + 0.2 * (b - a)).unwrap();
+        sim.command(arm, Command::ServoJp(q));
+        sim.step();
+        worst = worst.max(offset(&sim));
+    }
+    let tip = sim.world_from_base_true(arm).inverse() * sim.world_from_tip_true(arm);
+    let last = Point3::new(0.01 * 7.998f64.sin(), 0.01 * (1.0 - 7.998f64.cos()), -0.15);
+    assert!((tip.translation() - last.coords).norm() < 2e-3, "{}", (tip.translation() - last.coords).norm());
+    assert!(worst < 2.5e-4, "the shaft passes the trocar at up to {worst} m");
+}

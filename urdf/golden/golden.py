@@ -2,7 +2,8 @@
 """Golden poses for the kinematics tests, independent of the URDFs and of the Rust code.
 
 Multiplies the modified-DH matrices of the dVRK's published tables (sawIntuitiveResearchKit, share/kinematic/PSM.json and ECM.json,
-share/tool/*.json), with right angles exact instead of the tables' 1.5708. Writes one CSV per arm or instrument next to itself:
+share/tool/*.json), with right angles exact instead of the tables' 1.5708. The arm of its own form is multiplied out as a product of
+exponentials about axes fixed in space, from its lengths. Writes one CSV per arm or instrument next to itself:
 q1.. in rad and m, then x, y, z in m and the nine entries of the rotation matrix, row by row.
 
 usage: golden.py          write the files
@@ -57,27 +58,54 @@ def pose(rows, end, q):
     return t @ end
 
 
-def table(rows, end, seed):
+# The Lean7 upright: height of each joint's axis above the foot, m, its direction, and its range; where the foot stands from the trocar.
+LEAN7 = [
+    (0.16, (0, 0, 1), 3.05), (0.30, (0, 1, 0), 2.1), (0.47, (0, 0, 1), 3.05), (0.62, (0, 1, 0), 2.3),
+    (0.78, (0, 0, 1), 3.05), (0.92, (0, 1, 0), 2.2), (1.00, (0, 0, 1), 3.05),
+]
+LEAN7_TIP, LEAN7_FOOT = 1.45, (-0.34, 0.0, -0.12)
+
+
+def lean7(q):
+    """Turns about axes in space, the last joint's first, applied to the upright tip (Rodrigues' formula)."""
+    t = np.eye(4)
+    for (height, axis, _), value in zip(LEAN7, q, strict=True):
+        x, y, z = axis
+        k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0.0]])
+        turn, through = np.eye(3) + sin(value) * k + (1 - cos(value)) * k @ k, np.array([0, 0, height])
+        step = np.eye(4)
+        step[:3, :3], step[:3, 3] = turn, through - turn @ through
+        t = t @ step
+    upright, foot = np.eye(4), np.eye(4)
+    upright[2, 3], foot[:3, 3] = LEAN7_TIP, LEAN7_FOOT
+    return foot @ t @ upright
+
+
+def table(lower, upper, pose_at, seed):
     """Zero, each joint alone at both ends, then random joints over the whole range."""
     rng = np.random.default_rng(seed)
-    lower, upper = np.array([r[5] for r in rows]), np.array([r[6] for r in rows])
-    joints = [np.zeros(len(rows))]
-    for i in range(len(rows)):
+    n = len(lower)
+    joints = [np.zeros(n)]
+    for i in range(n):
         for value in (lower[i], upper[i]):
-            joints.append(np.where(np.arange(len(rows)) == i, value, 0.0))
+            joints.append(np.where(np.arange(n) == i, value, 0.0))
     while len(joints) < ROWS:
-        joints.append(lower + (upper - lower) * rng.random(len(rows)))
-    names = [f"q{i + 1}" for i in range(len(rows))] + ["x", "y", "z"] + [f"r{i}{j}" for i in range(3) for j in range(3)]
+        joints.append(lower + (upper - lower) * rng.random(n))
+    names = [f"q{i + 1}" for i in range(n)] + ["x", "y", "z"] + [f"r{i}{j}" for i in range(3) for j in range(3)]
     for q in joints:
-        t = pose(rows, end, q)
+        t = pose_at(q)
         yield dict(zip(names, [*q, *t[:3, 3], *t[:3, :3].ravel()], strict=True))
 
 
 def main() -> int:
     jobs = {f"psm_{n}": (CARRIAGE["psm"] + tool_rows(*p), TOOLTIP) for n, p in TOOLS.items()}
     jobs["ecm"] = (CARRIAGE["ecm"] + SCOPE, np.eye(4))
-    for seed, (name, (rows, end)) in enumerate(jobs.items()):
-        path, wanted = HERE / f"{name}.csv", list(table(rows, end, seed))
+    dvrk = [(n, [r[5] for r in rows], [r[6] for r in rows], lambda q, rows=rows, end=end: pose(rows, end, q))
+            for n, (rows, end) in jobs.items()]
+    ranges = [r for *_, r in LEAN7]
+    jobs = [*dvrk, ("arm_LEAN7_PROBE", [-r for r in ranges], ranges, lean7)]
+    for seed, (name, lower, upper, pose_at) in enumerate(jobs):
+        path, wanted = HERE / f"{name}.csv", list(table(np.array(lower), np.array(upper), pose_at, seed))
         if sys.argv[1:] == ["--check"]:
             found = list(csv.DictReader(path.open()))
             same = len(found) == len(wanted) and all(

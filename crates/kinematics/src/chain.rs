@@ -1,16 +1,19 @@
 //! One arm's serial chain: forward kinematics, Jacobian, link frames and capsules, on the stack.
 //!
-//! All arms are remote-centre arms of the dVRK's form, so the chain is written out by hand; the URDF supplies the lengths, and
+//! PSM and ECM are remote-centre arms of the dVRK's form, so their chain is written out by hand; the URDF supplies the lengths, and
 //! construction checks that the URDF's own joints, multiplied one by one, give the same poses - a URDF of another form is refused.
+//! An arm with a file of its own ([`ArmFile`]) is walked joint by joint (see `general`).
 
 use crate::{
-    Capsule, Instrument, JointLimits, KinematicsError,
+    ArmFile, Capsule, Instrument, JointLimits, KinematicsError, Row,
     frame::{Frame, V3, blend, cross, minus, sub},
+    general::{General, Motion},
     model::{Model, Segment, Serial},
 };
 use arrayvec::ArrayVec;
-use nalgebra::{ArrayStorage, Isometry3, Point3, SMatrix};
+use nalgebra::{ArrayStorage, Isometry3, Point3, SMatrix, Vector3};
 use proctor_types::{Base, InvalidValue, Joints, MAX_JOINTS, Pose, Tip};
+use std::sync::Arc;
 
 /// Geometric Jacobian at the tip, in base axes: rows are linear (m/s) then angular (rad/s) velocity, column `i` belongs to joint `i`;
 /// columns beyond the arm's joints are zero.
@@ -27,7 +30,7 @@ pub(crate) struct Geometry {
     pub wrist_a: Option<f64>,
 }
 
-/// Frames of an instrument's links, all `base_from_link`. For the ECM all four frames are its tip.
+/// Frames of an instrument's links, all `base_from_link`. For the ECM and for arms of their own form all four frames are the tip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Links {
     /// Origin at the wrist-pitch axis, z along the shaft (distal); turns with the roll joint.
@@ -69,9 +72,79 @@ pub struct Chain {
     geometry: Geometry,
     instrument: Option<Instrument>,
     shaft_radius: f64,
+    /// An arm of its own form; `None` for one of the dVRK's.
+    general: Option<Arc<General>>,
 }
 
+/// Fewest joints that a shaft through a trocar needs to bring its end somewhere.
+const FEWEST_JOINTS: usize = 4;
+
 impl Chain {
+    /// What an instrument's place holds, by name: a PSM with the instrument of that name, or else the arm of that name.
+    pub fn held(name: &str) -> Result<Self, KinematicsError> {
+        if Instrument::names().contains(&name) {
+            return Self::psm(&Instrument::named(name)?);
+        }
+        Self::of_arm(&ArmFile::named(name)?)
+    }
+
+    /// An arm of its own form, with a straight shaft and a remote centre kept by software; 4 to 7 joints.
+    pub fn of_arm(file: &ArmFile) -> Result<Self, KinematicsError> {
+        let (model, data) = (file.model()?, &file.data);
+        let serial = model.serial(&data.foot, &data.tip)?;
+        let foot = file.base_from_foot();
+        let joints = serial.segments.iter().enumerate().map(|(i, s)| {
+            let origin = if i == 0 { foot * s.origin } else { s.origin };
+            (Frame::of(&origin), s.prismatic)
+        });
+        let dof = serial.segments.len();
+        for (what, values) in [("acceleration", &data.acceleration), ("jerk", &data.jerk), ("home, joints", &data.home)]
+        {
+            if values.len() != dof {
+                return Err(InvalidValue::Length { what, expected: dof, got: values.len() }.into());
+            }
+        }
+        if dof < FEWEST_JOINTS {
+            return Err(InvalidValue::Length { what: "joints", expected: FEWEST_JOINTS, got: dof }.into());
+        }
+        let (xyz, rpy) = (data.remote_centre.foot_xyz, data.remote_centre.foot_rpy);
+        let mut rows = vec![Row { xyz, rpy, motion: Motion::Fixed }];
+        rows.extend(&serial.rows);
+        let tolerance = data.remote_centre.tolerance;
+        let general = General {
+            joints: joints.collect(),
+            tail: Frame::of(&serial.tail),
+            rows,
+            home: Joints::new(&data.home)?,
+            tolerance,
+        };
+        let chain = Self {
+            limits: JointLimits::with(&serial.segments, None, &data.acceleration, &data.jerk)?,
+            geometry: Geometry { depth_at_zero: 0.0, wrist_a: None },
+            instrument: None,
+            // The capsule runs from the trocar to the tip; the shaft itself may pass the trocar at this distance.
+            shaft_radius: model.cylinder_radius(&data.shaft)? + tolerance,
+            general: Some(Arc::new(general)),
+        };
+        chain.rests_in_its_trocar(file)
+    }
+
+    /// Refuses an arm whose home is not in reach or not in the trocar.
+    fn rests_in_its_trocar(self, file: &ArmFile) -> Result<Self, KinematicsError> {
+        let Some(general) = &self.general else { return Ok(self) };
+        let (off, most) = (self.shaft_offset(&general.home)?.norm(), general.tolerance);
+        let inside = self.limits.contains(&general.home);
+        if inside && off <= most {
+            return Ok(self);
+        }
+        let reason = if inside {
+            format!("home passes the remote centre at {off:.6} m, more than {most} m")
+        } else {
+            "home is outside the joints' limits".to_owned()
+        };
+        Err(KinematicsError::ArmFile { file: file.name.clone(), reason })
+    }
+
     /// A PSM that carries `instrument`; 6 joints.
     pub fn psm(instrument: &Instrument) -> Result<Self, KinematicsError> {
         Self::psm_of(&Instrument::model(&instrument.name)?, instrument)
@@ -88,7 +161,8 @@ impl Chain {
         let (wrist_a, shaft_radius) = (Some(instrument.wrist_a), instrument.shaft_radius);
         let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a };
         let limits = JointLimits::of(&serial.segments, Some(model.jaw_limits("PSM")?))?;
-        Self { limits, geometry, instrument: Some(instrument.clone()), shaft_radius }.checked(model, &serial)
+        Self { limits, geometry, instrument: Some(instrument.clone()), shaft_radius, general: None }
+            .checked(model, &serial)
     }
 
     /// The ECM; 4 joints.
@@ -98,7 +172,7 @@ impl Chain {
         let geometry = Geometry { depth_at_zero: depth_at_zero(&serial.segments), wrist_a: None };
         let limits = JointLimits::of(&serial.segments, None)?;
         let shaft_radius = model.cylinder_radius("ECM_scope")?;
-        Self { limits, geometry, instrument: None, shaft_radius }.checked(&model, &serial)
+        Self { limits, geometry, instrument: None, shaft_radius, general: None }.checked(&model, &serial)
     }
 
     /// Refuses a URDF whose joints, multiplied one by one, do not give the poses this module computes.
@@ -138,11 +212,39 @@ impl Chain {
         self.instrument.as_ref()
     }
 
+    /// How far the shaft's line may be from the remote centre, m, for an arm that keeps it by software; `None` for one whose mechanism does.
+    pub fn software_remote_centre(&self) -> Option<f64> {
+        self.general.as_ref().map(|g| g.tolerance)
+    }
+
+    /// Where an arm of its own form rests; `None` for PSM and ECM.
+    pub fn home(&self) -> Option<Joints> {
+        self.general.as_ref().map(|g| g.home)
+    }
+
+    /// The joints of an arm of its own form in its files' raw numbers, base to tip; empty for PSM and ECM.
+    pub fn rows(&self) -> &[Row] {
+        self.general.as_ref().map_or(&[], |g| &g.rows)
+    }
+
+    /// From the remote centre to the nearest point of the shaft's line, m, base frame: zero for PSM and ECM. Refuses what [`Chain::fk`] refuses.
+    pub fn shaft_offset(&self, q: &[f64]) -> Result<Vector3<f64>, KinematicsError> {
+        let shaft = self.links(q)?.shaft;
+        let (end, along) = (shaft.translation.vector, shaft.rotation * Vector3::z());
+        Ok(end - along * end.dot(&along))
+    }
+
+    /// How far the tip is from each joint's origin at `q`, m; zeros for PSM and ECM. Refuses what [`Chain::fk`] refuses.
+    pub fn levers(&self, q: &[f64]) -> Result<[f64; MAX_JOINTS], KinematicsError> {
+        self.check(q)?;
+        Ok(self.general.as_ref().map_or([0.0; MAX_JOINTS], |g| g.walk(q).levers()))
+    }
+
     pub(crate) fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// The insertion (m) at which the tip of a straight instrument lies `depth` (m) beyond the RCM, not limited to the joint's range.
+    /// For PSM and ECM, the insertion (m) at which the tip of a straight instrument lies `depth` (m) beyond the RCM, not limited to the joint's range.
     pub fn insertion_for_depth(&self, depth: f64) -> f64 {
         depth - self.geometry.depth_at_zero - self.geometry.wrist_a.unwrap_or(0.0)
     }
@@ -192,11 +294,21 @@ impl Chain {
     /// Forward kinematics: the tip in the base. Refuses another length than [`Chain::dof`] and non-finite joints; joints beyond
     /// their limits are computed all the same.
     pub fn fk(&self, q: &[f64]) -> Result<Pose<Base, Tip>, KinematicsError> {
+        if let Some(general) = &self.general {
+            self.check(q)?;
+            return Ok(Pose::new(general.walk(q).tip.iso()));
+        }
         Ok(Pose::new(self.walk(q)?.tip.iso()))
     }
 
     /// Forward kinematics and geometric [`Jacobian`] in one pass. Refuses what [`Chain::fk`] refuses.
     pub fn fk_jacobian(&self, q: &[f64]) -> Result<(Pose<Base, Tip>, Jacobian), KinematicsError> {
+        if let Some(general) = &self.general {
+            self.check(q)?;
+            let steps = general.walk(q);
+            let columns = steps.columns().map(|(linear, angular)| column(linear, angular));
+            return Ok((Pose::new(steps.tip.iso()), Jacobian::from_array_storage(ArrayStorage(columns))));
+        }
         let Walk { pitch_axis, roll, wrist, tip } = self.walk(q)?;
         let turning = |axis: V3, through: V3| column(cross(axis, sub(tip.p, through)), axis);
         let rcm = [0.0; 3];
@@ -216,6 +328,11 @@ impl Chain {
 
     /// Frames of the links at `q`. Refuses what [`Chain::fk`] refuses.
     pub fn links(&self, q: &[f64]) -> Result<Links, KinematicsError> {
+        if self.general.is_some() {
+            let frame = *self.fk(q)?.iso();
+            let jaw_end = Point3::from(frame.translation.vector);
+            return Ok(Links { shaft: frame, wrist: frame, jaw: frame, tip: frame, jaw_end });
+        }
         let Walk { roll, wrist, tip, .. } = self.walk(q)?;
         let (Some(Wrist { pitch }), Some(instrument)) = (wrist, &self.instrument) else {
             let (frame, jaw_end) = (tip.iso(), tip.origin());
@@ -228,7 +345,7 @@ impl Chain {
     }
 
     /// Capsules around the arm inside the patient, base frame: shaft from RCM to wrist, wrist, closed jaws; for the ECM one
-    /// around the scope. Refuses what [`Chain::fk`] refuses.
+    /// around the scope, for an arm of its own form one around the shaft from RCM to tip. Refuses what [`Chain::fk`] refuses.
     pub fn capsules(&self, q: &[f64]) -> Result<ArrayVec<Capsule, 3>, KinematicsError> {
         let links = self.links(q)?;
         let (wrist_start, jaw_axis) =

@@ -42,6 +42,29 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The parent's own.
+    pub const IDENTITY: Self = Self { x: [1.0, 0.0, 0.0], y: [0.0, 1.0, 0.0], z: [0.0, 0.0, 1.0], p: [0.0; 3] };
+
+    pub fn of(iso: &Isometry3<f64>) -> Self {
+        let axis = |unit: Vector3<f64>| <[f64; 3]>::from(iso.rotation * unit);
+        let (x, y, z) = (axis(Vector3::x()), axis(Vector3::y()), axis(Vector3::z()));
+        Self { x, y, z, p: iso.translation.vector.into() }
+    }
+
+    /// A frame given in this one, seen from this one's parent.
+    #[inline]
+    pub fn then(&self, next: &Self) -> Self {
+        let along = |[a, b, c]: V3| blend(blend(self.x, a, self.y, b), 1.0, self.z, c);
+        Self { x: along(next.x), y: along(next.y), z: along(next.z), p: blend(self.p, 1.0, along(next.p), 1.0) }
+    }
+
+    /// Turned about its own z.
+    #[inline]
+    pub fn turned(self, by: f64) -> Self {
+        let (s, c) = by.sin_cos();
+        Self { x: blend(self.x, c, self.y, s), y: blend(self.y, c, self.x, -s), ..self }
+    }
+
     /// Moved along its own z.
     #[inline]
     pub fn slid(self, by: f64) -> Self {

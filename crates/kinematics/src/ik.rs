@@ -1,10 +1,10 @@
-//! Inverse kinematics: closed form for both arms, because a remote centre decouples them.
+//! Inverse kinematics: closed form for PSM and ECM, because a mechanical remote centre decouples them; by descent for arms of their own form.
 //!
 //! A PSM's RCM, its shaft and its wrist lie in one plane with the wrist-yaw axis, whose normal is the wrist-pitch axis. So the target's
 //! jaw-axis position and direction fix that plane, and with it every joint in turn, except where they are parallel (singular).
 
 use crate::Chain;
-use nalgebra::{Isometry3, SMatrix, Unit, Vector3, Vector6};
+use nalgebra::{Isometry3, SMatrix, Unit, UnitQuaternion, Vector3, Vector6};
 use proctor_types::{Base, Joints, Pose, Tip};
 use std::f64::consts::{FRAC_PI_2, TAU};
 
@@ -61,12 +61,15 @@ impl Ik {
 
 impl Chain {
     /// Joints that put the tip at `target`. Of several, the one nearest to `seed` (a seed of wrong length or with NaN counts as mid-range).
-    /// A non-finite target is `Unreachable` with infinite errors. Uses no heap.
+    /// For an arm of its own form the answer is the local one near the seed. A non-finite target is `Unreachable` with infinite errors. Uses no heap.
     pub fn ik(&self, target: &Pose<Base, Tip>, seed: &[f64]) -> Ik {
         let seed = Joints::new(seed).ok().filter(|s| s.len() == self.dof()).unwrap_or_else(|| self.mid_range());
         if !target.is_finite() {
             let (position_error, rotation_error) = (f64::INFINITY, f64::INFINITY);
             return Ik::Unreachable { closest: self.limits().clamp(&seed), position_error, rotation_error };
+        }
+        if self.home().is_some() {
+            return self.descend(target, &seed);
         }
         let exact = match self.geometry().wrist_a {
             Some(wrist_a) => self.psm_ik(target.iso(), wrist_a, &seed),
@@ -88,10 +91,30 @@ impl Chain {
         }
     }
 
+    fn descend(&self, target: &Pose<Base, Tip>, seed: &Joints) -> Ik {
+        let closest = self.approach(target, self.limits().clamp(seed));
+        let (position_error, rotation_error) = self.miss(target, &closest);
+        if position_error <= TOLERANCE && rotation_error <= TOLERANCE {
+            return Ik::Solution(closest);
+        }
+        Ik::Unreachable { closest, position_error, rotation_error }
+    }
+
+    /// An arm of its own form at `point`, its shaft straight from the remote centre, turned from its home the shortest way; `None` out of reach.
+    fn aim_from(&self, home: &Joints, point: &nalgebra::Point3<f64>) -> Option<Joints> {
+        let rest = self.fk(home).ok()?.rotation();
+        let turn = UnitQuaternion::rotation_between(&(rest * Vector3::z()), &point.coords)?;
+        let target = Isometry3::from_parts(point.coords.into(), turn * rest);
+        self.ik(&Pose::new(target), home).solution()
+    }
+
     /// Joints (roll 0, wrist straight, clamped to the limits) that point the arm from its RCM at `point` (base frame, m) and bring the tip
     /// there. `None` at the RCM and straight to the side.
     pub fn aim(&self, point: &nalgebra::Point3<f64>) -> Option<Joints> {
         let direction = Unit::try_new(point.coords, SINGULAR)?;
+        if let Some(home) = self.home() {
+            return self.aim_from(&home, point);
+        }
         let (q1, q2) = yaw_pitch(&direction)?;
         let mut q = [0.0; proctor_types::MAX_JOINTS];
         for (slot, value) in q.iter_mut().zip([q1, q2, self.insertion_for_depth(point.coords.norm())]) {

@@ -1,7 +1,7 @@
 //! Joint limits: positions and velocities from the URDF, accelerations and jerk from the tables here (URDF has no field for them).
 
 use crate::model::Segment;
-use proctor_types::{InvalidValue, Joints};
+use proctor_types::{InvalidValue, Joints, MAX_JOINTS};
 
 /// Largest accelerations Proctor asks of a PSM (rad/s^2; insertion m/s^2). Proctor's choice: a velocity limit is reached in about 0.2 s.
 const PSM_ACCELERATION: [f64; 6] = [6.0, 6.0, 1.0, 15.0, 15.0, 15.0];
@@ -27,6 +27,8 @@ pub struct JointLimits {
     pub acceleration: Joints,
     /// Largest jerks (rad/s^3; insertion m/s^3), positive.
     pub jerk: Joints,
+    /// Which joints slide: their values are lengths.
+    pub slides: [bool; MAX_JOINTS],
     /// The jaw's; all zero for an arm without one.
     pub jaw: JawLimits,
 }
@@ -70,6 +72,18 @@ fn range(what: &'static str, (lower, upper, velocity): (f64, f64, f64)) -> Resul
 
 impl JointLimits {
     pub(crate) fn of(segments: &[Segment], jaw: Option<JawLimits>) -> Result<Self, InvalidValue> {
+        let acceleration: &[f64] = if jaw.is_some() { &PSM_ACCELERATION } else { &ECM_ACCELERATION };
+        let jerk: Vec<f64> = acceleration.iter().map(|a| a / BUILD_UP).collect();
+        Self::with(segments, jaw, acceleration, &jerk)
+    }
+
+    /// As [`JointLimits::of`], with accelerations and jerks from elsewhere, as many as there are joints.
+    pub(crate) fn with(
+        segments: &[Segment],
+        jaw: Option<JawLimits>,
+        acceleration: &[f64],
+        jerk: &[f64],
+    ) -> Result<Self, InvalidValue> {
         let pick = |f: fn(&Segment) -> f64| Joints::new(&segments.iter().map(f).collect::<Vec<_>>());
         for s in segments {
             range("joint limit", s.limit)?;
@@ -77,13 +91,15 @@ impl JointLimits {
         if let Some(jaw) = jaw {
             range("jaw limit", (jaw.lower, jaw.upper, jaw.velocity))?;
         }
-        let acceleration: &[f64] = if jaw.is_some() { &PSM_ACCELERATION } else { &ECM_ACCELERATION };
+        let mut slides = [false; MAX_JOINTS];
+        slides.iter_mut().zip(segments).for_each(|(slot, s)| *slot = s.prismatic);
         Ok(Self {
             lower: pick(|s| s.limit.0)?,
             upper: pick(|s| s.limit.1)?,
             velocity: pick(|s| s.limit.2)?,
             acceleration: Joints::new(acceleration)?,
-            jerk: Joints::new(&acceleration.iter().map(|a| a / BUILD_UP).collect::<Vec<_>>())?,
+            jerk: Joints::new(jerk)?,
+            slides,
             jaw: jaw.unwrap_or_default(),
         })
     }

@@ -1,8 +1,11 @@
 //! From URDF text to serial chains: the only place that knows what a URDF looks like.
 
-use crate::{Instrument, JawKind, JawLimits, KinematicsError};
+use crate::{
+    Instrument, JawKind, JawLimits, KinematicsError,
+    general::{Motion, Row},
+};
 use arrayvec::ArrayVec;
-use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Isometry3, Translation3, Unit, UnitQuaternion, Vector3};
 use proctor_types::{InvalidValue, MAX_JOINTS};
 use std::{
     collections::BTreeMap,
@@ -27,6 +30,8 @@ pub(crate) struct Segment {
 /// A serial chain: joints, and the fixed transform behind the last one.
 pub(crate) struct Serial {
     pub segments: ArrayVec<Segment, MAX_JOINTS>,
+    /// The same joints, and the fixed ones between them, in the URDF's own numbers.
+    pub rows: Vec<Row>,
     pub tail: Isometry3<f64>,
 }
 
@@ -103,6 +108,7 @@ impl Model {
             path.push(up);
             at = &up.parent.link;
         }
+        let rows = path.iter().rev().map(|joint| row(joint)).collect();
         let mut segments = ArrayVec::new();
         let mut fixed = Isometry3::identity();
         for joint in path.into_iter().rev() {
@@ -113,16 +119,17 @@ impl Model {
                 JointType::Prismatic => true,
                 _ => return Err(self.error("revolute, prismatic or fixed joint", &joint.name)),
             };
-            if joint.axis.xyz.0 != [0.0, 0.0, 1.0] {
-                return Err(self.error("joint about z", &joint.name));
-            }
+            let axis = Unit::try_new(Vector3::from(joint.axis.xyz.0), 1e-6);
+            let axis = axis.filter(|a| a.iter().all(|x| x.is_finite()));
+            let about_z = onto(&axis.ok_or_else(|| self.error("axis of joint", &joint.name))?);
+            fixed *= about_z;
             let limit = (joint.limit.lower, joint.limit.upper, joint.limit.velocity);
             segments
                 .try_push(Segment { origin: fixed, prismatic, limit })
                 .map_err(|_| self.error("chain of at most 7 joints to link", tip))?;
-            fixed = Isometry3::identity();
+            fixed = about_z.inverse();
         }
-        Ok(Serial { segments, tail: fixed })
+        Ok(Serial { segments, rows, tail: fixed })
     }
 
     /// Reads the instrument that the arm `arm` carries back from its links and joints.
@@ -195,6 +202,28 @@ impl Model {
             _ => Err(self.error("collision box of link", link)),
         }
     }
+}
+
+/// A turn of z onto `axis`: none for z itself, so that such a joint keeps its numbers.
+fn onto(axis: &Unit<Vector3<f64>>) -> Isometry3<f64> {
+    if **axis == Vector3::z() {
+        return Isometry3::identity();
+    }
+    let turn = UnitQuaternion::rotation_between_axis(&Vector3::z_axis(), axis);
+    // Opposite axes leave the turn's own axis open.
+    let turn = turn.unwrap_or_else(|| UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI));
+    Isometry3::from_parts(Translation3::identity(), turn)
+}
+
+fn row(joint: &Joint) -> Row {
+    let axis = joint.axis.xyz.0;
+    let motion = match joint.joint_type {
+        JointType::Revolute => Motion::Turns(axis),
+        JointType::Prismatic => Motion::Slides(axis),
+        // Others than fixed ones are refused where the chain is made.
+        _ => Motion::Fixed,
+    };
+    Row { xyz: joint.origin.xyz.0, rpy: joint.origin.rpy.0, motion }
 }
 
 fn origin(joint: &Joint) -> Isometry3<f64> {

@@ -15,6 +15,7 @@ fn generated() -> Vec<PathBuf> {
         std::fs::read_dir(urdf_folder().join("generated")).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     assert_eq!(files.len(), 6, "cell, ECM and four PSMs");
+    files.push(urdf_folder().join("arms/lean7.urdf"));
     files
 }
 

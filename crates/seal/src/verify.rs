@@ -1,6 +1,6 @@
 //! The one place that believes a seal.
 
-use crate::{RootSecret, Spoken, key};
+use crate::{RootSecret, Sealer, Spoken, key};
 use hmac::Mac;
 use proctor_types::{Boot, OperatorId, Sealed, SessionId, Stamp};
 use std::ops::Deref;
@@ -64,6 +64,11 @@ impl Verifier {
     /// The start it checks for.
     pub fn boot(&self) -> Boot {
         self.boot
+    }
+
+    /// What seals the commands that this start sends to arms.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(&self.root, self.boot)
     }
 
     /// Believes a message or says why not. Three SHA-256 blocks of derivation and five of checking at most; no allocation.

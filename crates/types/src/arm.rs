@@ -7,7 +7,7 @@ use std::{fmt, ops::Deref, str::FromStr};
 /// Most joints any supported arm has (jaw apart). A named bound, so joint vectors live on the stack.
 pub const MAX_JOINTS: usize = 7;
 
-/// An arm of the operating cell, by its dVRK name, which is also its ROS namespace (`/PSM1`).
+/// A place in the operating cell, by the dVRK name of the arm that usually stands there, which is also its ROS namespace (`/PSM1`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ArmId {
@@ -43,7 +43,8 @@ impl ArmId {
         }
     }
 
-    /// Joints, jaw apart: yaw, pitch, insertion (m), roll, then for a PSM wrist pitch and wrist yaw.
+    /// Joints of the dVRK's arm in this place, jaw apart: yaw, pitch, insertion (m), roll, then for a PSM wrist pitch and wrist yaw. The
+    /// place may hold an arm of another form (docs/adr/0008): whoever knows its model goes by that.
     pub const fn dof(self) -> usize {
         match self {
             Self::Psm1 | Self::Psm2 => 6,
@@ -51,7 +52,12 @@ impl ArmId {
         }
     }
 
-    /// Whether the arm carries an instrument with a jaw.
+    /// Whether an arm of so many joints can stand here: the dVRK's own, or, in an instrument's place, one of [`MAX_JOINTS`].
+    pub const fn admits(self, joints: usize) -> bool {
+        joints == self.dof() || (self.has_jaw() && joints == MAX_JOINTS)
+    }
+
+    /// Whether this is an instrument's place. The dVRK's arms carry a jaw there; an arm of another form need not.
     pub const fn has_jaw(self) -> bool {
         !matches!(self, Self::Ecm)
     }
@@ -95,9 +101,9 @@ impl Joints {
         Ok(Self { n: values.len() as u8, v })
     }
 
-    /// As [`Joints::new`], and the length must be the arm's.
+    /// As [`Joints::new`], and the length must be one that the arm's place admits.
     pub fn for_arm(arm: ArmId, values: &[f64]) -> Result<Self, InvalidValue> {
-        if values.len() == arm.dof() {
+        if arm.admits(values.len()) {
             Self::new(values)
         } else {
             Err(InvalidValue::Length { what: "joints", expected: arm.dof(), got: values.len() })

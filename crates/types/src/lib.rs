@@ -10,6 +10,7 @@
 pub mod anatomy;
 pub mod arm;
 pub mod authority;
+pub mod command;
 pub mod crtk;
 pub mod diagnostics;
 pub mod frames;
@@ -26,6 +27,7 @@ pub use authority::{
     Boot, Decision, DecisionKind, Digest, Evidence, OperatorId, OperatorRequest, PlannedWith, Presence, Proposal,
     ProposalId, RequestKind, Role, Seal, Sealed, SessionId, Skill, SkillRequest, Withdrawal,
 };
+pub use command::{CommandSeal, ToArm};
 pub use crtk::{ArmForce, ArmJoints, ArmPose, ArmStatus, StateCommand, StateRequest};
 pub use diagnostics::{Diagnosis, Diagnostics, Health};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};

@@ -140,6 +140,8 @@ constraints! {
     ForceStale = "force_stale", "s";
     /// How far inside the edge of the picture an instrument stays in autonomous motion; the index is its arm.
     OutOfView = "out_of_view", "m";
+    /// Remote centre of motion kept by software: distance of the shaft's line from the trocar.
+    TrocarOffset = "trocar_offset", "m";
 }
 
 /// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.

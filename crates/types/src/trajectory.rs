@@ -52,6 +52,10 @@ impl Trajectory {
         let mut previous: Option<f64> = None;
         for p in &points {
             Joints::for_arm(arm, &p.position)?;
+            let first = points.first().map_or(0, |p| p.position.len());
+            if p.position.len() != first {
+                return Err(InvalidValue::Length { what: "joints", expected: first, got: p.position.len() });
+            }
             finite("trajectory jaw", p.jaw)?;
             finite("trajectory time", p.t)?;
             let ok = match previous {

@@ -2,8 +2,8 @@
 //!
 //! - `measured_js` must carry velocities: safety must not guess them. An empty `velocity` is refused.
 //! - A command's `velocity` and `effort` may be empty and are otherwise only checked for length, not used.
-//! - `name` may be empty (CRTK commands often leave it so); otherwise it must be the dVRK's names in order.
-//! - `frame_id` of joint messages means nothing and is not looked at.
+//! - `name` may be empty (CRTK commands often leave it so); otherwise it must be the dVRK's names in order, or `joint_1` to `joint_7` for seven joints.
+//! - `frame_id` of joint messages means nothing and is not looked at, except for safety's seal ([`super::command`]).
 
 use super::fields::{finite, framed, header, pose, read_pose, read_vector, stamp, text, vector};
 use super::{ConvertError, Origin, Wire};
@@ -13,7 +13,8 @@ use crate::{
     sensor_msgs::JointState,
 };
 use proctor_types::{
-    ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, InvalidValue, Jaw, JointCommand, Joints, Stamp, StateCommand,
+    ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, InvalidValue, Jaw, JointCommand, Joints, MAX_JOINTS, Stamp,
+    StateCommand,
 };
 
 /// dVRK names of a PSM's joints, jaw apart.
@@ -21,6 +22,9 @@ pub const PSM_JOINTS: [&str; 6] =
     ["outer_yaw", "outer_pitch", "outer_insertion", "outer_roll", "outer_wrist_pitch", "outer_wrist_yaw"];
 /// dVRK names of the ECM's joints.
 pub const ECM_JOINTS: [&str; 4] = ["outer_yaw", "outer_pitch", "outer_insertion", "outer_roll"];
+/// Names of the joints of an arm of another form in an instrument's place.
+pub const OTHER_JOINTS: [&str; MAX_JOINTS] =
+    ["joint_1", "joint_2", "joint_3", "joint_4", "joint_5", "joint_6", "joint_7"];
 /// dVRK name of the jaw joint.
 pub const JAW_JOINT: &str = "jaw";
 
@@ -30,6 +34,11 @@ pub const fn joint_names(arm: ArmId) -> &'static [&'static str] {
         ArmId::Psm1 | ArmId::Psm2 => &PSM_JOINTS,
         ArmId::Ecm => &ECM_JOINTS,
     }
+}
+
+/// The same for an arm that has so many joints: not the dVRK's, if they are not as many.
+fn names(arm: ArmId, joints: usize) -> &'static [&'static str] {
+    if joints != arm.dof() && arm.admits(joints) { &OTHER_JOINTS } else { joint_names(arm) }
 }
 
 /// `frame_id` of an arm's base.
@@ -76,12 +85,12 @@ impl Wire for ArmJoints {
     type Msg = JointState;
 
     fn encode(&self) -> JointState {
-        joint_state(self.stamp, joint_names(self.arm), &self.position, &self.velocity)
+        joint_state(self.stamp, names(self.arm, self.position.len()), &self.position, &self.velocity)
     }
 
     fn decode(m: &JointState, origin: Origin) -> Result<Self, ConvertError> {
         let arm = origin.arm()?;
-        let stamp = check(m, joint_names(arm))?;
+        let stamp = check(m, names(arm, m.position.len()))?;
         let (position, velocity) = (joints("position", arm, &m.position)?, joints("velocity", arm, &m.velocity)?);
         Ok(Self { arm, stamp, position, velocity })
     }
@@ -91,12 +100,12 @@ impl Wire for JointCommand {
     type Msg = JointState;
 
     fn encode(&self) -> JointState {
-        joint_state(self.stamp, joint_names(self.arm), &self.position, &[])
+        joint_state(self.stamp, names(self.arm, self.position.len()), &self.position, &[])
     }
 
     fn decode(m: &JointState, origin: Origin) -> Result<Self, ConvertError> {
         let arm = origin.arm()?;
-        let stamp = check(m, joint_names(arm))?;
+        let stamp = check(m, names(arm, m.position.len()))?;
         Ok(Self { arm, stamp, position: joints("position", arm, &m.position)? })
     }
 }

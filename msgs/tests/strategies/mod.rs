@@ -5,11 +5,11 @@
 use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
-    CameraSide, Class, Clearance, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest, Evidence,
-    Finding, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints,
+    CameraSide, Class, Clearance, CommandSeal, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest,
+    Evidence, Finding, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints,
     OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId,
     QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill,
-    SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset, Timing, ToolKeypoint, Trajectory,
+    SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset, Timing, ToArm, ToolKeypoint, Trajectory,
     TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
@@ -90,6 +90,12 @@ pub fn arm_joints() -> impl Strategy<Value = ArmJoints> {
 
 pub fn joint_command() -> impl Strategy<Value = JointCommand> {
     arm_joints().prop_map(|j| JointCommand { arm: j.arm, stamp: j.stamp, position: j.position })
+}
+
+pub fn sealed_command() -> impl Strategy<Value = ToArm<JointCommand>> {
+    let seal = (any::<u64>(), any::<u64>(), any::<[u8; 32]>());
+    let seal = seal.prop_map(|(boot, seq, tag)| CommandSeal { boot: Boot(boot), seq, tag });
+    (joint_command(), proptest::option::of(seal)).prop_map(|(body, seal)| ToArm { body, seal })
 }
 
 pub fn jaw() -> impl Strategy<Value = Jaw> {

@@ -27,6 +27,7 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
         }
         Constraint::ToolToolDistance => format!(" {} from the other instrument (keeps {})", mm(v.value), mm(v.limit)),
         Constraint::RemoteCentre => format!(": {} inside the port (at least {})", mm(v.value), mm(v.limit)),
+        Constraint::TrocarOffset => format!(": the shaft {} from the port (at most {})", mm(v.value), mm(v.limit)),
         Constraint::TipSpeed => format!(": tip speed {}/s (at most {}/s)", mm(v.value), mm(v.limit)),
         Constraint::JointPosition => format!(": {} at its end stop, {}", joint(v.index), joint_values(v, "")),
         Constraint::JointVelocity => format!(": {} at its speed limit, {}", joint(v.index), joint_values(v, "/s")),
@@ -102,6 +103,7 @@ pub fn cause(c: Constraint) -> &'static str {
         Constraint::JointJerk => "a joint is at its jerk limit",
         Constraint::TipSpeed => "the tip is at its speed limit",
         Constraint::RemoteCentre => "too near the port",
+        Constraint::TrocarOffset => "a shaft is beside its port",
         Constraint::NoGoZone => "too near a no-go zone",
         Constraint::LiveSurface => "too near tissue",
         Constraint::ToolToolDistance => "instruments too near each other",

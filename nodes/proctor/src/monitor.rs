@@ -254,6 +254,7 @@ mod tests {
 
     fn monitor() -> Monitor {
         let limits = |n| JointLimits {
+            slides: [false; proctor_types::MAX_JOINTS],
             lower: Joints::new(&vec![-1.0; n]).unwrap(),
             upper: Joints::new(&vec![1.0; n]).unwrap(),
             velocity: Joints::new(&vec![1.0; n]).unwrap(),

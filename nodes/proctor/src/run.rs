@@ -14,7 +14,7 @@ use proctor_perception::PerceptionNode;
 use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
-    node::{CameraNode, PlantNode, PlantParams},
+    node::{CameraNode, Commander, PlantNode, PlantParams},
 };
 use std::{
     io::Write,
@@ -75,9 +75,9 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// The shared secret; nodes that neither speak for operators nor hear them get none of it.
+    /// The shared secret; nodes that neither speak for operators or for safety nor hear them get none of it.
     fn root_secret(&self) -> anyhow::Result<Option<RootSecret>> {
-        if !self.nodes.iter().any(|n| matches!(n, NodeName::Safety | NodeName::Console)) {
+        if !self.nodes.iter().any(|n| matches!(n, NodeName::Safety | NodeName::Console | NodeName::Sim)) {
             return Ok(None);
         }
         Ok(Some(match &self.authority_key {
@@ -140,7 +140,12 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
     match name {
         NodeName::Sim => {
             let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-            live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default())?)?;
+            live.spawn(PlantNode::new(
+                bus,
+                simulator.clone(),
+                PlantParams::default(),
+                &Commander::Safety(config.root.clone()),
+            )?)?;
             live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
             Live::hear_faults(simulator);
             Ok(())

@@ -10,7 +10,7 @@ use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, Verifier};
 use proctor_sim::{
     HandEyeError, SimConfig, Simulator,
-    node::{CameraNode, CameraParams, PlantNode, PlantParams, SharedSimulator},
+    node::{CameraNode, CameraParams, Commander, PlantNode, PlantParams, SharedSimulator},
     plant::ArmConfig,
 };
 use proctor_types::Boot;
@@ -138,7 +138,12 @@ impl Stack {
     pub fn with_safety(bus: &Bus, config: &StackConfig, safety: SafetyNode) -> anyhow::Result<Self> {
         let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
         Ok(Self {
-            plant: PlantNode::new(bus, simulator.clone(), PlantParams::default())?,
+            plant: PlantNode::new(
+                bus,
+                simulator.clone(),
+                PlantParams::default(),
+                &Commander::Safety(config.root.clone()),
+            )?,
             camera: CameraNode::new(bus, simulator.clone(), config.camera)?,
             perception: PerceptionNode::new(bus, config.perception.clone())?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,

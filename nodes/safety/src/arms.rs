@@ -3,7 +3,7 @@
 use crate::{
     Finding, SafetyParams,
     braking::MotionState,
-    dofs::{self, Bounds, N, Q},
+    dofs::{self, Bounds, Layout, N, Q},
     smooth::Smoother,
 };
 use nalgebra::Vector3;
@@ -35,6 +35,7 @@ struct Goal {
 #[derive(Debug, Clone)]
 pub struct Arm {
     id: ArmId,
+    layout: Layout,
     measured: Option<ArmJoints>,
     jaw: Option<Jaw>,
     status: Option<ArmStatus>,
@@ -61,7 +62,7 @@ struct Pressed {
     rate: f64,
 }
 
-/// Tolerances per degree of freedom.
+/// Tolerances per degree of freedom of an arm.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerances {
     /// Of a teleoperation goal from the set-point.
@@ -76,14 +77,11 @@ pub struct Tolerances {
 
 impl Tolerances {
     /// From the configuration. The jaw may jump and lag: it is small, and what it grasps holds it back.
-    pub fn new(params: &SafetyParams) -> Self {
+    pub fn new(params: &SafetyParams, layout: &Layout) -> Self {
         let m = &params.motion;
         let spread = |angular: f64, linear: f64, jaw: f64| {
-            let mut q = [angular; N];
-            q.iter_mut().enumerate().filter(|(j, _)| dofs::is_linear(*j)).for_each(|(_, x)| *x = linear);
-            if let Some(last) = q.last_mut() {
-                *last = jaw;
-            }
+            let mut q = layout.slides.map(|slides| if slides { linear } else { angular });
+            layout.set_jaw(&mut q, jaw);
             q
         };
         Self {
@@ -100,6 +98,7 @@ impl Arm {
     pub fn new(id: ArmId, bounds: &Bounds) -> Self {
         Self {
             id,
+            layout: bounds.layout,
             smoother: Smoother::new(bounds),
             measured: None,
             jaw: None,
@@ -145,9 +144,20 @@ impl Arm {
 
     /// Measured joints arrived. Older than what is known, or from the future: refused.
     pub fn measure(&mut self, m: ArmJoints, now: Stamp) -> Result<(), Finding> {
+        self.fits(m.position.len())?;
+        self.fits(m.velocity.len())?;
         newer(self.id, self.measured.map(|m| m.stamp), m.stamp, now)?;
         self.measured = Some(m);
         Ok(())
+    }
+
+    /// Refuses joints of another arm's number.
+    fn fits(&self, joints: usize) -> Result<(), Finding> {
+        let wanted = self.layout.joints;
+        if joints == wanted {
+            return Ok(());
+        }
+        Err(Finding::of(self.id, Constraint::Malformed, joints as f64, wanted as f64))
     }
 
     /// The jaw's angle arrived.
@@ -171,21 +181,21 @@ impl Arm {
     pub fn kinematics_age(&self, now: Stamp) -> f64 {
         let age = |stamp: Option<Stamp>| stamp.map_or(f64::INFINITY, |s| now.seconds_since(s).max(0.0));
         let joints = age(self.measured.map(|m| m.stamp));
-        if self.id.has_jaw() { joints.max(age(self.jaw.map(|j| j.stamp))) } else { joints }
+        if self.layout.jaw { joints.max(age(self.jaw.map(|j| j.stamp))) } else { joints }
     }
 
     /// Joints and jaw as measured.
     pub fn measured(&self) -> Option<Q> {
         let m = self.measured?;
-        let jaw = if self.id.has_jaw() { self.jaw?.position } else { 0.0 };
-        Some(dofs::pack(self.id, &m.position, jaw))
+        let jaw = if self.layout.jaw { self.jaw?.position } else { 0.0 };
+        Some(self.layout.pack(&m.position, jaw))
     }
 
     /// Whether set-point and, if it is fresh, measurement rest.
     pub fn rests(&self, now: Stamp, fresh: f64, rest: &Q) -> bool {
         let measured_rests = match self.measured {
             Some(m) if now.seconds_since(m.stamp) <= fresh => {
-                dofs::worst_ratio(&dofs::pack(self.id, &m.velocity, 0.0), rest) <= 1.0
+                dofs::worst_ratio(&self.layout.pack(&m.velocity, 0.0), rest) <= 1.0
             }
             _ => true,
         };
@@ -253,14 +263,11 @@ impl Arm {
 
     /// A teleoperation goal for the joints. Stale, repeated, future and far-off ones are refused, and then the last goal is dropped too.
     pub fn command(&mut self, c: &JointCommand, now: Stamp, max_age: f64, jump: &Q) -> Result<(), Finding> {
+        self.fits(c.position.len())?;
         admit_command(self.id, self.last_command, c.stamp, now, max_age)?;
         self.last_command = Some(c.stamp);
         let Some(motion) = self.motion else { return Err(Finding::of(self.id, Constraint::WrongMode, 0.0, 1.0)) };
-        let mut goal = dofs::pack(self.id, &c.position, 0.0);
-        let jaw = dofs::jaw(self.id, &motion.q);
-        if let (true, Some(slot)) = (self.id.has_jaw(), goal.get_mut(self.id.dof())) {
-            *slot = jaw;
-        }
+        let goal = self.layout.pack(&c.position, self.layout.jaw(&motion.q));
         let off = dofs::map2(&goal, &motion.q, |a, b| a - b);
         let j = dofs::worst_index(&off, jump);
         let (value, limit) = (off.get(j).copied().unwrap_or(0.0).abs(), jump.get(j).copied().unwrap_or(0.0));
@@ -291,8 +298,8 @@ impl Arm {
     pub fn goal(&self) -> Option<Q> {
         let (goal, motion) = (self.goal?, self.motion?);
         let mut q = goal.joints.unwrap_or(motion.q);
-        if let (true, Some(jaw), Some(slot)) = (self.id.has_jaw(), goal.jaw, q.get_mut(self.id.dof())) {
-            *slot = jaw;
+        if let Some(jaw) = goal.jaw {
+            self.layout.set_jaw(&mut q, jaw);
         }
         Some(q)
     }

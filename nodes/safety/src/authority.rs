@@ -98,8 +98,8 @@ pub struct Circumstances<'a> {
     pub scene: Option<&'a LiveScene>,
     /// Current set-point of an arm, if it has one.
     pub set_point: &'a dyn Fn(ArmId) -> Option<Q>,
-    /// How far a start may be from the set-point.
-    pub tolerance: &'a Q,
+    /// How far an arm's start may be from its set-point.
+    pub tolerance: &'a dyn Fn(ArmId) -> Q,
     /// Whether a motion has begun and not ended.
     pub busy: bool,
 }
@@ -286,7 +286,7 @@ fn approvable(slot: &Slot, c: &Circumstances) -> Result<(), Finding> {
         return Err(Finding::of(arm, Constraint::WrongMode, crate::machine::mode_number(c.mode), 3.0));
     }
     current(plan, c.scene)?;
-    startable(plan, (c.set_point)(arm), c.tolerance)
+    startable(plan, (c.set_point)(arm), &(c.tolerance)(arm))
 }
 
 /// Whether the plan rests on what is live now.

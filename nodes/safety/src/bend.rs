@@ -14,9 +14,9 @@
 use crate::{
     body::{Body, Ends},
     braking::MotionState,
-    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, N, PerArm, Q},
     filter::{RESERVE, Rules, TIP_PLANNED, aim},
-    surface::{Near, Surface},
+    surface::{Near, Surface, Vicinity, probes},
     zones::Keepout,
 };
 use arrayvec::ArrayVec;
@@ -102,6 +102,8 @@ pub(crate) struct Around<'a> {
     pub bounds: &'a PerArm<Bounds>,
     pub zones: &'a [Keepout],
     pub surface: Option<&'a Surface>,
+    /// Of every arm that has a wish, where it is.
+    pub vicinity: PerArm<&'a Vicinity>,
     pub tool_tool: f64,
     pub least_depth: PerArm<f64>,
 }
@@ -114,11 +116,15 @@ enum Key {
     Tissue { arm: ArmId, class: Class, rank: usize },
     Tools { arms: [ArmId; 2], parts: [usize; 2] },
     Tip { arm: ArmId, point: usize },
+    Trocar { arm: ArmId, side: usize },
+    Depth { arm: ArmId },
 }
 
 /// An arm in the program.
 struct Limb {
     arm: ArmId,
+    /// Degrees of freedom, the jaw included.
+    dofs: usize,
     ends: Ends,
     capsules: ArrayVec<Capsule, 3>,
     /// Its first variable and what it wants; `None` for an arm whose velocity is settled.
@@ -132,6 +138,8 @@ struct Limb {
     /// How long a stop may take, s, and how far the stop from here goes, m.
     time: f64,
     travel: f64,
+    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
+    horizon: f64,
     /// Cost per square of each degree of freedom's rate.
     weights: Q,
 }
@@ -240,7 +248,7 @@ impl Bender {
             // An arm that wants to rest is not pushed aside.
             let free = aimed.filter(|(_, aim, _)| aim.next != aim.braking);
             let Some(limb) = limb(arm, state, free, *self.decided.get(arm), around) else { return failed };
-            variables += if limb.free.is_some() { dofs(arm) } else { 0 };
+            variables += if limb.free.is_some() { limb.dofs } else { 0 };
             limbs.push(limb);
         }
         self.problem.reset(variables);
@@ -248,6 +256,7 @@ impl Bender {
         for limb in &limbs {
             self.costs(limb);
             self.tips(limb);
+            self.trocar(limb, around);
             self.zones(limb, around);
             self.tissue(limb, around);
         }
@@ -294,15 +303,15 @@ impl Bender {
         let off = if length > 1e-18 { (1.0 - ALONG) / length } else { 0.0 };
         let target = weighed(&aim.next);
         let ahead = off * dot(&along, &aim.next);
-        for (j, row) in p.hessian.iter_mut().skip(first).take(dofs(limb.arm)).enumerate() {
+        for (j, row) in p.hessian.iter_mut().skip(first).take(limb.dofs).enumerate() {
             let mine = entry(&along, j);
             *row = [0.0; MAX_VARIABLES];
-            for (k, (slot, &other)) in row.iter_mut().skip(first).zip(&along).take(dofs(limb.arm)).enumerate() {
+            for (k, (slot, &other)) in row.iter_mut().skip(first).zip(&along).take(limb.dofs).enumerate() {
                 let weight = if j == k { entry(&limb.weights, j) } else { 0.0 };
                 *slot = weight - off * mine * other;
             }
         }
-        let slots = p.gradient.iter_mut().zip(&mut p.lower).zip(&mut p.upper).skip(first).take(dofs(limb.arm));
+        let slots = p.gradient.iter_mut().zip(&mut p.lower).zip(&mut p.upper).skip(first).take(limb.dofs);
         for (j, ((g, lower), upper)) in slots.enumerate() {
             *g = ahead * entry(&along, j) - entry(&target, j);
             (*lower, *upper) = (entry(&limb.lower, j), entry(&limb.upper, j));
@@ -320,7 +329,7 @@ impl Bender {
                 lowest += dot(rates, &limb.safe);
                 continue;
             };
-            row.iter_mut().skip(first).zip(rates).take(dofs(limb.arm)).for_each(|(slot, r)| *slot = *r);
+            row.iter_mut().skip(first).zip(rates).take(limb.dofs).for_each(|(slot, r)| *slot = *r);
             for ((r, l), u) in rates.iter().zip(&limb.lower).zip(&limb.upper) {
                 if *r != 0.0 {
                     lowest += (r * l).min(r * u);
@@ -353,6 +362,21 @@ impl Bender {
         }
     }
 
+    /// The shaft of an arm whose remote centre software keeps stays in the trocar, and its tip deep enough behind it; what the mechanism
+    /// of the others does by itself, and the bounds of their insertion.
+    fn trocar(&mut self, limb: &Limb, around: &Around) {
+        let body = around.bodies.get(limb.arm);
+        let (Some(rc), true) = (body.remote_centre(), limb.free.is_some()) else { return };
+        for (side, (h, rates)) in rc.planes(body.chain(), &limb.state.q).into_iter().flatten().enumerate() {
+            self.keep(Key::Trocar { arm: limb.arm, side }, h, limb.time, &[Slope { limb, rates }]);
+        }
+        let Some(shaft) = limb.capsules.first() else { return };
+        let Some(along) = (shaft.b - shaft.a).try_normalize(1e-6) else { return };
+        let h = (shaft.b - shaft.a).norm() - around.least_depth.get(limb.arm) - RESERVE - limb.room();
+        let slope = Slope { limb, rates: limb.rates(0, 1.0, &along) };
+        self.keep(Key::Depth { arm: limb.arm }, h, limb.time, &[slope]);
+    }
+
     fn zones(&mut self, limb: &Limb, around: &Around) {
         let Some((_, _, rules)) = limb.free else { return };
         let kept = RESERVE + limb.room() + rules.policy.doubt_of_arm();
@@ -360,11 +384,11 @@ impl Bender {
             for (part, capsule) in limb.capsules.iter().enumerate() {
                 let keep = zone.margin() + kept;
                 // Room for the steps by which the slope is felt.
-                let limit = keep + limb.horizon() + 2.0 * STEP;
+                let limit = keep + limb.horizon + 2.0 * STEP;
                 let distance = |c: &Capsule| zone.distance_of(limb.arm, part, c, limit);
                 let d = distance(capsule);
                 let h = d - keep;
-                if h < limb.horizon() {
+                if h < limb.horizon {
                     let (normal, along) = slope(capsule, d, distance);
                     let slope = Slope { limb, rates: limb.rates(part, along, &normal) };
                     self.keep(Key::Zone { arm: limb.arm, zone: i, part }, h, limb.time, &[slope]);
@@ -377,7 +401,8 @@ impl Bender {
         let (Some((_, _, rules)), Some(surface)) = (limb.free, around.surface) else { return };
         let kept = RESERVE + limb.room();
         let mut near: ArrayVec<Near, MAX_NEAR> = ArrayVec::new();
-        surface.near(&limb.capsules, &rules.policy, kept + limb.horizon(), &mut near);
+        let vicinity = around.vicinity.get(limb.arm);
+        surface.near(&probes(&limb.capsules), vicinity, &rules.policy, kept + limb.horizon, &mut near);
         for (rank, point) in near.iter().enumerate() {
             let Some(capsule) = limb.capsules.get(point.part) else { continue };
             let (along, foot) = foot(capsule, &point.position);
@@ -403,7 +428,7 @@ impl Bender {
         for (i, ca) in a.capsules.iter().enumerate() {
             for (k, cb) in b.capsules.iter().enumerate() {
                 let d = ca.distance_to(cb);
-                if d - kept < a.horizon() + b.horizon() {
+                if d - kept < a.horizon + b.horizon {
                     let (normal, along_a) = slope(ca, d, |c| c.distance_to(cb));
                     let (_, along_b) = slope(cb, d, |c| c.distance_to(ca));
                     let slopes = [
@@ -421,7 +446,7 @@ impl Bender {
         let Some((first, aim, _)) = limb.free else { return false };
         let wanted = crate::dofs::map2(&aim.wanted, &limb.weights, |v, w| v * v * w).iter().sum::<f64>().sqrt();
         active.iter().filter_map(|(bind, _)| self.boundary(bind)).any(|row| {
-            let mine = row.iter().skip(first).zip(&limb.weights).zip(&aim.wanted).take(dofs(limb.arm));
+            let mine = row.iter().skip(first).zip(&limb.weights).zip(&aim.wanted).take(limb.dofs);
             let (against, square) =
                 mine.fold((0.0, 0.0), |(against, square), ((a, w), v)| (against - a * v, square + a * a / w));
             against > HEAD_ON * wanted * square.sqrt()
@@ -433,7 +458,7 @@ impl Bender {
         let Bind::Row(row) = bind else { return None };
         match self.keys.get(row)? {
             Key::Zone { .. } | Key::Tissue { .. } | Key::Tools { .. } => Some(self.problem.row(row)?.0),
-            Key::Tip { .. } | Key::Bound { .. } => None,
+            Key::Tip { .. } | Key::Bound { .. } | Key::Trocar { .. } | Key::Depth { .. } => None,
         }
     }
 
@@ -458,7 +483,7 @@ impl Bender {
 
     fn key(&self, bind: Bind, limbs: &[Limb]) -> Option<Key> {
         let bound = |i: usize, upper: bool| {
-            let owner = |l: &&Limb| l.free.is_some_and(|(first, ..)| (first..first + dofs(l.arm)).contains(&i));
+            let owner = |l: &&Limb| l.free.is_some_and(|(first, ..)| (first..first + l.dofs).contains(&i));
             let limb = limbs.iter().find(owner)?;
             Some(Key::Bound { arm: limb.arm, joint: i - limb.free?.0, upper })
         };
@@ -498,10 +523,13 @@ fn limb(
     let ends = body.ends(&state.q)?;
     let shape = body.shape(&state.q)?;
     let safe = decided.unwrap_or_else(|| state.brake_velocity(&b.acceleration));
-    let wanted = free.map_or(0.0, |(_, aim, _)| worst_ratio(&aim.wanted, &b.acceleration));
-    let time = (wanted.max(worst_ratio(&state.v, &b.acceleration)) / LIMIT_USE).max(LEAST_TIME);
+    let stopping = |v: &Q| b.acceleration.worst_ratio(&v.map(|v| -v));
+    let wanted = free.map_or(0.0, |(_, aim, _)| stopping(&aim.wanted));
+    let time = (wanted.max(stopping(&state.v)) / LIMIT_USE).max(LEAST_TIME);
+    let by_mechanism = body.remote_centre().is_none();
     let mut limb = Limb {
         arm,
+        dofs: b.layout.used(),
         capsules: shape.capsules,
         free,
         state,
@@ -510,24 +538,31 @@ fn limb(
         upper: [0.0; N],
         time,
         travel: body.travel(&state.q, &state.stop(&b.acceleration)),
-        weights: weights(&ends),
+        horizon: 0.0,
+        weights: if by_mechanism { weights(&ends) } else { even_weights(&ends) },
         ends,
     };
     let depth = shape.depth - around.least_depth.get(arm) - RESERVE;
-    for j in 0..dofs(arm) {
+    for j in 0..limb.dofs {
         let [q, v, safe] = [&state.q, &state.v, &limb.safe].map(|x| entry(x, j));
-        let (v_max, step) = (LIMIT_USE * entry(&b.velocity, j), LIMIT_USE * DT * entry(&b.acceleration, j));
+        let [slowest, fastest] = [-1.0, 1.0].map(|side| side * LIMIT_USE * b.velocity.towards(j, side));
+        let [slower, faster] = [-1.0, 1.0].map(|side| side * LIMIT_USE * DT * b.acceleration.towards(j, side));
         // To each side, what the stop from there leaves of the range; a joint beyond it may come back.
         let to = |room: f64| (2.0 - 1e-3) / time * room.max(0.0);
-        let mut lower = (-v_max).max(v - step).max(-to(q - entry(&b.lower, j)));
-        let upper = v_max.min(v + step).min(to(entry(&b.upper, j) - q));
-        if j == 2 {
+        let mut lower = slowest.max(v + slower).max(-to(q - entry(&b.lower, j)));
+        let upper = fastest.min(v + faster).min(to(entry(&b.upper, j) - q));
+        if j == 2 && by_mechanism {
             lower = lower.max(-APPROACH / time * depth);
         }
         let (lower, upper) = (lower.min(safe), upper.max(safe));
         limb.lower.iter_mut().skip(j).take(1).for_each(|x| *x = lower);
         limb.upper.iter_mut().skip(j).take(1).for_each(|x| *x = upper);
     }
+    let tips = limb.ends.rates.iter().map(|rates| {
+        let fastest = rates.iter().zip(&limb.lower).zip(&limb.upper);
+        fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
+    });
+    limb.horizon = tips.fold(0.0, f64::max) * time / APPROACH;
     Some(limb)
 }
 
@@ -542,19 +577,16 @@ fn weights(ends: &Ends) -> Q {
     weights
 }
 
+/// As [`weights`], for an arm whose joints all move the tip: each by how it moves the tip and how it turns.
+fn even_weights(ends: &Ends) -> Q {
+    let [_, _, tip, _] = &ends.rates;
+    tip.map(|rate| rate.norm_squared() + TURN * TURN)
+}
+
 impl Limb {
     /// What the check of the stop asks for on top of the margins, m, and what the way's bend takes.
     fn room(&self) -> f64 {
         START + self.travel * (ROOM + SAGITTA * self.travel)
-    }
-
-    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
-    fn horizon(&self) -> f64 {
-        let tips = self.ends.rates.iter().map(|rates| {
-            let fastest = rates.iter().zip(&self.lower).zip(&self.upper);
-            fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
-        });
-        tips.fold(0.0, f64::max) * self.time / APPROACH
     }
 
     /// How fast the surface of a part moves along `normal` at `along` its axis, per degree of freedom.
@@ -579,7 +611,7 @@ impl Limb {
     fn part(&self, x: &Vector) -> Q {
         let mut v = [0.0; N];
         let first = self.free.map_or(0, |(first, ..)| first);
-        v.iter_mut().zip(x.iter().skip(first)).take(dofs(self.arm)).for_each(|(v, x)| *v = *x);
+        v.iter_mut().zip(x.iter().skip(first)).take(self.dofs).for_each(|(v, x)| *v = *x);
         if v.iter().all(|x| x.abs() < REST) { [0.0; N] } else { v }
     }
 }
@@ -599,11 +631,6 @@ fn foot(c: &Capsule, p: &Point3<f64>) -> (f64, Point3<f64>) {
     let square = axis.norm_squared();
     let along = if square > 0.0 { ((p - c.a).dot(&axis) / square).clamp(0.0, 1.0) } else { 0.0 };
     (along, c.a + axis * along)
-}
-
-/// Degrees of freedom of an arm, the jaw included.
-fn dofs(arm: ArmId) -> usize {
-    arm.dof() + usize::from(arm.has_jaw())
 }
 
 fn dot(a: &Q, b: &Q) -> f64 {

@@ -2,13 +2,15 @@
 //! point of it moves between two joint positions.
 
 use crate::{
-    SafetyParams,
-    dofs::{N, Q, jaw, map2},
+    Finding, SafetyParams,
+    braking::MotionState,
+    dofs::{Bounds, Layout, N, Q, map2},
+    remote_centre::RemoteCentre,
 };
 use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Point3, Vector3};
-use proctor_kinematics::{Capsule, Chain, KinematicsError};
-use proctor_types::ArmId;
+use proctor_kinematics::{ArmFile, Capsule, Chain, KinematicsError};
+use proctor_types::{ArmId, Constraint, InvalidValue};
 
 /// Shape of an arm at one joint position, world frame.
 #[derive(Debug, Clone)]
@@ -40,6 +42,9 @@ pub(crate) struct Ends {
 pub struct Body {
     arm: ArmId,
     chain: Chain,
+    layout: Layout,
+    /// Kept by software, for an arm whose mechanism does not.
+    remote_centre: Option<RemoteCentre>,
     world_from_base: Isometry3<f64>,
     wrist_a: f64,
     jaw_length: f64,
@@ -51,17 +56,25 @@ impl Body {
     /// `world_from_base` is nominal until fusion knows better.
     pub fn new(arm: ArmId, chain: Chain, world_from_base: Isometry3<f64>) -> Self {
         let (wrist_a, jaw_length) = chain.instrument().map_or((0.0, 0.0), |i| (i.wrist_a, i.jaw_length));
-        Self { arm, chain, world_from_base, wrist_a, jaw_length, sight: 0.0 }
+        let (layout, remote_centre) = (Layout::of(chain.limits()), RemoteCentre::of(&chain));
+        Self { arm, chain, layout, remote_centre, world_from_base, wrist_a, jaw_length, sight: 0.0 }
     }
 
-    /// The arm's body in the standard cell with the configured instrument.
+    /// The arm's body in the standard cell with what the configuration says its place holds.
     pub fn configured(arm: ArmId, params: &SafetyParams) -> Result<Self, KinematicsError> {
+        let held = |name: &String| match &params.folder {
+            Some(folder) if name.ends_with(".toml") => Chain::of_arm(&ArmFile::read(&folder.join(name))?),
+            Some(_) | None => Chain::held(name),
+        };
         let [psm1, psm2] = &params.instruments;
         let chain = match arm {
-            ArmId::Psm1 => Chain::psm(&proctor_kinematics::Instrument::named(psm1)?)?,
-            ArmId::Psm2 => Chain::psm(&proctor_kinematics::Instrument::named(psm2)?)?,
+            ArmId::Psm1 => held(psm1)?,
+            ArmId::Psm2 => held(psm2)?,
             ArmId::Ecm => Chain::ecm()?,
         };
+        if !arm.admits(chain.dof()) {
+            return Err(InvalidValue::Length { what: "joints", expected: arm.dof(), got: chain.dof() }.into());
+        }
         let cell = proctor_kinematics::Cell::standard()?;
         Ok(Self::new(arm, chain, *cell.world_from_base(arm).iso()))
     }
@@ -74,6 +87,43 @@ impl Body {
     /// The arm's chain.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// Which degrees of freedom it has.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Its remote centre, if software keeps it.
+    pub fn remote_centre(&self) -> Option<&RemoteCentre> {
+        self.remote_centre.as_ref()
+    }
+
+    /// Whether the shaft is in the trocar at `q`: always, for an arm whose mechanism holds it there.
+    pub fn in_trocar(&self, q: &Q) -> Result<(), Finding> {
+        self.remote_centre.map_or(Ok(()), |rc| {
+            let offset = RemoteCentre::offset(&self.chain, q);
+            // Written so that NaN is refused too.
+            if offset <= rc.tolerance() { Ok(()) } else { Err(self.off_trocar(offset)) }
+        })
+    }
+
+    /// Whether it stays there on the straight way from `from` to `to`.
+    pub fn stays_in_trocar(&self, from: &Q, to: &Q) -> Result<(), Finding> {
+        let kept = self.remote_centre.map_or(Ok(()), |rc| rc.keeps(&self.chain, from, to));
+        kept.map_err(|offset| self.off_trocar(offset))
+    }
+
+    /// Whether it stays there through the tick to `to` and on the stop after it.
+    pub fn stops_in_trocar(&self, from: &Q, to: &MotionState, b: &Bounds) -> Result<(), Finding> {
+        let kept = self.remote_centre.map_or(Ok(()), |rc| rc.check(&self.chain, from, to, b));
+        kept.map_err(|offset| self.off_trocar(offset))
+    }
+
+    /// What is said of an offset.
+    pub fn off_trocar(&self, offset: f64) -> Finding {
+        let limit = self.remote_centre.map_or(0.0, |rc| rc.tolerance());
+        Finding::of(self.arm, Constraint::TrocarOffset, offset, limit)
     }
 
     /// Where the arm stands now.
@@ -96,8 +146,8 @@ impl Body {
         let joints = q.get(..self.chain.dof())?;
         let links = self.chain.links(joints).ok()?;
         let mut capsules: ArrayVec<Capsule, 3> = self.chain.capsules(joints).ok()?;
-        if let (true, Some(jaws)) = (self.arm.has_jaw(), capsules.last_mut()) {
-            jaws.radius += self.jaw_length * (jaw(self.arm, q).abs() / 2.0).min(1.57).sin();
+        if let (true, Some(jaws)) = (self.layout.jaw, capsules.last_mut()) {
+            jaws.radius += self.jaw_length * (self.layout.jaw(q).abs() / 2.0).min(1.57).sin();
         }
         let pivot = capsules.first().map_or(Point3::origin(), |c| c.a);
         let wrist = Point3::from(links.shaft.translation.vector);
@@ -116,8 +166,12 @@ impl Body {
     }
 
     /// The most any point of the shape moves, and, for an endoscope that keeps things in its picture, the picture of them, m, while the joints go straight from `a` to `b` (or any way on which each
-    /// joint stays between its two values). Triangle inequality over the joints: angle times its longest lever.
+    /// joint stays between its two values). Triangle inequality over the joints: angle times its longest lever. For an arm of its own form, whose
+    /// joints largely undo each other at the tip, only while the joints go straight.
     pub fn travel(&self, a: &Q, b: &Q) -> f64 {
+        if self.remote_centre.is_some() {
+            return self.straight_travel(a, b).unwrap_or(f64::INFINITY);
+        }
         let d = map2(a, b, |x, y| (x - y).abs());
         let reach = |q: &Q| self.tip_depth(q).abs() + self.wrist_a + self.jaw_length;
         let reach = reach(a).max(reach(b));
@@ -132,6 +186,27 @@ impl Body {
         d.iter().zip(levers).map(|(d, l)| d * l).sum()
     }
 
+    /// The most that the depth changes on a way on which no point moves farther than `travel`, m: by the insertion alone, where there is one. For an
+    /// arm of its own form the turn of the shaft adds less than a tenth of its tolerance, which the filter's reserve covers.
+    pub fn depth_travel(&self, a: &Q, b: &Q, travel: f64) -> f64 {
+        let insertion = |q: &Q| q.get(2).copied().unwrap_or(0.0);
+        if self.remote_centre.is_some() { travel } else { (insertion(a) - insertion(b)).abs() }
+    }
+
+    /// Speed of the tip at the start of the way, taken as one unit of time, and the most that it grows by: the second derivative over angles and levers.
+    fn straight_travel(&self, a: &Q, b: &Q) -> Option<f64> {
+        let joints = a.get(..self.chain.dof())?;
+        let (_, jacobian) = self.chain.fk_jacobian(joints).ok()?;
+        let way = map2(b, a, |b, a| b - a);
+        let start: Vector3<f64> = jacobian.column_iter().zip(&way).map(|(c, w)| c.fixed_rows::<3>(0) * *w).sum();
+        let (mut turned, mut moved) = (0.0, 0.0);
+        for ((w, slides), lever) in way.iter().zip(&self.layout.slides).zip(self.chain.levers(joints).ok()?) {
+            turned += if *slides { 0.0 } else { w.abs() };
+            moved += if *slides { w.abs() } else { lever * w.abs() };
+        }
+        Some(start.norm() + moved * turned.exp() * turned)
+    }
+
     /// Depth beyond the remote centre of the tip of a straight instrument.
     fn tip_depth(&self, q: &Q) -> f64 {
         // `insertion_for_depth(d)` is `d` minus the depth at zero insertion.
@@ -144,9 +219,9 @@ impl Body {
         let (pose, jacobian) = self.chain.fk_jacobian(joints).ok()?;
         let links = self.chain.links(joints).ok()?;
         let turn = self.world_from_base.rotation;
-        // From the tip, base frame. The shaft follows the first four joints, the tip of the wrist the first five, the jaws all.
+        // From the tip, base frame. A PSM's shaft follows the first four joints, the tip of the wrist the first five, the jaws all.
         let points = [links.shaft.translation.vector, links.tip.translation.vector, links.jaw_end.coords];
-        let reach = [4, 5, 6];
+        let reach = if self.remote_centre.is_some() { [N; 3] } else { [4, 5, 6] };
         let mut rates = [[Vector3::zeros(); N]; 4];
         let [_, moving @ ..] = &mut rates;
         for ((rates, point), reach) in moving.iter_mut().zip(points).zip(reach) {
@@ -157,7 +232,7 @@ impl Body {
                 *slot = turn * (linear + angular.cross(&from_tip));
             }
         }
-        let angle = jaw(self.arm, q);
+        let angle = self.layout.jaw(q);
         let half = angle.abs() / 2.0;
         let opening = if half < 1.57 { self.jaw_length / 2.0 * half.cos() * angle.signum() } else { 0.0 };
         Some(Ends { rates, opening })
@@ -188,6 +263,18 @@ mod tests {
         ArmId::ALL.map(|a| Body::configured(a, &SafetyParams::default()).unwrap())
     }
 
+    /// With an arm of another form, from its file.
+    fn all() -> Vec<Body> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../urdf");
+        let mut params = SafetyParams { folder: Some(folder), ..SafetyParams::default() };
+        params.instruments[1] = "arms/LEAN7_PROBE.toml".into();
+        let seven = Body::configured(ArmId::Psm2, &params).unwrap();
+        assert_eq!((seven.layout().joints, seven.layout().jaw), (7, false));
+        params.instruments[1] = "arms/NONE.toml".into();
+        assert!(Body::configured(ArmId::Psm2, &params).is_err());
+        bodies().into_iter().chain([seven]).collect()
+    }
+
     /// Weyl sequence in the arm's range: the same on every run.
     fn somewhere(body: &Body, i: usize) -> Q {
         let limits = body.chain().limits();
@@ -196,7 +283,7 @@ mod tests {
             let x = ((i as f64 + 1.0) * 0.754_877_666_246_693 * (j as f64 + 1.7)).fract();
             q[j] = limits.lower[j] + x * (limits.upper[j] - limits.lower[j]);
         }
-        if body.arm().has_jaw() {
+        if body.layout().jaw {
             q[6] = (i % 5) as f64 * 0.2;
         }
         q
@@ -204,7 +291,7 @@ mod tests {
 
     #[test]
     fn no_point_of_the_shape_moves_farther_than_the_bound() {
-        for body in bodies() {
+        for body in all() {
             for i in 0..300 {
                 let (a, b) = (somewhere(&body, i), somewhere(&body, i + 1));
                 let b = map2(&a, &b, |a, b| a + 0.05 * (b - a));
@@ -221,7 +308,7 @@ mod tests {
 
     #[test]
     fn tip_speed_is_the_speed_of_the_tip() {
-        for body in bodies() {
+        for body in all() {
             for i in 0..100 {
                 let (q, v) = (somewhere(&body, i), somewhere(&body, i + 7).map(|x| x * 0.1));
                 let half = DT * 1e-3;
@@ -235,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_ends_move_as_they_are_said_to() {
-        for body in bodies() {
+        for body in all() {
             for i in 0..100 {
                 let q = somewhere(&body, i);
                 let ends = body.ends(&q).unwrap();

@@ -9,7 +9,7 @@ use crate::{
     arms::{Arm, Tolerances},
     authority::{self, Approved, Authority, Circumstances},
     braking::MotionState,
-    dofs::{self, N, PerArm, Q},
+    dofs::{self, PerArm, Q},
     filter::{Decided, Desire, Rules},
     gate::Question,
     machine::{Ask, Effect, Facts, Machine},
@@ -63,7 +63,7 @@ struct Run {
 #[derive(Debug)]
 pub struct SafetyCore {
     params: SafetyParams,
-    tolerances: Tolerances,
+    tolerances: PerArm<Tolerances>,
     machine: Machine,
     arms: PerArm<Arm>,
     filter: Filter,
@@ -98,7 +98,7 @@ impl SafetyCore {
         let filter = Filter::new(&params)?;
         let bodies = PerArm::from_fn(|arm| filter.body(arm).clone());
         Ok(Self {
-            tolerances: Tolerances::new(&params),
+            tolerances: PerArm::from_fn(|arm| Tolerances::new(&params, filter.body(arm).layout())),
             machine: Machine::default(),
             arms: PerArm::from_fn(|arm| Arm::new(arm, filter.bounds(arm))),
             gate: Gate::new(&params, &bodies, filter.camera_mount()),
@@ -218,7 +218,7 @@ impl SafetyCore {
             }
             Event::Status(s) => self.arms.get_mut(s.arm).report(s),
             Event::Teleop(c) => {
-                let (age, jump) = (self.params.watchdogs.command, self.tolerances.jump);
+                let (age, jump) = (self.params.watchdogs.command, self.tolerances.get(c.arm).jump);
                 let taken = self.in_teleop(c.arm).and_then(|()| self.arms.get_mut(c.arm).command(&c, now, age, &jump));
                 self.judge(taken);
             }
@@ -342,13 +342,14 @@ impl SafetyCore {
     fn decide(&mut self, d: &Verified<Decision>, now: Stamp) {
         let arms = &self.arms;
         let set_point = |arm: ArmId| arms.get(arm).motion.map(|m| m.q);
+        let tolerance = |arm: ArmId| self.tolerances.get(arm).start;
         let circumstances = Circumstances {
             now,
             mode: if self.machine.may_move() { self.machine.mode } else { SafetyMode::Ready },
             holder: self.machine.authority,
             scene: self.filter.scene(),
             set_point: &set_point,
-            tolerance: &self.tolerances.start,
+            tolerance: &tolerance,
             busy: self.run.as_ref().is_some_and(|r| r.started),
         };
         match self.authority.decide(d, &circumstances) {
@@ -409,8 +410,11 @@ impl SafetyCore {
             let age = a.kinematics_age(now);
             if age > w.kinematics + NANO {
                 seen(Constraint::KinematicsStale, Finding::of(arm, Constraint::KinematicsStale, age, w.kinematics));
-            } else if let Some(finding) = a.following_error(&self.tolerances.following) {
+            } else if let Some(finding) = a.following_error(&self.tolerances.get(arm).following) {
                 seen(Constraint::FollowingError, finding);
+            }
+            if let Some(Err(finding)) = a.measured().map(|q| self.filter.body(arm).in_trocar(&q)) {
+                seen(Constraint::TrocarOffset, finding);
             }
             if let Some(age) = a.force_age(now).filter(|age| *age > w.kinematics + NANO) {
                 seen(Constraint::ForceStale, Finding::of(arm, Constraint::ForceStale, age, w.kinematics));
@@ -435,7 +439,7 @@ impl SafetyCore {
             self.log.say(Outcome::Held, Finding::scene(arm, SceneFault::Contradicted, 0.0, 0.0));
         }
         facts.at_rest =
-            ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.rest));
+            ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.get(a).rest));
         facts
     }
 
@@ -451,7 +455,7 @@ impl SafetyCore {
         let update = before.update(facts, ask);
         self.machine = update.next;
         match update.refused {
-            Some(finding) => self.log.refuse(finding),
+            Some(finding) => self.log.refuse(self.spelled_out(finding)),
             None => self.out.read_zones |= ask.is_some_and(|a| a.kind == RequestKind::ReadZones),
         }
         match update.effect {
@@ -474,13 +478,26 @@ impl SafetyCore {
         }
     }
 
+    /// What a refusal is about, where an arm's own numbers say more than its cause.
+    fn spelled_out(&self, refused: Finding) -> Finding {
+        if refused.constraint != Constraint::TrocarOffset {
+            return refused;
+        }
+        let off = |arm: ArmId| self.filter.body(arm).in_trocar(&self.arms.get(arm).measured()?).err();
+        ArmId::ALL.into_iter().find_map(off).unwrap_or(refused)
+    }
+
     /// Entering and leaving modes opens and closes the gate.
     fn changed(&mut self, before: SafetyMode, facts: &Facts) {
         use SafetyMode::{Disabled, Fault, Hold, Ready, Supervised, Teleop};
         match self.machine.mode {
             Teleop | Supervised => {
                 for arm in ArmId::ALL {
-                    match self.arms.get_mut(arm).engage(&self.tolerances.following_engage()) {
+                    match self
+                        .arms
+                        .get_mut(arm)
+                        .engage(&self.tolerances.get(arm).following_engage(self.filter.body(arm).layout()))
+                    {
                         Some(q) => self.gate.rest_at(arm, &q),
                         None => self.gate.close(arm),
                     }
@@ -652,8 +669,9 @@ impl SafetyCore {
         };
         if run.player.is_none() {
             let may_start = held && {
-                let start =
-                    self.trusted(arm).and_then(|()| authority::startable(plan, Some(state.q), &self.tolerances.start));
+                let start = self
+                    .trusted(arm)
+                    .and_then(|()| authority::startable(plan, Some(state.q), &self.tolerances.get(arm).start));
                 if let Err(finding) = start {
                     self.log.say(Outcome::Held, finding);
                 }
@@ -718,7 +736,7 @@ impl SafetyCore {
             Some(finding) if decided.blocked => self.log.say(Outcome::Held, finding),
             Some(finding) => self.log.say(Outcome::Limited, finding),
             None if !decided.state.rests() && self.machine.may_move() => {
-                let fastest = dofs::worst_ratio(&decided.state.v, &self.filter.bounds(arm).velocity);
+                let fastest = self.filter.bounds(arm).velocity.worst_ratio(&decided.state.v);
                 self.log.say(Outcome::Passed, Finding::of(arm, Constraint::None, fastest, 1.0));
             }
             None => {}
@@ -853,11 +871,9 @@ impl SafetyCore {
 
 impl Tolerances {
     /// How far the arm may have drifted from the last set-point for that to be taken up again.
-    fn following_engage(&self) -> Q {
+    fn following_engage(&self, layout: &dofs::Layout) -> Q {
         let mut q = self.start;
-        if let Some(jaw) = q.get_mut(N - 1) {
-            *jaw = f64::INFINITY;
-        }
+        layout.set_jaw(&mut q, f64::INFINITY);
         q
     }
 }

@@ -15,10 +15,11 @@ use crate::{
     bend::{Aim, Around, Barrier, Bender, Bent, Wish},
     body::{Body, Shape},
     braking::MotionState,
-    dofs::{Bounds, N, PerArm, Q, map2, worst_index, worst_ratio},
+    dofs::{Bounds, N, PerArm, Q, Sides, map2},
     plan::Plan,
     player::{Player, Step},
-    surface::{FAR, LiveScene, Policy, probes},
+    remote_centre::RemoteCentre,
+    surface::{FAR, LiveScene, Policy, Vicinity, probes},
     touch::{Bearing, Distances},
     view::Lookout,
     zones::{Keepout, MAX_ZONES},
@@ -62,11 +63,32 @@ const CLEARANCES: usize = VIEW + 1;
 /// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms, the picture's edge.
 type Clearance = [f64; CLEARANCES];
 
+/// Nothing is known to be clear.
+const UNKNOWN: Clearance = [f64::NEG_INFINITY; CLEARANCES];
+
 /// What an arm is near to where it is.
 #[derive(Debug, Clone, Copy)]
 struct Here {
+    q: Q,
     clearance: Clearance,
     tissue: Distances,
+}
+
+/// What is known of a shape before it is looked at: no point of it is farther than `moved`, m, from another shape of the arm, with these clearances
+/// and this tissue around it. No clearance differs by more than that from there to here.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    clearance: &'a Clearance,
+    vicinity: &'a Vicinity,
+    moved: f64,
+}
+
+/// Tissue around an arm where it is.
+#[derive(Debug, Default)]
+struct Tissue {
+    vicinity: Vicinity,
+    /// How near each class is, once asked for.
+    distances: Option<Distances>,
 }
 
 /// What an arm is asked to do in a tick.
@@ -125,8 +147,8 @@ pub struct Filter {
     scene: Option<Box<LiveScene>>,
     sweeps: PerArm<Sweep>,
     bears: Bearing,
-    /// How near tissue is in this tick, once asked for.
-    tissue: PerArm<Option<Distances>>,
+    /// In this tick.
+    tissue: Box<PerArm<Tissue>>,
     lookout: Lookout,
     bender: Box<Bender>,
     params: SafetyParams,
@@ -146,7 +168,7 @@ impl Filter {
             scene: None,
             sweeps: PerArm::default(),
             bears: Bearing::new(params),
-            tissue: PerArm::default(),
+            tissue: Box::default(),
             lookout: Lookout::new(params.view, &Cell::standard()?),
             bender: Box::new(Bender::new()),
             params: params.clone(),
@@ -257,7 +279,7 @@ impl Filter {
         for arm in ArmId::ALL {
             self.sweep(arm, states.get(arm).as_ref());
         }
-        self.tissue = PerArm::default();
+        *self.tissue = PerArm::default();
         self.lookout.rest();
         self.bodies.ecm.look(0.0);
         self.bender.begin(states);
@@ -283,17 +305,21 @@ impl Filter {
 
     /// How near tissue is to an arm, as far as that slows it.
     fn tissue(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> Distances {
-        if let Some(known) = *self.tissue.get(arm) {
+        if let Some(known) = self.tissue.get(arm).distances {
             return known;
         }
         let body = self.bodies.get(arm);
         let travel = body.travel(&state.q, &state.stop(&self.bounds.get(arm).acceleration));
         let within = self.bears.reach(rules.tip_speed) + travel + FARTHER;
-        let near = match (&self.scene, body.shape(&state.q)) {
-            (Some(scene), Some(shape)) => scene.surface.distances(&shape.capsules, &rules.policy, within),
-            (None, _) | (_, None) => [within; Class::COUNT],
-        };
-        *self.tissue.get_mut(arm) = Some(near);
+        let mut tissue = Tissue { distances: Some([within; Class::COUNT]), ..Tissue::default() };
+        if let (Some(scene), Some(shape)) = (&self.scene, body.shape(&state.q)) {
+            let probes = probes(&shape.capsules);
+            tissue.vicinity = scene.surface.vicinity(&probes, &rules.policy);
+            let near = (&tissue.vicinity, 0.0);
+            tissue.distances = Some(scene.surface.clearances(&probes, near, &rules.policy, within, |_| Some(0.0)));
+        }
+        let near = tissue.distances.unwrap_or([within; Class::COUNT]);
+        *self.tissue.get_mut(arm) = tissue;
         near
     }
 
@@ -386,6 +412,7 @@ impl Filter {
             bounds: &self.bounds,
             zones: &self.zones,
             surface: self.scene.as_ref().map(|s| &s.surface),
+            vicinity: PerArm::from_fn(|arm| &self.tissue.get(arm).vicinity),
             tool_tool: self.params.clearance.tool_tool,
             least_depth,
         };
@@ -447,17 +474,20 @@ impl Filter {
         let (half, end) = step.player.stop(plan);
         let (first, second) = (step.player.travel(plan, body, &half), half.travel(plan, body, &end));
         let (middle, end) = (half.position(plan), end.position(plan));
-        let at_middle = self.shape_clearance(arm, &middle, rules);
-        if keeps(&at_middle, first.max(second), first.max(second)) {
+        let (half, travel) = (first.max(second), body.travel(&from.q, &step.q) + first + second);
+        if keeps(&here.clearance, travel, travel) {
             return Ok(());
         }
-        let travel = body.travel(&from.q, &step.q) + first + second;
+        let at_middle = self.clearance_at(arm, &middle, here, half + 2.0 * RESERVE, rules);
+        if keeps(&at_middle, half, half) {
+            return Ok(());
+        }
         let places = (0..=PATH_SAMPLES).map(|k| step.player.stopping(plan, f64::from(k) / f64::from(PATH_SAMPLES)));
         let ahead = std::iter::once(step.q).chain(places.map(|place| place.position(plan)));
-        if self.escapes(arm, (&from.q, &here.clearance), ahead, travel, rules) {
+        if self.escapes(arm, here, ahead, travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, &here.clearance, &at_middle, &self.shape_clearance(arm, &end, rules), rules))
+        Err(self.finding(arm, &here.clearance, &at_middle, &self.clearance_at(arm, &end, here, FAR, rules), rules))
     }
 
     /// Checks the way from `from` to `to` and the straight stop after it.
@@ -475,6 +505,7 @@ impl Filter {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
             return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
         }
+        body.stops_in_trocar(&from.q, to, b)?;
         let travel = body.travel(&from.q, &end);
         let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
         let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
@@ -490,14 +521,18 @@ impl Filter {
         }
         let mut worst = here.clearance;
         if travel <= MAX_TRAVEL {
+            // Most often nothing is within reach of the whole way.
+            if keeps(&here.clearance, travel, body.depth_travel(&from.q, &end, travel)) {
+                return Ok(());
+            }
             for halvings in 0..=MAX_HALVINGS {
                 let parts = 1u32 << halvings;
                 let part =
                     |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
                 let half = travel / f64::from(2 * parts);
-                let half_depth = (entry(&from.q, 2) - entry(&end, 2)).abs() / f64::from(2 * parts);
+                let half_depth = body.depth_travel(&from.q, &end, travel) / f64::from(2 * parts);
                 let clear = (0..parts).all(|k| {
-                    let at = self.shape_clearance(arm, &part(k), rules);
+                    let at = self.clearance_at(arm, &part(k), here, half + 2.0 * RESERVE, rules);
                     worst = map_min(&worst, &at);
                     keeps(&at, half, half_depth)
                 });
@@ -513,78 +548,91 @@ impl Filter {
         // Every tick of the stop: between two ticks on the way out of a place an arm may near what lies beside it.
         let stop =
             std::iter::successors(Some(*to), |s| (!s.rests()).then(|| s.advanced(s.brake_velocity(&b.acceleration))));
-        if self.escapes(arm, (&from.q, &here.clearance), stop.map(|s| s.q), travel, rules) {
+        if self.escapes(arm, here, stop.map(|s| s.q), travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, &here.clearance, &worst, &self.shape_clearance(arm, &end, rules), rules))
+        Err(self.finding(arm, &here.clearance, &worst, &self.clearance_at(arm, &end, here, FAR, rules), rules))
     }
 
     /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
     /// ample, and no point of tissue that is too near comes nearer.
-    fn escapes(
-        &self,
-        arm: ArmId,
-        (from, here): (&Q, &Clearance),
-        ahead: impl Iterator<Item = Q>,
-        travel: f64,
-        rules: &Rules,
-    ) -> bool {
+    fn escapes(&self, arm: ArmId, here: &Here, ahead: impl Iterator<Item = Q>, travel: f64, rules: &Rules) -> bool {
         if travel > ESCAPE_TRAVEL {
             return false;
         }
         let body = self.bodies.get(arm);
-        let Some(start) = body.shape(from) else { return false };
+        let Some(start) = body.shape(&here.q) else { return false };
         let mut way = ArrayVec::<_, ESCAPE_TICKS>::new();
         way.push(probes(&start.capsules));
-        let mut last = *here;
+        let mut last = here.clearance;
         for q in ahead {
             let Some(shape) = body.shape(&q).filter(|_| !way.is_full()) else { return false };
-            let now = self.clearance(arm, &shape, rules);
+            let now = self.clearance(arm, &shape, self.known(arm, here, travel), travel + 2.0 * RESERVE, rules);
             if !now.iter().zip(&last).all(|(h, last)| h >= last || h - travel >= RESERVE) {
                 return false;
             }
             last = now;
             way.push(probes(&shape.capsules));
         }
-        self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, &rules.policy, RESERVE + travel))
+        let vicinity = &self.tissue.get(arm).vicinity;
+        self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, vicinity, &rules.policy, RESERVE + travel))
     }
 
     fn here(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> Here {
         let tissue = self.tissue(arm, state, rules);
-        Here { clearance: self.shape_clearance(arm, &state.q, rules), tissue }
+        let clearance = match self.bodies.get(arm).shape(&state.q) {
+            Some(shape) => {
+                let vicinity = &self.tissue.get(arm).vicinity;
+                self.clearance(arm, &shape, Known { clearance: &UNKNOWN, vicinity, moved: 0.0 }, FAR, rules)
+            }
+            None => UNKNOWN,
+        };
+        Here { q: state.q, clearance, tissue }
     }
 
-    fn shape_clearance(&self, arm: ArmId, q: &Q, rules: &Rules) -> Clearance {
-        match self.bodies.get(arm).shape(q) {
-            Some(shape) => self.clearance(arm, &shape, rules),
-            None => [f64::NEG_INFINITY; CLEARANCES],
-        }
+    /// Clearances at `q`, exact where they are less than `within`, and no less than that elsewhere.
+    fn clearance_at(&self, arm: ArmId, q: &Q, here: &Here, within: f64, rules: &Rules) -> Clearance {
+        let body = self.bodies.get(arm);
+        let known = self.known(arm, here, body.travel(&here.q, q));
+        body.shape(q).map_or(UNKNOWN, |shape| self.clearance(arm, &shape, known, within, rules))
     }
 
-    fn clearance(&self, arm: ArmId, shape: &Shape, rules: &Rules) -> Clearance {
-        let mut h = [FAR; CLEARANCES];
+    fn known<'a>(&'a self, arm: ArmId, here: &'a Here, moved: f64) -> Known<'a> {
+        Known { clearance: &here.clearance, vicinity: &self.tissue.get(arm).vicinity, moved }
+    }
+
+    /// The same of a shape.
+    fn clearance(&self, arm: ArmId, shape: &Shape, known: Known, within: f64, rules: &Rules) -> Clearance {
+        let mut h = [within; CLEARANCES];
+        let near = |i: usize| known.clearance.get(i).is_none_or(|h| h - known.moved < within);
         let mut set = |i: usize, x: f64| {
             if let Some(slot) = h.get_mut(i) {
                 *slot = x;
             }
         };
         set(DEPTH, shape.depth - self.least_depth(arm));
-        for (i, zone) in self.zones.iter().enumerate().filter(|(_, z)| z.holds_for(arm)) {
+        let zones = self.zones.iter().enumerate().filter(|(i, z)| z.holds_for(arm) && near(ZONES + i));
+        for (i, zone) in zones {
             let keep = zone.margin() + rules.policy.doubt_of_arm();
-            set(ZONES + i, (zone.distance(arm, &shape.capsules, FAR + keep) - keep).min(FAR));
+            set(ZONES + i, (zone.distance(arm, &shape.capsules, within + keep) - keep).min(within));
         }
-        if let Some(scene) = &self.scene {
-            let classes = scene.surface.clearances(&shape.capsules, &rules.policy);
+        if let Some(scene) = self.scene.as_ref().filter(|_| (CLASSES..TOOLS).any(near)) {
+            let keep = |class| rules.policy.kept(class).filter(|_| near(CLASSES + usize::from(class.id())));
+            let (probes, vicinity) = (probes(&shape.capsules), (known.vicinity, known.moved));
+            let classes = scene.surface.clearances(&probes, vicinity, &rules.policy, within, keep);
             classes.iter().enumerate().for_each(|(i, &x)| set(CLASSES + i, x));
         }
-        for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
+        for other in ArmId::ALL.into_iter().filter(|o| *o != arm && near(TOOLS + o.index())) {
             let theirs = &self.sweeps.get(other).capsules;
             let pairs = shape.capsules.iter().flat_map(|a| theirs.iter().map(move |b| a.distance_to(b)));
-            let d = pairs.fold(FAR + self.params.clearance.tool_tool, f64::min);
+            let d = pairs.fold(within + self.params.clearance.tool_tool, f64::min);
             set(TOOLS + other.index(), d - self.params.clearance.tool_tool);
         }
-        if let Some((inside, _)) = self.lookout.clearance(arm, &shape.pose).filter(|_| rules.watched) {
-            set(VIEW, inside.min(FAR));
+        if rules.watched
+            && near(VIEW)
+            && let Some((inside, _)) = self.lookout.clearance(arm, &shape.pose)
+        {
+            set(VIEW, inside.min(within));
         }
         h
     }
@@ -633,8 +681,13 @@ impl Filter {
 
     /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
     pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
-        let here = self.shape_clearance(arm, q, rules);
-        self.finding(arm, &here, &here, &here, rules)
+        let shape = self.bodies.get(arm).shape(q);
+        let nothing = Known { clearance: &UNKNOWN, vicinity: &Vicinity::default(), moved: 0.0 };
+        let here = shape.map_or(UNKNOWN, |shape| self.clearance(arm, &shape, nothing, FAR, rules));
+        let nearest = self.finding(arm, &here, &here, &here, rules);
+        let body = self.bodies.get(arm);
+        let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
+        offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)
     }
 }
 
@@ -657,10 +710,19 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
         binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
     }
     let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
-    let speed = worst_ratio(&wanted, &b.velocity);
+    let wanted = match body.remote_centre() {
+        None => wanted,
+        Some(rc) => {
+            let (led, foreseen) = rc.lead(body.chain(), state, &wanted, b);
+            binding = binding.or(foreseen.map(|offset| body.off_trocar(offset)));
+            led
+        }
+    };
+    let speed = b.velocity.worst_ratio(&wanted);
     if speed > 0.97 {
-        let j = worst_index(&wanted, &b.velocity);
-        let finding = Finding::of(arm, Constraint::JointVelocity, entry(&wanted, j).abs(), entry(&b.velocity, j));
+        let j = b.velocity.worst_index(&wanted);
+        let value = entry(&wanted, j);
+        let finding = Finding::of(arm, Constraint::JointVelocity, value.abs(), b.velocity.towards(j, value));
         binding = binding.or(Some(finding.at(j)));
     }
     let tip = body.tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
@@ -672,11 +734,14 @@ pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>
     } else {
         wanted
     };
-    let next = state.accelerate(&wanted, &b.acceleration);
+    let next = match body.remote_centre() {
+        None => state.accelerate(&wanted, &b.acceleration),
+        Some(_) => RemoteCentre::mend(body.chain(), state, &wanted, b),
+    };
     if binding.is_none() && next != wanted {
         let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
-        let j = worst_index(&change, &b.acceleration);
-        let (value, limit) = (entry(&change, j).abs(), entry(&b.acceleration, j));
+        let j = b.acceleration.worst_index(&change);
+        let (value, limit) = (entry(&change, j).abs(), b.acceleration.towards(j, entry(&change, j)));
         binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
     }
     (Aim { wanted, next, braking: state.brake_velocity(&b.acceleration) }, binding)
@@ -702,7 +767,7 @@ fn map_min(a: &Clearance, b: &Clearance) -> Clearance {
 }
 
 /// Brakes straight; the remainder of a stop that was checked.
-fn brake(state: &MotionState, acceleration: &Q) -> Decided {
+fn brake(state: &MotionState, acceleration: &Sides) -> Decided {
     let next = state.advanced(state.brake_velocity(acceleration));
     Decided { state: next, player: None, binding: None, blocked: false }
 }

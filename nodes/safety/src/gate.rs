@@ -8,15 +8,16 @@
 //! 3. sent: `|q - 3 q1 + 3 q2 - q3| / dt^3` is within the limits, and it is the mean of what was decided;
 //! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast, the less so near
 //!    tissue, and do not go against a force that is too large already; depth, zones, tissue, other arms and, for what moves by itself, the
-//!    picture's edge are kept clear - or come no nearer than at `q1`, for an arm that the world moved into them.
+//!    picture's edge are kept clear, and the shaft of an arm whose remote centre software keeps stays in its trocar, on the stop from there too - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
     Finding, SafetyParams, Zone,
     body::Body,
-    dofs::{self, Bounds, DT, N, PerArm, Q},
+    dofs::{Bounds, DT, N, PerArm, Q, Sides},
     filter::Rules,
     gate_shapes::{Obstacle, Part},
     scalar::{self, Axes, Corners, Lengths, V},
+    serial::Serial,
     smooth::MAX_WINDOW,
     surface::{Dot, LiveScene, Policy},
     zones::MAX_ZONES,
@@ -145,6 +146,9 @@ pub(crate) fn axes(iso: &Isometry3<f64>) -> Axes {
 }
 
 pub(crate) fn lengths(body: &Body) -> Lengths {
+    if let Some(rc) = body.remote_centre() {
+        return Lengths::Serial(Serial::new(body.chain().rows(), rc.tolerance()));
+    }
     body.chain().instrument().map_or(Lengths::Ecm, |i| Lengths::Psm {
         roll_d: i.roll_d,
         wrist_a: i.wrist_a,
@@ -229,15 +233,17 @@ impl Gate {
             self.geometry(ask, &q1)?;
         }
         let malformed = Finding::of(arm, Constraint::Malformed, 0.0, 0.0);
-        let position = dofs::joints(arm, ask.q).ok_or(malformed)?;
-        let jaw = arm.has_jaw().then(|| dofs::jaw(arm, ask.q));
+        let layout = &state.bounds.layout;
+        let position = layout.joints(ask.q).ok_or(malformed)?;
+        let jaw = layout.jaw.then(|| layout.jaw(ask.q));
         self.arms.get_mut(arm).history = Some(history);
         Ok(Cleared(SetPoint { arm, stamp: ask.stamp, position, jaw }))
     }
 
     fn geometry(&self, ask: &Question, q1: &Q) -> Result<(), Finding> {
         let a = self.arms.get(ask.arm);
-        let (at, before) = (scalar::corners(a.base, a.lengths, ask.planned), scalar::corners(a.base, a.lengths, q1));
+        trocar(ask, a, q1)?;
+        let (at, before) = (scalar::corners(a.base, &a.lengths, ask.planned), scalar::corners(a.base, &a.lengths, q1));
         let moved = scalar::norm(scalar::sub(at.tip, before.tip));
         let speed = moved.max(scalar::norm(scalar::sub(at.jaw_end, before.jaw_end))) / DT;
         if speed > ask.rules.tip_speed {
@@ -259,13 +265,17 @@ impl Gate {
     fn slow(&self, ask: &Question, speed: f64, now: &Tool) -> Result<(), Finding> {
         let Some(scene) = ask.scene else { return Ok(()) };
         let p = &ask.rules.policy;
-        for (leaf, dots) in scene.surface.leaves() {
+        let slowest = self.bears.iter().flatten().map(|(speed, _)| *speed).fold(f64::INFINITY, f64::min);
+        let reach = (speed - slowest) / self.gain;
+        if reach <= 0.0 {
+            return Ok(());
+        }
+        let may = |l: V, u: V| now.may_reach(l, u, reach + p.max_uncertainty + p.growth);
+        for (leaf, dots) in scene.surface.leaves_where(may) {
             let class = usize::from(leaf.class.id());
-            let Some((slowest, _)) = self.bears.get(class).copied().flatten() else { continue };
-            let reach = (speed - slowest) / self.gain;
-            if reach <= 0.0 || !now.may_reach(leaf.lower, leaf.upper, reach + p.max_uncertainty + p.growth) {
+            let Some((slowest, _)) = self.bears.get(class).copied().flatten().filter(|(s, _)| speed > *s) else {
                 continue;
-            }
+            };
             for dot in dots {
                 let d = now.to_point(place(dot)) - kept(p, 0.0, dot.sigma);
                 let limit = slowest + self.gain * if d > 0.0 { d } else { 0.0 };
@@ -288,14 +298,12 @@ impl Gate {
             return Ok(());
         }
         let mut least = (self.most_force, None);
-        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves()) {
+        let may = |l: V, u: V| then.may_reach(l, u, p.max_uncertainty + p.growth);
+        for (leaf, dots) in ask.scene.iter().flat_map(|s| s.surface.leaves_where(may)) {
             let class = usize::from(leaf.class.id());
             let Some((_, bearable)) = self.bears.get(class).copied().flatten() else { continue };
             let touched = |d: &Dot| then.to_point(place(d)) - kept(p, 0.0, d.sigma) <= 0.0;
-            if bearable < least.0
-                && then.may_reach(leaf.lower, leaf.upper, p.max_uncertainty + p.growth)
-                && dots.iter().any(touched)
-            {
+            if bearable < least.0 && dots.iter().any(touched) {
                 least = (bearable, Some(class));
             }
         }
@@ -327,7 +335,7 @@ impl Gate {
         for psm in ArmId::PSMS {
             let a = self.arms.get(psm);
             let Some(History { planned: [theirs, ..], .. }) = a.history else { continue };
-            let tip = scalar::corners(a.base, a.lengths, &theirs).tip;
+            let tip = scalar::corners(a.base, &a.lengths, &theirs).tip;
             let then = inside(q1, tip);
             if then >= self.inside {
                 judge(psm, inside(ask.planned, tip), then)?;
@@ -356,7 +364,7 @@ impl Gate {
         for other in ArmId::ALL.into_iter().filter(|o| *o != ask.arm) {
             let o = self.arms.get(other);
             let Some(History { planned: [theirs, ..], .. }) = o.history else { continue };
-            let theirs = Tool::new(&scalar::corners(o.base, o.lengths, &theirs), o, &theirs);
+            let theirs = Tool::new(&scalar::corners(o.base, &o.lengths, &theirs), o, &theirs);
             let d = now.to_tool(&theirs);
             if d < self.tool_tool - SLACK && d < then.to_tool(&theirs) {
                 return Err(Finding::of(ask.arm, Constraint::ToolToolDistance, d, self.tool_tool).at(other.index()));
@@ -370,8 +378,7 @@ impl Gate {
 fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Finding> {
     let mut braking = true;
     let history = q.iter().zip(q1).zip(q2).enumerate();
-    let limits = b.lower.iter().zip(&b.upper).zip(b.velocity.iter().zip(&b.acceleration));
-    for ((j, ((&x, &x1), &x2)), ((&lower, &upper), (&v_max, &a_max))) in history.zip(limits) {
+    for ((j, ((&x, &x1), &x2)), (&lower, &upper)) in history.zip(b.lower.iter().zip(&b.upper)) {
         if !x.is_finite() {
             return Err(Finding::of(arm, Constraint::Malformed, f64::MAX, 0.0).at(j));
         }
@@ -381,12 +388,8 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         }
         let (v, v1) = ((x - x1) / DT, (x1 - x2) / DT);
         let a = (v - v1) / DT;
-        if v.abs() > v_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointVelocity, v.abs(), v_max).at(j));
-        }
-        if a.abs() > a_max * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointAcceleration, a.abs(), a_max).at(j));
-        }
+        beyond(arm, Constraint::JointVelocity, &b.velocity, j, v)?;
+        beyond(arm, Constraint::JointAcceleration, &b.acceleration, j, a)?;
         // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
         let slower = v.abs() <= v1.abs() + 1e-12;
         let turned = v * v1 < 0.0 && v.abs() > 1e-12;
@@ -395,11 +398,47 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
     Ok(braking)
 }
 
+/// The shaft of an arm whose remote centre software keeps is in its trocar now, and on the stop from here at full deceleration.
+fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
+    let Lengths::Serial(chain) = &a.lengths else { return Ok(()) };
+    let mut ticks: f64 = 0.0;
+    let slowing = a.bounds.acceleration.down.iter().zip(&a.bounds.acceleration.up);
+    for ((x, x1), (down, up)) in ask.planned.iter().zip(q1).zip(slowing) {
+        ticks = ticks.max((x - x1).abs() / (DT * DT * if x > x1 { down } else { up }));
+    }
+    let mut worst = chain.offset(ask.q);
+    for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        let mut there = *ask.planned;
+        for ((slot, x), x1) in there.iter_mut().zip(ask.planned).zip(q1) {
+            *slot += (x - x1) * part * ticks / 2.0;
+        }
+        let offset = chain.offset(&there);
+        worst = if offset <= worst { worst } else { offset };
+    }
+    // Written so that NaN is refused too.
+    if worst <= chain.tolerance {
+        return Ok(());
+    }
+    Err(Finding::of(ask.arm, Constraint::TrocarOffset, worst, chain.tolerance))
+}
+
+/// Refuses a rate beyond its limit to its side.
+fn beyond(arm: ArmId, constraint: Constraint, limits: &Sides, j: usize, rate: f64) -> Result<(), Finding> {
+    let side = if rate > 0.0 { &limits.up } else { &limits.down };
+    let limit = side.get(j).copied().unwrap_or(0.0);
+    if rate.abs() > limit * (1.0 + ROUNDING) {
+        return Err(Finding::of(arm, constraint, rate.abs(), limit).at(j));
+    }
+    Ok(())
+}
+
 /// The smallest window whose mean keeps the jerk, counted up.
 fn window(b: &Bounds) -> usize {
     let keeps = |w: &usize| {
-        let mut joints = b.acceleration.iter().zip(&b.jerk).filter(|(a, _)| a.is_finite());
-        joints.all(|(a, j)| 2.0 * a / DT <= *w as f64 * j * (1.0 + ROUNDING))
+        let swings = b.acceleration.down.iter().zip(&b.acceleration.up).map(|(down, up)| down + up);
+        let mut joints = swings.zip(b.jerk.down.iter().zip(&b.jerk.up)).filter(|(swing, _)| swing.is_finite());
+        joints
+            .all(|(swing, (&down, &up))| swing / DT <= *w as f64 * if down < up { down } else { up } * (1.0 + ROUNDING))
     };
     (1..MAX_WINDOW).find(keeps).unwrap_or(MAX_WINDOW)
 }
@@ -407,11 +446,8 @@ fn window(b: &Bounds) -> usize {
 /// Rule 3, the jerk. Set-points newest first.
 fn jerk(arm: ArmId, b: &Bounds, q: [&Q; 4]) -> Result<(), Finding> {
     let [q0, q1, q2, q3] = q.map(|q| q.iter());
-    for (j, ((((x, x1), x2), x3), limit)) in q0.zip(q1).zip(q2).zip(q3).zip(&b.jerk).enumerate() {
-        let jerk = (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT);
-        if jerk.abs() > limit * (1.0 + ROUNDING) {
-            return Err(Finding::of(arm, Constraint::JointJerk, jerk.abs(), *limit).at(j));
-        }
+    for (j, (((x, x1), x2), x3)) in q0.zip(q1).zip(q2).zip(q3).enumerate() {
+        beyond(arm, Constraint::JointJerk, &b.jerk, j, (x - 3.0 * x1 + 3.0 * x2 - x3) / (DT * DT * DT))?;
     }
     Ok(())
 }
@@ -439,6 +475,7 @@ impl Tool {
         let [shaft, wrist, jaws] = arm.radii;
         let [.., opening] = *q;
         let (count, open) = match arm.lengths {
+            Lengths::Serial { .. } => (1, 0.0),
             Lengths::Psm { .. } => (3, arm.jaw_length * (opening.abs() / 2.0).min(1.57).sin()),
             Lengths::Ecm => (1, 0.0),
         };
@@ -464,14 +501,18 @@ impl Tool {
         self.each().map(|&(a, b, r)| scalar::point_segment(p, a, b) - r).fold(f64::INFINITY, f64::min)
     }
 
-    /// Whether any part's box, grown by `reach`, meets the box from `lower` to `upper`.
+    /// Whether any part may come within `reach` of the box from `lower` to `upper`: its box, grown by that, meets it, and its axis passes near
+    /// enough to the ball around it.
     fn may_reach(&self, lower: V, upper: V, reach: f64) -> bool {
+        let center = scalar::scale(scalar::add(lower, upper), 0.5);
+        let radius = scalar::norm(scalar::sub(upper, lower)) / 2.0 + SLACK;
         self.each().any(|&(a, b, r)| {
             let axes = a.iter().zip(&b).zip(lower.iter().zip(&upper));
-            axes.into_iter().all(|((&a, &b), (&l, &u))| {
+            let boxes = axes.into_iter().all(|((&a, &b), (&l, &u))| {
                 let grow = r + reach;
                 a.min(b) - grow <= u && a.max(b) + grow >= l
-            })
+            });
+            boxes && scalar::point_segment(center, a, b) <= radius + r + reach
         })
     }
 }
@@ -490,32 +531,40 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     let Some(scene) = ask.scene else { return Ok(()) };
     let p = &ask.rules.policy;
     // Nearest shortfall per class before and now: moving along a surface brings other points near, which is no approach.
-    for (leaf, dots) in scene.surface.leaves() {
+    let mut approached = [None; Class::COUNT];
+    let most = p.keep.iter().flatten().fold(f64::NEG_INFINITY, |most, keep| most.max(*keep));
+    let may = |l: V, u: V| now.may_reach(l, u, most + p.max_uncertainty + p.growth);
+    for (leaf, dots) in scene.surface.leaves_where(may) {
         let class = usize::from(leaf.class.id());
-        let Some(keep) = p.keep.get(class).copied().flatten() else { continue };
-        if !now.may_reach(leaf.lower, leaf.upper, keep + p.max_uncertainty + p.growth) {
+        let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), approached.get_mut(class)) else {
+            continue;
+        };
+        if *approached == Some(false) {
             continue;
         }
         for dot in dots {
             let at = place(dot);
             let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));
-            if d < limit - SLACK
-                && d < then.to_point(at)
-                && shortfall(scene, class, keep, p, now) < shortfall(scene, class, keep, p, then)
-            {
-                return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+            if d >= limit - SLACK {
+                continue;
+            }
+            let before = then.to_point(at);
+            if d < before {
+                let nearest = |tool: &Tool, d: f64| shortfall(scene, class, keep, p, tool, d - limit);
+                if *approached.get_or_insert_with(|| nearest(now, d) < nearest(then, before)) {
+                    return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Smallest distance less what is kept, over all points of a class.
-fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool) -> f64 {
-    let mine = scene.surface.leaves().filter(|(l, _)| usize::from(l.class.id()) == class);
-    mine.flat_map(|(_, dots)| dots)
-        .map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma))
-        .fold(f64::INFINITY, f64::min)
+/// Smallest distance less what is kept, over all points of a class; `known` is that of one of them.
+fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, known: f64) -> f64 {
+    let may = |l: V, u: V| tool.may_reach(l, u, known + keep + p.max_uncertainty + p.growth);
+    let mine = scene.surface.leaves_where(may).filter(|(l, _)| usize::from(l.class.id()) == class);
+    mine.flat_map(|(_, dots)| dots).map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(known, f64::min)
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! below (the dVRK's 0.4162 - 0.4318), its jaw axis 0.0091 below that, and a positive yaw leads to +x.
 
 use super::*;
-use crate::{ZoneShape, surface::Dot};
+use crate::{Narrowed, ZoneShape, dofs, surface::Dot};
 use nalgebra::{Point3, Vector3};
 use proctor_types::{
     Class,
     Constraint::{
         JointAcceleration, JointJerk, JointPosition, JointVelocity, LiveSurface, Malformed, NoGoZone, RemoteCentre,
-        TipSpeed, ToolToolDistance, WrongMode,
+        TipSpeed, ToolToolDistance, TrocarOffset, WrongMode,
     },
     Digest, ImageQuality, QualityVerdict, Scene, SurfacePoint,
 };
@@ -201,14 +201,14 @@ fn joints_stay_in_range_or_come_back() {
 #[test]
 fn speed_is_limited_to_a_millionth() {
     let limits = Bench::new().bounds();
-    let most = limits.velocity[ROLL];
+    let most = limits.velocity.up[ROLL];
     for direction in [1.0, -1.0] {
         for (excess, passes) in [(5e-7, true), (2e-6, false)] {
             let mut b = Bench::new();
             let mut q = straight(0.16);
             b.rest(&q);
             // Up to the limit in equal steps of speed, below the limit of acceleration.
-            let ticks = (most / (0.9 * limits.acceleration[ROLL] * DT)).ceil();
+            let ticks = (most / (0.9 * limits.acceleration.up[ROLL] * DT)).ceil();
             for tick in 1..=ticks as u32 {
                 q[ROLL] += direction * most * f64::from(tick) / ticks * DT;
                 b.plan(&q).unwrap();
@@ -228,7 +228,7 @@ fn speed_is_limited_to_a_millionth() {
 fn acceleration_is_limited_to_a_millionth_of_each_joint() {
     let limits = Bench::new().bounds();
     for joint in [YAW, 1, ROLL, 4, WRIST_YAW, JAW] {
-        let most = limits.acceleration[joint];
+        let most = limits.acceleration.up[joint];
         for direction in [1.0, -1.0] {
             let q = moved(&straight(0.16), JAW, 0.3);
             let at = |excess: f64| moved(&q, joint, direction * most * (1.0 + excess) * DT * DT);
@@ -243,7 +243,7 @@ fn acceleration_is_limited_to_a_millionth_of_each_joint() {
 fn jerk_of_what_is_sent_is_limited_to_a_millionth() {
     let limits = Bench::new().bounds();
     for joint in [YAW, ROLL, JAW] {
-        let most = limits.jerk[joint];
+        let most = limits.jerk.up[joint];
         for direction in [1.0, -1.0] {
             let q = moved(&straight(0.16), JAW, 0.3);
             let at = |excess: f64| moved(&q, joint, direction * most * (1.0 + excess) * DT.powi(3));
@@ -266,7 +266,7 @@ fn full_acceleration_either_way_keeps_the_jerk_of_the_mean() {
     b.rest(&q);
     for tick in 0..200 {
         let sign = if (tick / 8) % 2 == 0 { 1.0 } else { -1.0 };
-        v += sign * limits.acceleration[YAW] * DT;
+        v += sign * limits.acceleration.up[YAW] * DT;
         q[YAW] += v * DT;
         b.plan(&q).unwrap();
     }
@@ -304,7 +304,7 @@ fn a_refused_set_point_leaves_no_trace() {
 fn the_window_keeps_the_jerk_and_is_no_longer_than_that() {
     let of = |build_up: f64| {
         let mut b = Bench::new().bounds();
-        b.jerk = b.acceleration.map(|a| a / build_up);
+        b.jerk = b.acceleration.scaled(1.0 / build_up);
         window(&b)
     };
     // Twice the acceleration in so many ticks: 2 * build-up / 1 ms.
@@ -313,8 +313,52 @@ fn the_window_keeps_the_jerk_and_is_no_longer_than_that() {
     }
     // The slowest joint decides.
     let mut b = Bench::new().bounds();
-    b.jerk[4] = b.acceleration[4] / 0.006;
+    b.jerk.down[4] = b.acceleration.down[4] / 0.006;
     assert_eq!(window(&b), 12);
+}
+
+#[test]
+fn limits_may_differ_from_side_to_side() {
+    let q = straight(0.16);
+    let narrowed = Narrowed {
+        arm: PSM,
+        joint: INSERTION,
+        position: Some([0.05, 0.2]),
+        velocity: Some([0.2, 0.05]),
+        acceleration: Some([1.0, 0.4]),
+        jerk: Some([100.0, 250.0]),
+    };
+    let mut b = Bench::with(&SafetyParams { zones: Vec::new(), limits: vec![narrowed], ..SafetyParams::default() });
+    let bounds = b.gate.arms.get(PSM).bounds;
+    // No wider than the arm's own; the acceleration builds up in the arm's own 4 ms, to the weaker jerk.
+    assert_eq!((bounds.lower[INSERTION], bounds.upper[INSERTION]), (0.05, 0.2));
+    assert_eq!((bounds.velocity.down[INSERTION], bounds.velocity.up[INSERTION]), (0.2, 0.05));
+    assert!((bounds.acceleration.down[INSERTION] - 0.4).abs() < 1e-12);
+    assert_eq!(bounds.acceleration.up[INSERTION], 0.4);
+    assert_eq!((bounds.jerk.down[INSERTION], bounds.jerk.up[INSERTION]), (100.0, 250.0));
+    // From rest, a step of 0.39 m/s^2 passes to either side; 0.41 upwards and downwards do not.
+    for (by, side) in [(1.0, 0.4), (-1.0, 0.4)] {
+        b.rest(&q).plan(&moved(&q, INSERTION, by * 0.99 * side * DT * DT)).unwrap();
+        let beyond = 1.01 * side;
+        let found = b.rest(&q).plan(&moved(&q, INSERTION, by * beyond * DT * DT));
+        refused(found, JointAcceleration, beyond, side, INSERTION as i32);
+    }
+    // Speed: as fast as 0.2 m/s out, 0.05 m/s in.
+    for (by, most) in [(-1.0, 0.2), (1.0, 0.05)] {
+        let (mut at, mut v, mut worst) = (q, 0.0, Ok(()));
+        b.rest(&q);
+        for _ in 0..700 {
+            v += 0.99 * 0.4 * DT;
+            at = moved(&at, INSERTION, by * v * DT);
+            worst = b.plan(&at).map(drop);
+            if worst.is_err() {
+                break;
+            }
+        }
+        let f = worst.unwrap_err();
+        assert_eq!((f.constraint, f.limit), (JointVelocity, most), "{f:?}");
+        assert!(f.value > most && f.value < most + 0.4 * DT);
+    }
 }
 
 #[test]
@@ -585,7 +629,7 @@ fn a_tools_box_reaches_every_point_that_is_near() {
         let q = [0.8 * w(1.0), 0.6 * w(2.3), 0.14 + 0.06 * w(3.1), w(4.7), 0.9 * w(5.9), 0.9 * w(6.1), 0.4 * w(7.3)];
         let axes = axes(&Isometry3::identity());
         let arm = b.gate.arms.get(PSM);
-        let tool = Tool::new(&scalar::corners(axes, lengths(body), &q), arm, &q);
+        let tool = Tool::new(&scalar::corners(axes, &lengths(body), &q), arm, &q);
         let at = Vector3::new(0.15 * w(8.9), 0.15 * w(9.7), -0.1 + 0.1 * w(10.1));
         let dot = Dot { position: Point3::from(at), sigma: 0.0 };
         let p = [dot.position.x, dot.position.y, dot.position.z];
@@ -596,7 +640,7 @@ fn a_tools_box_reaches_every_point_that_is_near() {
     // And it hides what is farther than the reach along an axis.
     let q = straight(0.16);
     let arm = b.gate.arms.get(PSM);
-    let tool = Tool::new(&scalar::corners(axes(&Isometry3::identity()), arm.lengths, &q), arm, &q);
+    let tool = Tool::new(&scalar::corners(axes(&Isometry3::identity()), &arm.lengths, &q), arm, &q);
     let side = b.radius(PSM, 0) + 0.01;
     for (x, y, reach, seen) in [
         (side, 0.0, 0.0099, false),
@@ -722,4 +766,48 @@ fn what_moves_by_itself_keeps_instruments_in_the_picture() {
     endoscope(margin, false, outwards).unwrap();
     endoscope(here + 1e-10, true, outwards).unwrap();
     endoscope(here - 1e-6, true, outwards).unwrap();
+}
+
+#[test]
+fn a_shaft_beside_its_trocar_is_refused_now_and_where_a_stop_would_end() {
+    let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
+    params.instruments[1] = "LEAN7_PROBE".into();
+    let arm = ArmId::Psm2;
+    let chain = proctor_kinematics::Chain::held("LEAN7_PROBE").unwrap();
+    let home: Q = chain.home().unwrap().as_slice().try_into().unwrap();
+    let offset = |q: &Q| chain.shaft_offset(q).unwrap().norm();
+    // The elbow alone leads out; how far it may be for half a millimetre, by bisection.
+    let edge = (0..60).fold((0.0, 0.01), |(a, z), _| {
+        let m = f64::midpoint(a, z);
+        if offset(&moved(&home, 3, m)) < 5e-4 { (m, z) } else { (a, m) }
+    });
+    let (inner, step) = (moved(&home, 3, edge.0 - 1e-5), 2e-6);
+    let mut b = Bench::with(&params);
+    b.rest_of(arm, &inner);
+    let passed = b.plan_of(arm, &moved(&inner, 3, step)).unwrap();
+    assert_eq!((passed.jaw, passed.position.len()), (None, 7));
+    // Already outside: nothing passes, in whichever direction.
+    let outer = moved(&home, 3, edge.0 + 1e-5);
+    b.rest_of(arm, &outer);
+    refused(b.plan_of(arm, &moved(&outer, 3, step)), TrocarOffset, offset(&moved(&outer, 3, step)), 5e-4, -1);
+    // Inside, but so fast that the stop would end outside: 0.09 rad/s take 0.015 s and 0.7 mrad at 6 rad/s^2.
+    let mut b = Bench::with(&params);
+    let start = moved(&home, 3, edge.0 - 1.2e-3);
+    b.rest_of(arm, &start);
+    let (mut at, mut v) = (start, 0.0);
+    let end = loop {
+        v += 5.9e-3;
+        at = moved(&at, 3, v * DT);
+        let end = moved(&at, 3, v * v / (2.0 * 6.0));
+        if offset(&end) > 5e-4 {
+            break end;
+        }
+        b.plan_of(arm, &at).unwrap();
+    };
+    assert!(offset(&at) < 4e-4, "it is well inside itself");
+    refused(b.plan_of(arm, &at), TrocarOffset, offset(&end), 5e-4, -1);
+    // A stop is not held up.
+    v -= 5.9e-3;
+    let braking = moved(&b.planned[0].clone(), 3, (v - 5.9e-3) * DT);
+    assert!(b.plan_of(arm, &braking).is_ok());
 }

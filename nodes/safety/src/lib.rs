@@ -48,9 +48,11 @@ mod params;
 pub mod plan;
 mod player;
 pub mod realtime;
+mod remote_centre;
 mod report;
 mod rezoning;
 mod scalar;
+mod serial;
 pub mod sessions;
 mod smooth;
 mod surface;
@@ -70,8 +72,8 @@ pub use gate::{ArmPort, Cleared, Gate, SetPoint};
 pub use inputs::{Event, Events, MAX_EVENTS, Output, Spent};
 pub use node::SafetyNode;
 pub use params::{
-    Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, ForceLimits, Motion, SafetyParams,
-    Touch, View, Watchdogs,
+    Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, ForceLimits, Motion, Narrowed,
+    SafetyParams, Touch, View, Watchdogs,
 };
 pub use plan::{Plan, Planner};
 pub use report::Margins;

@@ -11,12 +11,13 @@ use crate::Finding;
 use proctor_types::{Constraint, OperatorId, RequestKind, SafetyMode};
 
 /// Protections that stop motion, in the order in which they name the cause when several trip at once.
-pub const PROTECTIONS: [(Constraint, Severity); 10] = [
+pub const PROTECTIONS: [(Constraint, Severity); 11] = [
     (Constraint::EStop, Severity::Fault),
     (Constraint::FollowingError, Severity::Fault),
     (Constraint::ClockJump, Severity::Hold),
     (Constraint::Gate, Severity::Hold),
     (Constraint::ArmNotReady, Severity::Hold),
+    (Constraint::TrocarOffset, Severity::Hold),
     (Constraint::ForceRate, Severity::Hold),
     (Constraint::KinematicsStale, Severity::Hold),
     (Constraint::ForceStale, Severity::Hold),

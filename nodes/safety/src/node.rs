@@ -1,7 +1,7 @@
 //! The shell: bus in, [`SafetyCore::step`], bus out. [`SafetyNode`] runs the core inside `poll` (lockstep, tests, simple
 //! deployments); [`SafetyNode::real_time`] gives the core a thread of its own and leaves the bus to `poll`.
 //!
-//! CRTK: the node writes `servo_jp`, `jaw/servo_jp` and `state_command` of every arm and nobody else does. On Enable it sends
+//! CRTK: the node seals what it sends to arms (docs/adr/0006, *Commands*) and writes `servo_jp`, `jaw/servo_jp` and `state_command` of every arm and nobody else does. On Enable it sends
 //! `enable`, `resume` or `home` to arms that need it (at most every 0.5 s, for 15 s); on Disable, `disable`.
 
 use crate::{
@@ -11,10 +11,11 @@ use crate::{
     rezoning::Rezoning,
 };
 use proctor_bus::{Bus, BusError, ConvertError, Node, Publisher, Subscriber, Urgency, Wire, graph};
-use proctor_seal::{Refusal, Spoken, Verified, Verifier};
+use proctor_seal::{Refusal, Sealer, Spoken, Verified, Verifier};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmStatus, Constraint, Decision, Diagnostics, Jaw, JointCommand, OperatorRequest,
-    Presence, Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, Verdict, Withdrawal, ZonesState,
+    Presence, Proposal, RequestKind, SafetyState, Scene, Sealed, Stamp, StateCommand, ToArm, Verdict, Withdrawal,
+    ZonesState,
 };
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ struct ArmTopics {
     status: Subscriber<ArmStatus>,
     teleop: Subscriber<JointCommand>,
     teleop_jaw: Option<Subscriber<Jaw>>,
-    servo: Publisher<JointCommand>,
-    servo_jaw: Option<Publisher<Jaw>>,
-    state_command: Publisher<StateCommand>,
+    servo: Publisher<ToArm<JointCommand>>,
+    servo_jaw: Option<Publisher<ToArm<Jaw>>>,
+    state_command: Publisher<ToArm<StateCommand>>,
 }
 
 impl ArmTopics {
@@ -69,6 +70,7 @@ pub(crate) struct Comms {
     rezoning: Rezoning,
     planner: Planner,
     verifier: Verifier,
+    sealer: Sealer,
     said: Option<SafetyState>,
     pub(crate) margins: Margins,
     reported: Option<Stamp>,
@@ -79,9 +81,9 @@ impl ArmPort for Comms {
     fn send(&mut self, command: &Cleared<SetPoint>) {
         let SetPoint { arm, stamp, position, jaw } = *command.get();
         let topics = self.arms.get(arm);
-        let joints = topics.servo.publish(&JointCommand { arm, stamp, position });
+        let joints = topics.servo.publish(&self.sealer.seal(JointCommand { arm, stamp, position }));
         let jaws = match (&topics.servo_jaw, jaw) {
-            (Some(publisher), Some(position)) => publisher.publish(&Jaw { arm, stamp, position }),
+            (Some(publisher), Some(position)) => publisher.publish(&self.sealer.seal(Jaw { arm, stamp, position })),
             (None | Some(_), _) => Ok(()),
         };
         self.note(joints.and(jaws));
@@ -110,6 +112,7 @@ impl Comms {
             zones: bus.publisher(&graph::zones_state())?,
             rezoning,
             planner,
+            sealer: verifier.sealer(),
             verifier,
             said: None,
             margins: Margins::default(),
@@ -200,7 +203,7 @@ impl Comms {
             self.send(command);
         }
         for request in &out.arm_requests {
-            let sent = self.arms.get(request.arm).state_command.publish(request);
+            let sent = self.arms.get(request.arm).state_command.publish(&self.sealer.seal(*request));
             self.note(sent);
         }
         for verdict in &out.verdicts {

@@ -1,8 +1,8 @@
 //! Parameters of the node. Every protection has a key, every key must be there, and every range has an upper bound
 //! compiled in: no configuration turns a protection off, by omission or on purpose.
 
-use crate::{SafetyError, Zone, zones::MAX_ZONES, zones::file};
-use proctor_types::Class;
+use crate::{SafetyError, Zone, dofs::N, zones::MAX_ZONES, zones::file};
+use proctor_types::{ArmId, Class};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,8 @@ const ZONES: &str = "zones.toml";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SafetyParams {
-    /// Instrument on PSM1 and on PSM2, by its dVRK name (see `proctor_kinematics::Instrument::names`).
+    /// What PSM1's and PSM2's places hold: a PSM with the instrument of this dVRK name (`proctor_kinematics::Instrument::names`), an arm of
+    /// another form by its name (`ArmFile::names`), or by its `.toml` file, relative to the configuration's folder.
     pub instruments: [String; 2],
     /// Whether an operator with the scripted role may hold authority: `true` on the built-in simulator only.
     pub allow_scripted_operator: bool,
@@ -36,12 +37,34 @@ pub struct SafetyParams {
     pub approval: Approval,
     /// Per-class policy for tissue seen by fusion.
     pub classes: Classes,
+    /// Limits of single joints, narrower than the arms' own; none need be there.
+    #[serde(default)]
+    pub limits: Vec<Narrowed>,
     /// No-go zones (their own file), at most [`MAX_ZONES`].
     #[serde(skip)]
     pub zones: Vec<Zone>,
     /// Where these files lie, if they were read from a folder; the zones can be read again from there.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
+}
+
+/// Narrower limits of one joint or jaw, to each side: `[towards smaller, towards larger]` values, both positive. What is wider than the arm's own has
+/// no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Narrowed {
+    /// Which arm.
+    pub arm: ArmId,
+    /// Which of its degrees of freedom, from 0 as in verdicts: the joints, then the jaw.
+    pub joint: usize,
+    /// Smallest and largest position, rad or m.
+    pub position: Option<[f64; 2]>,
+    /// Largest speeds, rad/s or m/s, [0.001, 100].
+    pub velocity: Option<[f64; 2]>,
+    /// Largest accelerations, rad/s^2 or m/s^2, [0.01, 1000].
+    pub acceleration: Option<[f64; 2]>,
+    /// Largest jerks, rad/s^3 or m/s^3, [1, 100000].
+    pub jerk: Option<[f64; 2]>,
 }
 
 /// Ages beyond which an input counts as absent, s. Upper bounds are the node's promise.
@@ -286,6 +309,7 @@ impl Default for SafetyParams {
                 cystic_artery: vital,
                 fat: free,
             },
+            limits: Vec::new(),
             zones: file::read(ZONES, DEFAULT_ZONES, None).unwrap_or_default(),
             folder: None,
         }
@@ -364,6 +388,7 @@ impl SafetyParams {
         ];
         table.iter().try_for_each(|&(name, value, min, max)| in_range(name, value, min, max))?;
         Class::ALL.into_iter().try_for_each(|class| self.validate_class(class))?;
+        self.limits.iter().enumerate().try_for_each(|(i, limit)| limit.validate(i))?;
         if self.zones.len() > MAX_ZONES {
             return Err(SafetyError::TooManyZones { got: self.zones.len(), max: MAX_ZONES });
         }
@@ -385,6 +410,27 @@ impl SafetyParams {
         })?;
         in_range(&format!("classes.{}.speed", class.name()), p.speed, 0.002, 0.1)?;
         in_range(&format!("classes.{}.force", class.name()), p.force, 0.1, 20.0)
+    }
+}
+
+impl Narrowed {
+    fn validate(&self, i: usize) -> Result<(), SafetyError> {
+        let key = |what: &str| format!("limits[{i}].{what}");
+        let last = if self.arm.has_jaw() { N - 1 } else { self.arm.dof() - 1 };
+        in_range(&key("joint"), self.joint as f64, 0.0, last as f64)?;
+        if let Some([lower, upper]) = self.position {
+            in_range(&key("position"), lower, -100.0, 100.0)?;
+            in_range(&key("position"), upper, lower, 100.0)?;
+        }
+        let rates = [
+            ("velocity", self.velocity, 0.001, 100.0),
+            ("acceleration", self.acceleration, 0.01, 1e3),
+            ("jerk", self.jerk, 1.0, 1e5),
+        ];
+        let sides = rates
+            .iter()
+            .flat_map(|&(what, sides, min, max)| sides.into_iter().flatten().map(move |x| (what, x, min, max)));
+        sides.into_iter().try_for_each(|(what, x, min, max)| in_range(&key(what), x, min, max))
     }
 }
 
@@ -462,6 +508,18 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_read_and_their_faults_have_lines() {
+        let more = "\n[[limits]]\narm = \"PSM1\"\njoint = 2\nvelocity = [0.2, 0.05]\n";
+        let read = SafetyParams::from_toml(&format!("{DEFAULT_PARAMS}{more}"), DEFAULT_ZONES).unwrap();
+        assert_eq!(read.limits.len(), 1);
+        assert_eq!((read.limits[0].joint, read.limits[0].velocity), (2, Some([0.2, 0.05])));
+        let text = format!("{DEFAULT_PARAMS}{}", more.replace("0.05", "-0.05"));
+        let e = SafetyParams::from_toml(&text, DEFAULT_ZONES).unwrap_err().to_string();
+        let line = text.lines().position(|l| l.contains("-0.05")).unwrap() + 1;
+        assert!(e.contains(&format!("line {line}: limits[0].velocity must lie in [0.001, 100], got -0.05")), "{e}");
+    }
+
+    #[test]
     fn the_shipped_folder_is_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../launch/config");
         let read = SafetyParams::read(&folder).unwrap();
@@ -474,7 +532,13 @@ mod tests {
     #[test]
     fn bounds_cannot_be_configured_away() {
         type Change = fn(&mut SafetyParams);
-        let rows: [(Change, &str); 11] = [
+        let limit =
+            Narrowed { arm: ArmId::Ecm, joint: 2, position: None, velocity: None, acceleration: None, jerk: None };
+        let rows: [(Change, &str); 15] = [
+            (|p| p.limits[0].joint = 4, "limits[0].joint"),
+            (|p| p.limits[0].position = Some([0.1, 0.05]), "limits[0].position"),
+            (|p| p.limits[0].velocity = Some([0.1, 0.0]), "limits[0].velocity"),
+            (|p| p.limits[0].jerk = Some([f64::NAN, 10.0]), "limits[0].jerk"),
             (|p| p.force.rate = 1e4, "force.rate"),
             (|p| p.classes.liver.speed = 0.2, "classes.liver.speed"),
             (|p| p.classes.fat.force = f64::NAN, "classes.fat.force"),
@@ -488,7 +552,8 @@ mod tests {
             (|p| p.classes.liver.supervised = Touch::Keep(-0.001), "liver"),
         ];
         for (edit, name) in rows {
-            let mut p = SafetyParams::default();
+            let mut p = SafetyParams { limits: vec![limit], ..SafetyParams::default() };
+            p.validate().unwrap();
             edit(&mut p);
             let e = p.validate().unwrap_err().to_string();
             assert!(e.contains(name), "{name}: {e}");

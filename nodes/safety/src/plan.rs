@@ -14,7 +14,7 @@
 use crate::{
     Finding, SafetyParams,
     body::Body,
-    dofs::{Bounds, DT, LIMIT_USE, PerArm, Q, map2, pack, worst_index, worst_ratio},
+    dofs::{Bounds, DT, LIMIT_USE, PerArm, Q, map2, worst_index, worst_ratio},
 };
 use proctor_types::{ArmId, Constraint, Digest, PlannedWith, Proposal, ProposalId, Skill, Stamp};
 
@@ -101,7 +101,11 @@ impl Planner {
         }
         let mut knots: Vec<Knot> = Vec::with_capacity(proposal.trajectory.points().len());
         for (i, p) in proposal.trajectory.points().iter().enumerate() {
-            let q = pack(arm, &p.position, p.jaw);
+            if p.position.len() != bounds.layout.joints {
+                let (got, wanted) = (p.position.len() as f64, bounds.layout.joints as f64);
+                return Err(Finding::of(arm, Constraint::Malformed, got, wanted).at(i));
+            }
+            let q = bounds.layout.pack(&p.position, p.jaw);
             within(arm, bounds, &q)?;
             if let Some(last) = knots.last_mut() {
                 let spacing = p.t - last.t;
@@ -128,6 +132,7 @@ impl Planner {
     fn segment(&self, body: &Body, bounds: &Bounds, knot: &mut Knot, to: &Q, spacing: f64) -> Result<(), Finding> {
         knot.u = map2(&knot.q, to, |a, b| (b - a) / spacing);
         let way = map2(&knot.q, to, |a, b| b - a);
+        body.stays_in_trocar(&knot.q, to)?;
         let samples = (way.iter().fold(0.0f64, |m, x| m.max(x.abs())) / SAMPLE).ceil().clamp(1.0, MAX_SAMPLES);
         let mut fastest = 0.0f64;
         for k in 0..=samples as usize {
@@ -135,11 +140,11 @@ impl Planner {
             let malformed = || Finding::of(body.arm(), Constraint::Malformed, 0.0, 0.0);
             fastest = fastest.max(body.tip_speed(&at, &knot.u).ok_or_else(malformed)?);
         }
-        let by_joints = LIMIT_USE / worst_ratio(&knot.u, &bounds.velocity).max(1e-300);
+        let by_joints = LIMIT_USE / bounds.velocity.worst_ratio(&knot.u).max(1e-300);
         let by_tip = TIP * self.tip_speed / fastest.max(1e-300);
         knot.cap = by_joints.min(by_tip).min(1.0);
         // A segment that does not move accelerates nothing; the bound keeps the arithmetic finite.
-        knot.own = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration).max(1e-300)).min(1e3);
+        knot.own = (ALONG * LIMIT_USE / worst_ratio(&knot.u, &bounds.acceleration.least()).max(1e-300)).min(1e3);
         knot.alpha = knot.own;
         Ok(())
     }
@@ -158,7 +163,7 @@ fn within(arm: ArmId, bounds: &Bounds, q: &Q) -> Result<(), Finding> {
 
 /// Corners, then the backward pass.
 fn limit_rates(bounds: &Bounds, knots: &mut [Knot]) {
-    let step: Q = bounds.acceleration.map(|a| a * DT * LIMIT_USE * CORNER);
+    let step = bounds.acceleration.scaled(DT * LIMIT_USE * CORNER);
     // Rate changes on either side of a corner must suit both of its segments.
     let alphas: Vec<f64> = knots.iter().map(|k| k.alpha).collect();
     let segments = knots.len().saturating_sub(1);
@@ -178,7 +183,7 @@ fn limit_rates(bounds: &Bounds, knots: &mut [Knot]) {
                     1.0
                 } else {
                     let turn = map2(&knot.u, &u_before, |a, b| a - b);
-                    (1.0 / worst_ratio(&turn, &step).max(1e-300)).min(cap_before)
+                    (1.0 / step.worst_ratio(&turn).max(1e-300)).min(cap_before)
                 };
                 braking.min(corner).min(knot.cap)
             }

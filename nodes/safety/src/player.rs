@@ -6,7 +6,7 @@
 use crate::{
     body::Body,
     braking::MotionState,
-    dofs::{DT, LIMIT_USE, Q, map2, worst_ratio},
+    dofs::{DT, LIMIT_USE, Q, Sides, map2},
     plan::{Knot, Plan},
 };
 
@@ -72,12 +72,12 @@ impl Player {
     }
 
     /// The next tick of the hardest stop along the path that the acceleration limits allow.
-    pub fn hard(&self, plan: &Plan, from: &MotionState, acceleration: &Q) -> Option<Step> {
+    pub fn hard(&self, plan: &Plan, from: &MotionState, acceleration: &Sides) -> Option<Step> {
         let (a, _) = self.around(plan)?;
-        let full = LIMIT_USE * DT / worst_ratio(&a.u, acceleration).max(1e-300);
+        let full = LIMIT_USE * DT / acceleration.worst_ratio(&a.u.map(|u| -u)).max(1e-300);
         let hard = self.step_at(plan, from, (self.rate - full).max(0.0))?;
         let change = map2(&hard.v, &from.v, |a, b| a - b);
-        if worst_ratio(&change, acceleration) <= DT * (0.5 + 0.5 * LIMIT_USE) {
+        if acceleration.worst_ratio(&change) <= DT * (0.5 + 0.5 * LIMIT_USE) {
             Some(hard)
         } else {
             self.slower(plan, from)
@@ -232,8 +232,8 @@ mod tests {
             let step = if held(tick) { player.forward(plan, &at) } else { player.slower(plan, &at) }.unwrap();
             for j in 0..7 {
                 let accel = (step.v[j] - at.v[j]) / DT;
-                assert!(accel.abs() <= b.acceleration[j], "tick {tick}: joint {j} accelerates by {accel}");
-                assert!(step.v[j].abs() <= b.velocity[j], "tick {tick}: joint {j} at {}", step.v[j]);
+                assert!(accel.abs() <= b.acceleration.up[j], "tick {tick}: joint {j} accelerates by {accel}");
+                assert!(step.v[j].abs() <= b.velocity.up[j], "tick {tick}: joint {j} at {}", step.v[j]);
             }
             assert!(off_path(plan, &step.q) < 1e-12, "tick {tick}: off the path");
             assert!(step.player.tau >= player.tau);

@@ -1,7 +1,7 @@
 //! What the node says of itself on `/diagnostics`: how the loop keeps time, and how near every arm is to what limits it.
 
 use crate::{Finding, PerArm, realtime::Health as Loop};
-use proctor_types::{ArmId, Diagnosis, Diagnostics, Health, SafetyState, Stamp};
+use proctor_types::{ArmId, Constraint, Diagnosis, Diagnostics, Health, SafetyState, Stamp};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// Time between two reports.
@@ -55,7 +55,8 @@ fn of_arm(arm: ArmId, margin: Option<&Finding>) -> Diagnosis {
         let message = "not measured".to_owned();
         return Diagnosis { health: Health::Stale, name, message, values: Vec::new() };
     };
-    let left = f.value - f.limit;
+    // All but this one are distances kept from something.
+    let left = if f.constraint == Constraint::TrocarOffset { f.limit - f.value } else { f.value - f.limit };
     let unit = f.constraint.unit();
     Diagnosis {
         health: if left < 0.0 { Health::Warn } else { Health::Ok },

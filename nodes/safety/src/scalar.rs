@@ -1,7 +1,7 @@
 //! The gate's own geometry: forward kinematics from the published DH constants and distances by school formulas, in plain
 //! arithmetic. It shares nothing with `proctor-kinematics` but the instrument's lengths, so that a mistake in one is seen by the other.
 
-use crate::dofs::Q;
+use crate::{dofs::Q, serial::Serial};
 
 /// A point or vector.
 pub type V = [f64; 3];
@@ -69,9 +69,11 @@ pub enum Lengths {
     },
     /// The ECM has no variants.
     Ecm,
+    /// An arm of its own form.
+    Serial(Serial),
 }
 
-/// Corners of an arm: remote centre, wrist-pitch axis, tool tip (jaw axis), jaw end. For the ECM the last three are its tip.
+/// Corners of an arm: remote centre, wrist-pitch axis, tool tip (jaw axis), jaw end. For the ECM and arms of their own form the last three are the tip.
 #[derive(Debug, Clone, Copy)]
 pub struct Corners {
     pub pivot: V,
@@ -85,10 +87,14 @@ pub struct Corners {
 const RIGHT: f64 = std::f64::consts::FRAC_PI_2;
 
 /// Corners of an arm whose base has these axes.
-pub fn corners(base: Axes, lengths: Lengths, q: &Q) -> Corners {
+pub fn corners(base: Axes, lengths: &Lengths, q: &Q) -> Corners {
     let [q1, q2, q3, q4, q5, q6, _] = *q;
     let pitch = base.dh(1.0, 0.0, q1 + RIGHT, 0.0).dh(-1.0, 0.0, q2 - RIGHT, 0.0);
-    match lengths {
+    match *lengths {
+        Lengths::Serial(ref chain) => {
+            let (tip, depth) = chain.tip(base, q);
+            Corners { pivot: base.p, wrist: tip, tip, jaw_end: tip, depth }
+        }
         Lengths::Psm { roll_d, wrist_a, jaw } => {
             let along = q3 - 0.4318;
             let roll = pitch.dh(1.0, 0.0, 0.0, along).dh(0.0, 0.0, q4, roll_d);
@@ -178,7 +184,7 @@ mod tests {
                 let w = |j: f64| 2.0 * ((f64::from(i) + 1.0) * 0.569_840_290_998 * (j + 1.0)).fract() - 1.0;
                 let q =
                     [1.4 * w(0.1), 0.9 * w(1.3), 0.12 + 0.1 * w(2.7), 3.0 * w(3.1), 1.3 * w(4.9), 1.3 * w(5.3), 0.2];
-                let (mine, theirs) = (corners(axes(body.world_from_base()), lengths, &q), body.shape(&q).unwrap());
+                let (mine, theirs) = (corners(axes(body.world_from_base()), &lengths, &q), body.shape(&q).unwrap());
                 let near = |a: V, b: nalgebra::Point3<f64>| norm(sub(a, [b.x, b.y, b.z])) < 1e-12;
                 assert!(near(mine.pivot, theirs.capsules[0].a) && near(mine.wrist, theirs.capsules[0].b), "{arm} {i}");
                 assert!(near(mine.tip, theirs.tip) && near(mine.jaw_end, theirs.jaw_end), "{arm} {i}");

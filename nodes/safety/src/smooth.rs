@@ -3,7 +3,8 @@
 //! The filter plans with accelerations that may change from one tick to the next, which makes its stop a straight line with a closed
 //! form (see `braking`). A mean over `w` of its set-points keeps all it promised and bounds the jerk:
 //! - it lies in their convex hull, so positions, speeds and accelerations, whose limits are intervals, stay within them;
-//! - its acceleration changes by `(a_k - a_{k-w}) / w` a tick, at most `2 A / w`: a window of `2 A / (J dt)` ticks keeps the jerk `J`;
+//! - its acceleration changes by `(a_k - a_{k-w}) / w` a tick, at most `2 A / w` (the sum of both sides' `A`, where they differ): a window of
+//!   `2 A / (J dt)` ticks keeps the jerk `J`;
 //! - it begins to brake in the tick in which the filter does, rests `w - 1` ticks after it, at exactly the same place;
 //! - it lies within `A dt^2 (w^2 - 1) / 24` per joint of a place on the filter's path. [`RESERVE`](crate::filter::RESERVE) covers
 //!   that (a test adds it up), so that distances hold too.
@@ -16,7 +17,8 @@ pub const MAX_WINDOW: usize = 32;
 /// Set-points over which the mean is taken for an arm with these limits.
 pub fn window(bounds: &Bounds) -> usize {
     // The subtraction keeps a ratio of 8 + 1e-15 from costing a ninth tick.
-    let ticks = 2.0 * worst_ratio(&finite(&bounds.acceleration), &bounds.jerk) / DT;
+    let swing = map2(&finite(&bounds.acceleration.down), &finite(&bounds.acceleration.up), |a, b| a + b);
+    let ticks = worst_ratio(&swing, &bounds.jerk.least()) / DT;
     (((ticks - 1e-6).ceil()).max(1.0) as usize).min(MAX_WINDOW)
 }
 
@@ -91,7 +93,7 @@ mod tests {
     fn the_window_is_what_the_jerk_limit_asks_for() {
         for (_, b) in arms() {
             let w = window(&b) as f64;
-            let used = |w: f64| worst_ratio(&finite(&b.acceleration), &b.jerk) * 2.0 / (w * DT);
+            let used = |w: f64| worst_ratio(&finite(&b.acceleration.up), &b.jerk.up) * 2.0 / (w * DT);
             assert!(used(w) <= 1.0 + 1e-9 && used(w - 1.0) > 1.0, "{w}");
             assert!(window(&b) < MAX_WINDOW, "the bound is not what limits it");
         }
@@ -101,7 +103,7 @@ mod tests {
     fn the_reserve_covers_how_far_the_mean_may_lie_beside_the_path() {
         for (body, b) in arms() {
             let w = window(&b) as f64;
-            let off = finite(&b.acceleration).map(|a| a * DT * DT * (w * w - 1.0) / 24.0);
+            let off = finite(&b.acceleration.up).map(|a| a * DT * DT * (w * w - 1.0) / 24.0);
             // Joints in mid-range: levers of a shaft that is in deep.
             let at = [0.0, 0.0, 0.24, 0.0, 0.0, 0.0, 0.0];
             let beside = body.travel(&at, &map2(&at, &off, |a, o| a + o));
@@ -120,7 +122,7 @@ mod tests {
         for tick in 0..400 {
             // Full acceleration one way, then the other, then still.
             let push = [1.0, -1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0][tick / 50];
-            v = map2(&v, &b.acceleration, |v, a| v + push * a * DT);
+            v = map2(&v, &b.acceleration.up, |v, a| v + push * a * DT);
             q = if push == 0.0 { q } else { map2(&q, &v, |q, v| q + v * DT) };
             let out = smoother.next(&q);
             smoother.push(&q);
@@ -130,8 +132,8 @@ mod tests {
                 let x = |back: usize| sent[n - 1 - back][j];
                 let a = (x(0) - 2.0 * x(1) + x(2)) / (DT * DT);
                 let jerk = (x(0) - 3.0 * x(1) + 3.0 * x(2) - x(3)) / (DT * DT * DT);
-                limits[1] = limits[1].max(a.abs() / b.acceleration[j]);
-                limits[2] = limits[2].max(jerk.abs() / b.jerk[j]);
+                limits[1] = limits[1].max(a.abs() / b.acceleration.up[j]);
+                limits[2] = limits[2].max(jerk.abs() / b.jerk.up[j]);
             }
         }
         // The lone stop from speed to nothing at the end of the pushes is the test's own, of less than rounding here.

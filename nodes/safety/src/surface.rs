@@ -12,6 +12,8 @@ use proctor_types::{Alignment, ArmId, Class, Digest, QualityVerdict, Scene, Stam
 const LEAF: usize = 16;
 /// Leaves whose bounds are computed together.
 const LANES: usize = 8;
+/// Leaves per bunch.
+const BUNCH: usize = 8;
 /// Most leaves: full ones, and a partial one per class.
 const MAX_LEAVES: usize = (Scene::MAX_SURFACE_POINTS / LEAF + Class::COUNT).next_multiple_of(LANES);
 /// Most capsules of an arm.
@@ -49,6 +51,15 @@ pub(crate) struct Leaf {
     pub upper: [f64; 3],
 }
 
+/// A few leaves that follow one another.
+#[derive(Debug, Clone, Copy)]
+struct Bunch {
+    from: usize,
+    to: usize,
+    lower: [f64; 3],
+    upper: [f64; 3],
+}
+
 /// Several balls, or points (balls of radius 0), coordinate by coordinate, for one instruction to work on several. Unused lanes repeat
 /// the first.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +84,15 @@ impl<const K: usize> Balls<K> {
         Self { x: lane(|b| b.0.x), y: lane(|b| b.0.y), z: lane(|b| b.0.z), radius: lane(|b| b.1), sigma: lane(|b| b.2) }
     }
 
-    /// Smallest distance from the capsules' surfaces to each ball, less what doubt adds, m.
+    /// Smallest distance from the capsules' surfaces to one ball, less what doubt adds, m.
+    fn clearance(&self, lane: usize, probes: &[Probe], policy: &Policy) -> f64 {
+        let of = |lanes: &[f64; K]| lanes.get(lane).copied().unwrap_or(f64::NAN);
+        let (x, y, z) = (of(&self.x), of(&self.y), of(&self.z));
+        let nearest = probes.iter().map(|p| p.distance(x, y, z)).fold(f64::INFINITY, f64::min);
+        nearest - (of(&self.radius) + policy.doubt(of(&self.sigma)))
+    }
+
+    /// The same to each ball.
     fn clearances(&self, probes: &[Probe], policy: &Policy) -> [f64; K] {
         let mut best = [f64::INFINITY; K];
         for p in probes {
@@ -129,11 +148,27 @@ impl Probe {
     }
 }
 
+/// How near every leaf of a surface may be to a shape, less doubt, m: no point of the leaf is nearer. A shape of which no point is farther than
+/// a way from this one is nearer to a leaf by no more than that way.
+#[derive(Debug, Clone)]
+pub(crate) struct Vicinity {
+    bounds: [f64; MAX_LEAVES],
+}
+
+/// Nothing is known: everything is looked at.
+impl Default for Vicinity {
+    fn default() -> Self {
+        Self { bounds: [f64::NEG_INFINITY; MAX_LEAVES] }
+    }
+}
+
 /// Labelled tissue points, searchable without allocation.
 #[derive(Debug, Clone, Default)]
 pub struct Surface {
     dots: Vec<Dot>,
     leaves: Vec<Leaf>,
+    /// Boxes around [`BUNCH`] leaves each, for the gate's own search.
+    bunches: Vec<Bunch>,
     /// The leaves' points, leaf by leaf.
     points: Vec<Balls<LEAF>>,
     /// The leaves' bounding balls, [`LANES`] at a time.
@@ -159,7 +194,7 @@ pub struct Policy {
 
 impl Policy {
     /// Distance kept from a class, m; `None` where contact is allowed.
-    fn kept(&self, class: Class) -> Option<f64> {
+    pub fn kept(&self, class: Class) -> Option<f64> {
         self.keep.get(usize::from(class.id())).copied().flatten()
     }
 
@@ -206,6 +241,7 @@ impl Surface {
         }
         // At most this many by construction: MAX_SURFACE_POINTS full leaves' worth and a rest per class.
         debug_assert!(balls.len() <= MAX_LEAVES);
+        surface.bunches = surface.leaves.chunks(BUNCH).enumerate().map(|(i, few)| bunch(i * BUNCH, few)).collect();
         surface.bounds = balls.chunks(LANES).map(|few| Balls::new(few.iter().copied())).collect();
         surface
     }
@@ -220,77 +256,83 @@ impl Surface {
         self.dots.is_empty()
     }
 
-    pub(crate) fn leaves(&self) -> impl Iterator<Item = (&Leaf, &[Dot])> {
+    fn leaves(&self) -> impl Iterator<Item = (&Leaf, &[Dot])> {
         self.leaves.iter().map(|l| (l, self.dots.get(l.from..l.to).unwrap_or_default()))
     }
 
-    /// Per class, the smallest distance from the capsules' surfaces to a point, less what the policy keeps, m; `FAR` where nothing is
-    /// near or contact is allowed. Negative: too near.
-    pub fn clearances(&self, capsules: &ArrayVec<Capsule, MAX_CAPSULES>, policy: &Policy) -> [f64; Class::COUNT] {
-        self.search(capsules, policy, FAR, |class| policy.kept(class))
+    /// The leaves whose box may matter, by a test of boxes: what it says of a box holds for every box within.
+    pub(crate) fn leaves_where(
+        &self,
+        may: impl Fn([f64; 3], [f64; 3]) -> bool + Copy,
+    ) -> impl Iterator<Item = (&Leaf, &[Dot])> {
+        let bunches = self.bunches.iter().filter(move |b| may(b.lower, b.upper));
+        let leaves = bunches.flat_map(|b| self.leaves.get(b.from..b.to).unwrap_or_default());
+        let leaves = leaves.filter(move |leaf| may(leaf.lower, leaf.upper));
+        leaves.map(|l| (l, self.dots.get(l.from..l.to).unwrap_or_default()))
     }
 
-    fn search(
+    /// How near every leaf may be to a shape.
+    pub(crate) fn vicinity(&self, probes: &[Probe], policy: &Policy) -> Vicinity {
+        let mut near = Vicinity::default();
+        for (out, balls) in near.bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
+            out.copy_from_slice(&balls.clearances(probes, policy));
+        }
+        near
+    }
+
+    /// Per class, the smallest distance from the capsules' surfaces to a point less doubt and less what is `kept` from the class, m;
+    /// `within` where nothing is nearer or nothing is kept. Negative: too near. No point of the shape is farther than `moved`, m, from the one
+    /// that the vicinity is of.
+    pub(crate) fn clearances(
         &self,
-        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
+        probes: &[Probe],
+        (vicinity, moved): (&Vicinity, f64),
         policy: &Policy,
         within: f64,
         kept: impl Fn(Class) -> Option<f64>,
     ) -> [f64; Class::COUNT] {
         let mut best = [within; Class::COUNT];
-        let probes = probes(capsules);
-        let mut bounds = [f64::INFINITY; MAX_LEAVES];
-        for (out, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
-            out.copy_from_slice(&balls.clearances(&probes, policy));
-        }
         for &(class, from, to) in &self.classes {
             let Some((keep, slot)) = kept(class).zip(best.get_mut(usize::from(class.id()))) else { continue };
-            let leaves =
-                bounds.get(from..to).unwrap_or_default().iter().zip(self.points.get(from..to).unwrap_or_default());
-            let look = |points: &Balls<LEAF>| {
-                points.clearances(&probes, policy).into_iter().fold(f64::INFINITY, f64::min) - keep
+            let bounds = vicinity.bounds.get(from..to).unwrap_or_default();
+            let look = |leaf: usize, enough: f64| match self.points.get(leaf) {
+                // The leaf's own ball first, where the shape is now.
+                Some(points) if self.bound(leaf, probes, policy) - keep < enough => {
+                    points.clearances(probes, policy).into_iter().fold(enough + keep, f64::min) - keep
+                }
+                _ => enough,
             };
             // The leaf that may be nearest first: most others cannot be nearer than what is found there.
-            let Some((&bound, nearest)) = leaves.clone().min_by(|a, b| a.0.total_cmp(b.0)) else { continue };
-            if bound - keep >= *slot {
+            let Some((nearest, &bound)) = bounds.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)) else { continue };
+            if bound - moved - keep >= *slot {
                 continue;
             }
-            *slot = slot.min(look(nearest));
-            for (bound, points) in leaves {
-                if bound - keep < *slot && !std::ptr::eq(points, nearest) {
-                    *slot = slot.min(look(points));
+            *slot = look(from + nearest, *slot);
+            for (leaf, bound) in bounds.iter().enumerate() {
+                if bound - moved - keep < *slot && leaf != nearest {
+                    *slot = look(from + leaf, *slot);
                 }
             }
         }
         best
     }
 
-    /// Per class, contact allowed or not, the smallest distance from the capsules' surfaces to a point less doubt, m, where it is less than
-    /// `within`; `within` elsewhere.
-    pub fn distances(
-        &self,
-        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
-        policy: &Policy,
-        within: f64,
-    ) -> [f64; Class::COUNT] {
-        self.search(capsules, policy, within, |_| Some(0.0))
+    /// How near a leaf's ball is.
+    fn bound(&self, leaf: usize, probes: &[Probe], policy: &Policy) -> f64 {
+        self.bounds.get(leaf / LANES).map_or(f64::NEG_INFINITY, |balls| balls.clearance(leaf % LANES, probes, policy))
     }
 
     /// The points with the smallest clearances (distance from the capsules' surfaces less what the policy keeps) below `within`, as many as
     /// there is room for, the smallest first.
     pub(crate) fn near<const K: usize>(
         &self,
-        capsules: &ArrayVec<Capsule, MAX_CAPSULES>,
+        probes: &[Probe],
+        vicinity: &Vicinity,
         policy: &Policy,
         within: f64,
         out: &mut ArrayVec<Near, K>,
     ) {
-        let probes = probes(capsules);
-        let mut bounds = [f64::INFINITY; MAX_LEAVES];
-        for (slot, balls) in bounds.chunks_exact_mut(LANES).zip(&self.bounds) {
-            slot.copy_from_slice(&balls.clearances(&probes, policy));
-        }
-        for ((leaf, dots), bound) in self.leaves().zip(bounds) {
+        for ((leaf, dots), bound) in self.leaves().zip(&vicinity.bounds) {
             let Some(keep) = policy.kept(leaf.class).filter(|keep| bound - keep < within) else { continue };
             for dot in dots {
                 let [x, y, z] = dot.position.coords.into();
@@ -305,16 +347,21 @@ impl Surface {
     }
 
     /// Whether no point that is too near comes nearer on the way through some shapes of an arm, one after the other: each point's clearance
-    /// either does not fall or stays above `enough`, m. Point by point, because leaving the worst of them may mean nearing the next.
-    pub fn recedes(&self, way: &[Probes], policy: &Policy, enough: f64) -> bool {
+    /// either does not fall or stays above `enough`, m. Point by point, because leaving the worst of them may mean nearing the next. The vicinity is of
+    /// the first shape.
+    pub(crate) fn recedes(&self, way: &[Probes], vicinity: &Vicinity, policy: &Policy, enough: f64) -> bool {
         /// Falling by less than this is rounding, m.
         const ROUNDING: f64 = 1e-9;
         let Some((start, ahead)) = way.split_first() else { return true };
         self.classes.iter().all(|&(class, from, to)| {
             let Some(keep) = policy.kept(class) else { return true };
-            self.points.get(from..to).unwrap_or_default().iter().all(|points| {
-                let mut last = points.clearances(start, policy);
+            let leaves = self.points.get(from..to).unwrap_or_default().iter();
+            leaves.zip(vicinity.bounds.get(from..to).unwrap_or_default()).all(|(points, bound)| {
                 // No point moves farther than `enough`: what is twice as far away stays clear.
+                if bound - keep >= 2.0 * enough {
+                    return true;
+                }
+                let mut last = points.clearances(start, policy);
                 if last.iter().all(|h| h - keep >= 2.0 * enough) {
                     return true;
                 }
@@ -360,6 +407,18 @@ fn leaf(class: Class, from: usize, dots: &[Dot]) -> Leaf {
         to: from + dots.len(),
         lower: corner(f64::min, f64::INFINITY),
         upper: corner(f64::max, f64::NEG_INFINITY),
+    }
+}
+
+fn bunch(from: usize, few: &[Leaf]) -> Bunch {
+    let corner = |f: fn(f64, f64) -> f64, start: f64, of: fn(&Leaf) -> [f64; 3]| {
+        few.iter().map(of).fold([start; 3], |[x, y, z], [a, b, c]| [f(x, a), f(y, b), f(z, c)])
+    };
+    Bunch {
+        from,
+        to: from + few.len(),
+        lower: corner(f64::min, f64::INFINITY, |l| l.lower),
+        upper: corner(f64::max, f64::NEG_INFINITY, |l| l.upper),
     }
 }
 
@@ -489,9 +548,18 @@ mod tests {
                 // A ball: an axis without length.
                 Capsule { a: at(0.7, 0.02), b: at(0.7, 0.02), radius: 0.002 },
             ]);
-            let found = surface.clearances(&capsules, &policy);
+            // From where the shape is, from beside it, and from nowhere.
+            let way = Vector3::new(0.002, -0.001, 0.003) * w(i, 0.9);
+            let beside: ArrayVec<_, 3> =
+                capsules.iter().map(|c| Capsule { a: c.a + way, b: c.b + way, radius: c.radius }).collect();
+            let within = if i % 2 == 0 { FAR } else { 0.003 };
+            let (here, there) = [&capsules, &beside].map(|c| surface.vicinity(&probes(c), &policy)).into();
+            let known = [(&here, 0.0), (&there, way.norm()), (&Vicinity::default(), 0.0)];
+            let search = |known| surface.clearances(&probes(&capsules), known, &policy, within, |c| policy.kept(c));
+            let [found, aside, blind] = known.map(search);
+            assert_eq!((found, found), (aside, blind));
             for class in Class::ALL {
-                let mut expected = FAR;
+                let mut expected = within;
                 for p in points.iter().filter(|p| p.class == class && class.is_tissue()) {
                     let Some(keep) = policy.keep[usize::from(class.id())] else { continue };
                     let doubt = (2.0 * (p.sigma.powi(2) + 1e-6).sqrt()).min(0.004) + 0.0005;
@@ -524,7 +592,8 @@ mod tests {
                 .collect();
             expected.sort_by(f64::total_cmp);
             let mut found = ArrayVec::<Near, 9>::new();
-            surface.near(&capsules, &policy, 0.004, &mut found);
+            let probes = probes(&capsules);
+            surface.near(&probes, &surface.vicinity(&probes, &policy), &policy, 0.004, &mut found);
             assert_eq!(found.len(), expected.len().min(9));
             for (near, h) in found.iter().zip(&expected) {
                 let d = capsules[near.part].distance_to_point(&near.position);
@@ -543,13 +612,18 @@ mod tests {
             ArrayVec::from_iter([Capsule { a: z, b: z + Vector3::new(0.0, 0.0, 0.1), radius: 0.002 }])
         };
         let artery = usize::from(Class::CysticArtery.id());
-        let worst = |c: &ArrayVec<Capsule, MAX_CAPSULES>| surface.clearances(c, &policy())[artery];
+        let worst = |c: &ArrayVec<Capsule, MAX_CAPSULES>| {
+            let known = (&Vicinity::default(), 0.0);
+            surface.clearances(&probes(c), known, &policy(), FAR, |c| policy().kept(c))[artery]
+        };
         let (here, right, up) = (tool(0.0, 0.0), tool(0.0001, 0.0), tool(0.0, 0.0001));
         assert!(worst(&here) < 0.0 && worst(&right) > worst(&here) && worst(&up) > worst(&here));
         let (here, right, up) = (probes(&here), probes(&right), probes(&up));
-        assert!(!surface.recedes(&[here.clone(), right], &policy(), 1e-4));
-        assert!(surface.recedes(&[here.clone(), up.clone()], &policy(), 1e-4));
-        assert!(!surface.recedes(&[here.clone(), up.clone(), here], &policy(), 1e-4));
+        let vicinity = surface.vicinity(&here, &policy());
+        let recedes = |way: &[Probes]| surface.recedes(way, &vicinity, &policy(), 1e-4);
+        assert!(!recedes(&[here.clone(), right]));
+        assert!(recedes(&[here.clone(), up.clone()]));
+        assert!(!recedes(&[here.clone(), up.clone(), here.clone()]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One arm as a robot controller runs it: commands in, joints out.
 
 use super::{Machine, Refusal, Servo, TICK, TICK_S};
-use proctor_kinematics::JointLimits;
+use proctor_kinematics::{JawLimits, JointLimits};
 use proctor_types::{ArmId, InvalidValue, Joints, OperatingState, StateRequest};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -190,7 +190,8 @@ impl PlantArm {
             Servo::new(start[i], (limits.lower[i], limits.upper[i]), limits.velocity[i], limits.acceleration[i])
         });
         let jaw = limits.jaw;
-        let jaw = arm.has_jaw().then(|| Servo::new(config.jaw, (jaw.lower, jaw.upper), jaw.velocity, jaw.acceleration));
+        let has_jaw = arm.has_jaw() && jaw != JawLimits::default();
+        let jaw = has_jaw.then(|| Servo::new(config.jaw, (jaw.lower, jaw.upper), jaw.velocity, jaw.acceleration));
         Self {
             arm,
             config,
@@ -198,7 +199,7 @@ impl PlantArm {
             joints: joints.collect(),
             jaw,
             setpoint: start,
-            jaw_setpoint: if arm.has_jaw() { config.jaw } else { 0.0 },
+            jaw_setpoint: if has_jaw { config.jaw } else { 0.0 },
             mode: Mode::Hold,
             moves: VecDeque::with_capacity(Self::MAX_MOVES),
             in_flight: VecDeque::with_capacity(Self::MAX_IN_FLIGHT),

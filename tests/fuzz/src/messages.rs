@@ -8,7 +8,7 @@ use proctor_msgs::{Origin, Wire, cdr};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics,
     ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed, Segmentation,
-    SkillRequest, Stamp, StateCommand, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    SkillRequest, Stamp, StateCommand, ToArm, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -46,7 +46,7 @@ macro_rules! of_arms {
     )+};
 }
 
-of_arms!(ArmForce, ArmJoints, JointCommand, Jaw, ArmStatus, StateCommand);
+of_arms!(ArmForce, ArmJoints, JointCommand, ToArm<JointCommand>, Jaw, ArmStatus, StateCommand);
 
 macro_rules! promises_nothing {
     ($($type:ty),+) => {$(impl Promise for $type {})+};
@@ -125,7 +125,7 @@ impl Promise for Scene {
             covariance.diagonal().iter().for_each(|v| within(*v, 0.0, f64::MAX));
         }
         for i in &self.instruments {
-            assert_eq!(i.joints.len(), i.arm.dof());
+            assert!(i.arm.admits(i.joints.len()));
             within(i.residual_px, 0.0, f64::MAX);
         }
         for arm in ArmId::ALL {
@@ -146,7 +146,8 @@ impl Promise for Proposal {
         let points = self.trajectory.points();
         assert!((2..=Trajectory::MAX_POINTS).contains(&points.len()));
         assert!(points.windows(2).all(|w| w[0].t < w[1].t) && points[0].t >= 0.0, "time runs forwards");
-        assert!(points.iter().all(|p| p.position.len() == self.trajectory.arm().dof()));
+        let joints = points[0].position.len();
+        assert!(self.trajectory.arm().admits(joints) && points.iter().all(|p| p.position.len() == joints));
         within(self.evidence.confidence, 0.0, 1.0);
         assert!(self.evidence.summary.len() <= 1024);
     }
@@ -261,6 +262,7 @@ pub fn targets() -> Vec<Target> {
     targets! {
         "msg_arm_joints" ArmJoints = strategies::arm_joints();
         "msg_joint_command" JointCommand = strategies::joint_command();
+        "msg_sealed_command" ToArm<JointCommand> = strategies::sealed_command();
         "msg_jaw" Jaw = strategies::jaw();
         "msg_arm_pose" ArmPose = strategies::arm_pose();
         "msg_arm_force" ArmForce = strategies::arm_force();

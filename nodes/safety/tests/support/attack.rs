@@ -1,10 +1,10 @@
 //! Random and hostile inputs, many of them, judged by other arithmetic: the tests take a million ticks, `make soak` as many as
 //! there is time for.
 
-use super::{Cellar, home, hump, judge::Judge};
+use super::{Cellar, chain, home, hump, judge::Judge};
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Cell;
-use proctor_safety::{Event, LiveZones, MAX_ZONES, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
+use proctor_safety::{Event, LiveZones, MAX_ZONES, Narrowed, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
 use proctor_types::{
     ArmId, Class, DecisionKind, Digest, OperatingState, OperatorId, Proposal, RequestKind, SafetyMode, Skill, Stamp,
     SurfacePoint, Verdict,
@@ -20,9 +20,28 @@ use std::{
 };
 
 /// A crowded cell: zones of every shape within reach.
-fn crowded() -> SafetyParams {
+pub fn crowded() -> SafetyParams {
     let zone = |name: &str, region| Zone { name: name.into(), margin: 0.001, arms: vec![], region };
     let mut p = SafetyParams::default();
+    // PSM2 goes in more slowly than out, stops more gently, and does not turn all the way.
+    p.limits = vec![
+        Narrowed {
+            arm: ArmId::Psm2,
+            joint: 2,
+            position: Some([0.03, 0.2]),
+            velocity: Some([0.15, 0.04]),
+            acceleration: Some([0.5, 0.9]),
+            jerk: Some([200.0, 120.0]),
+        },
+        Narrowed {
+            arm: ArmId::Psm2,
+            joint: 0,
+            position: Some([-1.0, 0.6]),
+            velocity: Some([0.4, 1.0]),
+            acceleration: None,
+            jerk: None,
+        },
+    ];
     p.motion.jump_angular = 0.5;
     p.motion.jump_linear = 0.05;
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.035, 0.02, 0.01], radius: 0.008 }));
@@ -39,9 +58,19 @@ struct Attack {
     goals: [Option<[f64; 7]>; 3],
     proposal: Option<Proposal>,
     wanted_force: [Vector3<f64>; 2],
+    homes: PerArm<[f64; 7]>,
 }
 
 impl Attack {
+    fn new(seed: u64, params: &SafetyParams) -> Self {
+        let homes = PerArm::from_fn(|arm| {
+            let own = chain(params, arm).home().map(|own| own.as_slice().try_into().unwrap());
+            own.unwrap_or_else(|| home(arm))
+        });
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self { rng, goals: [None; 3], proposal: None, wanted_force: [Vector3::zeros(); 2], homes }
+    }
+
     fn chance(&mut self, p: f64) -> bool {
         self.rng.random_bool(p)
     }
@@ -67,7 +96,7 @@ impl Attack {
     fn teleoperate(&mut self, c: &mut Cellar) {
         for arm in ArmId::ALL {
             if self.chance(0.004) {
-                let from = if self.chance(0.5) { home(arm) } else { *c.at.get(arm) };
+                let from = if self.chance(0.5) { *self.homes.get(arm) } else { *c.at.get(arm) };
                 self.goals[arm.index()] = Some(self.somewhere(arm, &from));
             }
             if self.chance(0.001) {
@@ -82,7 +111,8 @@ impl Attack {
                 }
             }
             if self.chance(0.01) {
-                let q = self.somewhere(arm, &home(arm));
+                let home = *self.homes.get(arm);
+                let q = self.somewhere(arm, &home);
                 c.teleop(arm, &q);
             }
             if self.chance(0.01)
@@ -320,15 +350,14 @@ fn follow(c: &Cellar, cell: &Cell, judge: &mut Judge, seen: &mut u64) {
 
 /// `steps` ticks of attack. Geometry is judged every `dear` ticks of each arm's motion.
 pub fn attack(seed: u64, steps: u64, dear: u64) -> Report {
-    let params = crowded();
+    attack_in(&crowded(), seed, steps, dear)
+}
+
+/// The same in another cell.
+pub fn attack_in(params: &SafetyParams, seed: u64, steps: u64, dear: u64) -> Report {
     let mut c = Cellar::new(params.clone());
-    let mut judge = Judge::new(&params, c.tissue.clone());
-    let mut a = Attack {
-        rng: ChaCha8Rng::seed_from_u64(seed),
-        goals: [None; 3],
-        proposal: None,
-        wanted_force: [Vector3::zeros(); 2],
-    };
+    let mut judge = Judge::new(params, c.tissue.clone());
+    let mut a = Attack::new(seed, params);
     let cell = Cell::standard().unwrap();
     let (mut moving, mut mode_before, mut seen) = (0, c.mode(), 0);
     for step in 0..steps {

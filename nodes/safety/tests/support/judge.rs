@@ -1,7 +1,7 @@
 //! An independent judge of what was sent to the arms: finite differences, and distances by brute force with other arithmetic than
 //! filter and gate use. It knows limits and margins (data), and nothing of how they are kept.
 
-use super::chain;
+use super::{chain, lean7};
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
 use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape, mesh::Mesh};
@@ -45,8 +45,8 @@ pub struct Judge {
 
 fn full(s: &SetPoint) -> [f64; 7] {
     let mut q = [0.0; 7];
-    q[..s.arm.dof()].copy_from_slice(&s.position);
-    q[6] = s.jaw.unwrap_or(0.0);
+    q[..s.position.len()].copy_from_slice(&s.position);
+    q[6] = s.jaw.unwrap_or(q[6]);
     q
 }
 
@@ -171,12 +171,12 @@ impl Judge {
 
     fn parts(&self, arm: ArmId, q: &[f64; 7]) -> (Vec<Part>, [Point3<f64>; 2], f64) {
         let chain = self.chains.get(arm);
-        let links = chain.links(&q[..arm.dof()]).unwrap();
+        let links = chain.links(&q[..chain.dof()]).unwrap();
         let base = self.bases.get(arm);
         let at = |i: &Isometry3<f64>| base * Point3::from(i.translation.vector);
         let pivot = base * Point3::origin();
         let end = base * links.jaw_end;
-        let capsules = chain.capsules(&q[..arm.dof()]).unwrap();
+        let capsules = chain.capsules(&q[..chain.dof()]).unwrap();
         let radius = |i: usize| capsules[i].radius;
         let parts = match chain.instrument() {
             None => vec![(pivot, at(&links.tip), radius(0))],
@@ -354,37 +354,50 @@ impl Judge {
         }
         *self.last_tick.get_mut(arm) = tick;
         let limits = *self.chains.get(arm).limits();
-        let rows = arm.dof() + usize::from(arm.has_jaw());
+        let (dof, jaw) = (self.chains.get(arm).dof(), self.chains.get(arm).instrument().is_some());
+        let rows = dof + usize::from(jaw);
+        found.extend(lean7::beside_the_trocar(self.chains.get(arm), &q));
         let (mut braking, mut still) = (true, true);
         let history = self.history.get(arm);
         for j in 0..rows {
-            let k = if j < arm.dof() { j } else { 6 };
+            let k = if j < dof { j } else { 6 };
             let jaw = limits.jaw;
-            let (lower, upper, v_max, a_max, j_max) = if k < 6 {
+            let (mut lower, mut upper, v_max, a_max, j_max) = if j < dof {
                 (limits.lower[j], limits.upper[j], limits.velocity[j], limits.acceleration[j], limits.jerk[j])
             } else {
                 (jaw.lower, jaw.upper, jaw.velocity, jaw.acceleration, jaw.jerk)
             };
+            let [mut v_max, mut a_max, mut j_max] = [v_max, a_max, j_max].map(|x| [x, x]);
+            for n in self.params.limits.iter().filter(|n| n.arm == arm && n.joint == k) {
+                let [least, most] = n.position.unwrap_or([lower, upper]);
+                (lower, upper) = (lower.max(least), upper.min(most));
+                for (sides, narrow) in [(&mut v_max, n.velocity), (&mut a_max, n.acceleration), (&mut j_max, n.jerk)] {
+                    let narrow = narrow.unwrap_or(*sides);
+                    *sides = [sides[0].min(narrow[0]), sides[1].min(narrow[1])];
+                }
+            }
+            let over =
+                |x: f64, sides: [f64; 2], rounding: f64| x.abs() > sides[usize::from(x > 0.0)] * (1.0 + rounding);
             if !(q[k] >= lower - 1e-12 && q[k] <= upper + 1e-12) {
                 found.push(format!("joint {j} at {} outside [{lower}, {upper}]", q[k]));
             }
             let q1 = history.front().map_or(q[k], |h| h[k]);
             let q2 = history.get(1).map_or(q1, |h| h[k]);
             let (v, v1) = ((q[k] - q1) / 1e-3, (q1 - q2) / 1e-3);
-            if v.abs() > v_max * (1.0 + 1e-9) {
-                found.push(format!("joint {j} at speed {v}, limit {v_max}"));
+            if over(v, v_max, 1e-9) {
+                found.push(format!("joint {j} at speed {v}, limit {v_max:?}"));
             }
             // The first commands after a pause: what came before is not known here, only that the arm stood still.
             let started = history.len() >= 2;
-            if started && (v - v1).abs() / 1e-3 > a_max * (1.0 + 1e-6) {
-                found.push(format!("joint {j} accelerates by {}, limit {a_max}", (v - v1) / 1e-3));
+            if started && over((v - v1) / 1e-3, a_max, 1e-6) {
+                found.push(format!("joint {j} accelerates by {}, limit {a_max:?}", (v - v1) / 1e-3));
             }
             let q3 = history.get(2).map_or(q2, |h| h[k]);
             let jerk = ((q[k] - q3) - 3.0 * (q1 - q2)) / 1e-9;
-            if history.len() >= 3 && jerk.abs() > j_max * (1.0 + 1e-5) {
-                found.push(format!("joint {j} jerks by {jerk}, limit {j_max}"));
+            if history.len() >= 3 && over(jerk, j_max, 1e-5) {
+                found.push(format!("joint {j} jerks by {jerk}, limit {j_max:?}"));
             }
-            if history.is_empty() && k < 6 && (q[k] - from[k]).abs() > if k == 2 { 0.003 } else { 0.03 } {
+            if history.is_empty() && j < dof && (q[k] - from[k]).abs() > if limits.slides[j] { 0.003 } else { 0.03 } {
                 found.push(format!("joint {j} starts at {}, the arm is at {}", q[k], from[k]));
             }
             braking &= v.abs() <= v1.abs() + 1e-10;
@@ -409,7 +422,9 @@ impl Judge {
             for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
                 let since = tick.saturating_sub(self.world_changed);
-                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < RUN_OUT;
+                // Joints of an arm whose mechanism does not hold it have longer levers.
+                let levers = if self.chains.get(arm).home().is_some() { 10.0 } else { 1.0 };
+                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < levers * RUN_OUT;
                 let stopping = since < ONSET || (since < STOP && (braking || runs_out));
                 if breaks && !stopping {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));

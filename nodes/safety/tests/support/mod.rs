@@ -3,9 +3,10 @@
 
 pub mod attack;
 pub mod judge;
+pub mod lean7;
 
 use nalgebra::{Matrix6, Point3, Vector3};
-use proctor_kinematics::{Cell, Chain, Instrument};
+use proctor_kinematics::{Cell, Chain};
 use proctor_safety::{
     Event, Events, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent, mesh,
 };
@@ -43,6 +44,7 @@ pub struct Faults {
 
 pub struct Cellar {
     pub core: SafetyCore,
+    pub chains: PerArm<Chain>,
     pub planner: Planner,
     pub params: SafetyParams,
     pub now: Stamp,
@@ -126,6 +128,7 @@ pub fn home(arm: ArmId) -> [f64; 7] {
     if arm.has_jaw() { HOME_PSM } else { HOME_ECM }
 }
 
+/// Joints of a dVRK arm.
 pub fn joints(arm: ArmId, q: &[f64; 7]) -> Joints {
     Joints::new(&q[..arm.dof()]).unwrap()
 }
@@ -136,8 +139,8 @@ pub fn at(ms: i64) -> Stamp {
 
 pub fn chain(params: &SafetyParams, arm: ArmId) -> Chain {
     match arm {
-        ArmId::Psm1 => Chain::psm(&Instrument::named(&params.instruments[0]).unwrap()).unwrap(),
-        ArmId::Psm2 => Chain::psm(&Instrument::named(&params.instruments[1]).unwrap()).unwrap(),
+        ArmId::Psm1 => Chain::held(&params.instruments[0]).unwrap(),
+        ArmId::Psm2 => Chain::held(&params.instruments[1]).unwrap(),
         ArmId::Ecm => Chain::ecm().unwrap(),
     }
 }
@@ -178,6 +181,11 @@ pub fn hump(center: [f64; 3], half: f64, high: f64, squares: u32) -> std::sync::
 impl Cellar {
     /// Booted, arms powered and homed at home; nothing asked yet.
     pub fn new(params: SafetyParams) -> Self {
+        let chains = PerArm::from_fn(|arm| chain(&params, arm));
+        let home = |arm: ArmId| {
+            let own = chains.get(arm).home().map(|own| own.as_slice().try_into().unwrap());
+            own.unwrap_or_else(|| home(arm))
+        };
         Self {
             core: SafetyCore::new(params.clone()).unwrap(),
             planner: Planner::new(&params).unwrap(),
@@ -185,6 +193,7 @@ impl Cellar {
             now: at(0),
             at: PerArm::from_fn(home),
             before: PerArm::from_fn(home),
+            chains,
             status: PerArm::from_fn(|_| OperatingState::Enabled),
             homed: PerArm::from_fn(|_| true),
             force: PerArm::from_fn(|arm| arm.has_jaw().then(Vector3::zeros)),
@@ -230,6 +239,15 @@ impl Cellar {
         self.core.machine().mode
     }
 
+    /// As many joints as the arm has.
+    pub fn joints(&self, arm: ArmId, q: &[f64; 7]) -> Joints {
+        Joints::new(&q[..self.chains.get(arm).dof()]).unwrap()
+    }
+
+    pub fn has_jaw(&self, arm: ArmId) -> bool {
+        self.chains.get(arm).instrument().is_some()
+    }
+
     pub fn request(&mut self, operator: OperatorId, kind: RequestKind) -> OperatorRequest {
         self.seq += 1;
         OperatorRequest { stamp: self.now, seq: self.seq, operator, kind }
@@ -264,7 +282,7 @@ impl Cellar {
             instruments: ArmId::PSMS
                 .map(|arm| InstrumentEstimate {
                     arm,
-                    joints: joints(arm, self.at.get(arm)),
+                    joints: self.joints(arm, self.at.get(arm)),
                     jaw: 0.0,
                     world_from_tip: proctor_types::Pose::from_parts(Vector3::zeros(), Vector3::zeros()),
                     covariance,
@@ -291,8 +309,8 @@ impl Cellar {
             .iter()
             .map(|(t, q)| TrajectoryPoint {
                 t: *t,
-                position: joints(arm, q),
-                jaw: if arm.has_jaw() { q[6] } else { 0.0 },
+                position: self.joints(arm, q),
+                jaw: if self.has_jaw(arm) { q[6] } else { 0.0 },
             })
             .collect();
         Proposal {
@@ -340,7 +358,7 @@ impl Cellar {
     }
 
     pub fn teleop(&mut self, arm: ArmId, q: &[f64; 7]) {
-        let c = JointCommand { arm, stamp: self.now, position: joints(arm, q) };
+        let c = JointCommand { arm, stamp: self.now, position: self.joints(arm, q) };
         self.queue.push(Event::Teleop(c));
     }
 
@@ -353,12 +371,13 @@ impl Cellar {
             let (q, q0) = (*self.at.get(arm), *self.before.get(arm));
             let mut v = [0.0; 7];
             (0..7).for_each(|j| v[j] = (q[j] - q0[j]) / 1e-3);
-            let m = ArmJoints { arm, stamp: self.now, position: joints(arm, &q), velocity: joints(arm, &v) };
+            let (position, velocity) = (self.joints(arm, &q), self.joints(arm, &v));
+            let m = ArmJoints { arm, stamp: self.now, position, velocity };
             events.push(Event::Joints(m));
             if let Some(force) = self.force.get(arm).filter(|_| !self.faults.numb) {
                 events.push(Event::Force(ArmForce { arm, stamp: self.now, force, torque: Vector3::zeros() }));
             }
-            if arm.has_jaw() {
+            if self.has_jaw(arm) {
                 events.push(Event::Jaw(Jaw { arm, stamp: self.now, position: q[6] }));
             }
             if self.ticks.is_multiple_of(10) {
@@ -410,8 +429,8 @@ impl Cellar {
         for s in &sent {
             if !*self.faults.stuck.get(s.arm) {
                 let slot = self.at.get_mut(s.arm);
-                slot[..s.arm.dof()].copy_from_slice(&s.position);
-                slot[6] = s.jaw.unwrap_or(0.0);
+                slot[..s.position.len()].copy_from_slice(&s.position);
+                slot[6] = s.jaw.unwrap_or(slot[6]);
             }
             self.sent.push((self.ticks, *s));
         }
