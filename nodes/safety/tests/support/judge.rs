@@ -43,6 +43,9 @@ pub struct Judge {
     pub judged: u64,
 }
 
+/// How much farther than its margin something is, beyond this, m, makes no difference to any judgement.
+const CLEAR: f64 = 1e-3;
+
 fn full(s: &SetPoint) -> [f64; 7] {
     let mut q = [0.0; 7];
     q[..s.position.len()].copy_from_slice(&s.position);
@@ -224,11 +227,14 @@ impl Judge {
                 }
                 ZoneShape::Sphere { center, radius } => to_point(a, b, &(*center).into()) - r - radius,
                 ZoneShape::Capsule { a: u, b: v, radius } => to_segment(a, b, &(*u).into(), &(*v).into()) - r - radius,
-                ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => to_box(a, b, *center, *size, *rpy) - r,
+                ZoneShape::Box { center, size, rotation: Rotation::Rpy(rpy) } => {
+                    let ball = to_point(a, b, &(*center).into()) - Vector3::from(*size).norm() / 2.0 - r;
+                    if ball > z.margin + CLEAR { ball } else { to_box(a, b, *center, *size, *rpy) - r }
+                }
                 ZoneShape::Box { .. } => panic!("the judge knows boxes by roll, pitch and yaw"),
                 ZoneShape::Mesh(mesh) => {
                     // A triangle lies within its longest edge of its first corner.
-                    let nearest = mesh.triangles().iter().fold(f64::INFINITY, |best, t| {
+                    let nearest = mesh.triangles().iter().fold(r + z.margin + CLEAR, |best, t| {
                         let [p, q, r] = t.map(|corner| Point3::from(corner).cast::<f64>());
                         let bound = to_point(a, b, &p) - (q - p).norm().max((r - p).norm());
                         if bound < best { best.min(to_triangle(a, b, *t)) } else { best }
@@ -247,8 +253,13 @@ impl Judge {
         for other in ArmId::ALL.into_iter().filter(|o| *o != arm) {
             let Some(theirs) = self.history.get(other).front() else { continue };
             let theirs = self.parts(other, theirs).0;
-            let d =
-                parts.iter().flat_map(|(a, b, r)| theirs.iter().map(move |(u, v, s)| to_segment(a, b, u, v) - r - s));
+            let pair = |(a, b, r): &Part, (u, v, s): &Part| {
+                // Balls around both first.
+                let apart = nalgebra::center(a, b) - nalgebra::center(u, v);
+                let balls = apart.norm() - ((b - a).norm() + (v - u).norm()) / 2.0 - r - s;
+                if balls > c.tool_tool + CLEAR { balls } else { to_segment(a, b, u, v) - r - s }
+            };
+            let d = parts.iter().flat_map(|mine| theirs.iter().map(move |their| pair(mine, their)));
             all.push((format!("arm {other}"), d.fold(f64::INFINITY, f64::min) - c.tool_tool));
         }
         all
@@ -294,7 +305,8 @@ impl Judge {
         let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
         let speed = (0..2).map(|i| (now[i] - then[i]).norm() / 1e-3).fold(0.0, f64::max);
         let mut found = Vec::new();
-        if tick - self.world_changed > ONSET {
+        let slowest = Class::ALL.iter().filter_map(|c| self.params.classes.of(*c)).map(|p| p.speed);
+        if tick - self.world_changed > ONSET && speed > slowest.fold(f64::INFINITY, f64::min) {
             for (class, d) in self.near(arm, q) {
                 let limit =
                     self.params.classes.of(class).unwrap().speed + self.params.motion.approach_gain * d.max(0.0);
@@ -418,8 +430,10 @@ impl Judge {
             if supervised {
                 found.extend(self.out_of_view(arm, &q, &q1));
             }
-            let then = self.clearances(arm, &q1, supervised);
-            for ((name, h), (_, h1)) in self.clearances(arm, &q, supervised).into_iter().zip(then) {
+            let now = self.clearances(arm, &q, supervised);
+            let near = now.iter().any(|(_, h)| *h < -TOLERANCE);
+            let then = if near { self.clearances(arm, &q1, supervised) } else { Vec::new() };
+            for ((name, h), (_, h1)) in now.into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
                 let since = tick.saturating_sub(self.world_changed);
                 // Joints of an arm whose mechanism does not hold it have longer levers.
