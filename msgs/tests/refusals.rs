@@ -49,6 +49,7 @@ fn scene() -> Scene {
             covariance,
             alignment: Alignment::Aligned,
             residual_px: 1.0,
+            finding: Finding::None,
         }],
         surface: vec![SurfacePoint { position: nalgebra::Point3::origin(), class, sigma: 0.001 }],
         clearances: vec![Clearance { arm, class, distance: 0.01, sigma: 0.001, nearest: nalgebra::Point3::origin() }],
@@ -152,6 +153,10 @@ fn scenes_are_refused_with_the_path_of_the_wrong_field() {
     assert_eq!(field(|m| m.hand_eyes[0].arm.value = 0), "hand_eyes[0].arm");
     assert_eq!(field(|m| m.hand_eyes[0].world_from_base.covariance[7] = -1.0), "hand_eyes[0].world_from_base");
     assert_eq!(field(|m| m.instruments[0].alignment = 5), "instruments[0].alignment");
+    assert_eq!(field(|m| m.instruments[0].finding.value = 8), "instruments[0].finding");
+    assert_eq!(field(|m| m.time.timing = 3), "time.timing");
+    assert_eq!(field(|m| m.time.seconds = f64::NAN), "time.seconds");
+    assert_eq!(field(|m| m.time.sigma = -1.0), "time.sigma");
     assert_eq!(field(|m| m.instruments[0].joints.truncate(5)), "instruments[0].joints");
     assert_eq!(field(|m| m.instruments[0].world_from_tip.pose.orientation.w = 0.9), "instruments[0].world_from_tip");
     assert_eq!(field(|m| m.instruments.push(m.instruments[0].clone())), "instruments");
@@ -333,6 +338,10 @@ fn msg_constants_are_the_domains_enums() {
     assert_eq!(list("proctor_msgs/msg/ImageQuality"), of(&q, None));
     let a: Vec<&dyn std::fmt::Debug> = Alignment::ALL.iter().map(|x| x as _).collect();
     assert_eq!(list("proctor_msgs/msg/InstrumentEstimate"), of(&a, None));
+    let f: Vec<&dyn std::fmt::Debug> = Finding::ALL.iter().map(|x| x as _).collect();
+    assert_eq!(list("proctor_msgs/msg/Finding"), of(&f, None));
+    let t: Vec<&dyn std::fmt::Debug> = Timing::ALL.iter().map(|x| x as _).collect();
+    assert_eq!(list("proctor_msgs/msg/TimeOffset"), of(&t, None));
     let o: Vec<&dyn std::fmt::Debug> = Outcome::ALL.iter().map(|x| x as _).collect();
     assert_eq!(list("proctor_msgs/msg/Verdict"), of(&o, Some("unspecified")));
     assert_eq!(list("proctor_msgs/msg/Decision"), ["unspecified", "approve", "reject"]);

@@ -35,7 +35,7 @@ pub use findings::{Findings, Found, FoundBox, FoundPoint, Scored};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict, ZoneLabel, ZonesState};
-pub use scene::{Alignment, Clearance, HandEye, InstrumentEstimate, Scene, SurfacePoint};
+pub use scene::{Alignment, Clearance, Finding, HandEye, InstrumentEstimate, Scene, SurfacePoint, TimeOffset, Timing};
 pub use segmentation::{ImageQuality, QualityVerdict, Segmentation, ToolKeypoint};
 pub use time::Stamp;
 pub use trajectory::{Trajectory, TrajectoryPoint};

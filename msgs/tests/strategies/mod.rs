@@ -6,11 +6,11 @@ use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuatern
 use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
     CameraSide, Class, Clearance, CommandSeal, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest,
-    Evidence, Findings, Found, FoundBox, FoundPoint, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate,
-    Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence,
-    Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Scored, Seal, Sealed,
-    Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToArm, ToolKeypoint,
-    Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Evidence, Finding, Findings, Found, FoundBox, FoundPoint, Frame, HandEye, Health, Image, ImageQuality,
+    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
+    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Scored, Seal,
+    Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset,
+    Timing, ToArm, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -241,8 +241,9 @@ pub fn findings() -> impl Strategy<Value = Findings> {
 
 fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
     let alignment = proptest::sample::select(Alignment::ALL.to_vec());
-    (joints(arm), number(), pose(), covariance(), alignment, positive()).prop_map(
-        move |(joints, jaw, world_from_tip, covariance, alignment, residual_px)| InstrumentEstimate {
+    let finding = proptest::sample::select(Finding::ALL.to_vec());
+    (joints(arm), number(), pose(), covariance(), (alignment, finding), positive()).prop_map(
+        move |(joints, jaw, world_from_tip, covariance, (alignment, finding), residual_px)| InstrumentEstimate {
             arm,
             joints,
             jaw,
@@ -250,6 +251,7 @@ fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
             covariance,
             alignment,
             residual_px,
+            finding,
         },
     )
 }
@@ -287,8 +289,11 @@ pub fn scene() -> impl Strategy<Value = Scene> {
         let instruments: Vec<_> = arms(&which).into_iter().map(instrument).collect();
         let grasp = (point(), rotation()).prop_map(|(p, r)| (p, r * Vector3::z()));
         let lists = (hand_eyes, instruments, vec(surface_point(), 0..20), vec(clearance(), 0..6), option::of(grasp));
-        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), digest()).prop_map(
-            |(stamp, (seq, zones_version), world_from_camera, lists, quality, model)| {
+        let timing = proptest::sample::select(Timing::ALL.to_vec());
+        let time =
+            (timing, number(), positive()).prop_map(|(timing, seconds, sigma)| TimeOffset { timing, seconds, sigma });
+        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), (digest(), time)).prop_map(
+            |(stamp, (seq, zones_version), world_from_camera, lists, quality, (model, time))| {
                 let (hand_eyes, instruments, surface, clearances, grasp_target) = lists;
                 Scene {
                     stamp,
@@ -302,6 +307,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                     grasp_target,
                     quality,
                     model,
+                    time,
                 }
             },
         )

@@ -11,7 +11,8 @@ use crate::{
     words,
 };
 use proctor_types::{
-    Alignment, ArmId, Constraint, Digest, OperatingState, ProposalId, QualityVerdict, Role, SafetyMode, Skill, Stamp,
+    Alignment, ArmId, Constraint, Digest, Finding, OperatingState, ProposalId, QualityVerdict, Role, SafetyMode, Skill,
+    Stamp, Timing,
 };
 use serde::Serialize;
 
@@ -372,8 +373,17 @@ fn alarms(now: Stamp, latest: &Latest, safety: Option<&SafetyView>, limits: &Sta
             say(Level::Warning, false, format!("Scene {:.1} s old", age_ms(now, s) / 1e3));
         }
         Some(s) => {
-            for i in s.value.instruments.iter().filter(|i| i.alignment == Alignment::Inconsistent) {
-                say(Level::Warning, false, format!("{}: picture and kinematics disagree", i.arm));
+            for i in &s.value.instruments {
+                match (i.finding, i.alignment) {
+                    (Finding::None | Finding::TimeUnknown, Alignment::Inconsistent) => {
+                        say(Level::Warning, false, format!("{}: picture and kinematics disagree", i.arm));
+                    }
+                    (Finding::None | Finding::TimeUnknown, _) => {}
+                    (finding, _) => say(Level::Warning, false, format!("{}: {}", i.arm, finding.words())),
+                }
+            }
+            if s.value.time.timing == Timing::Unknown {
+                say(Level::Warning, false, "Timing between video and robot is not known: no suggestions".to_owned());
             }
         }
         None => say(Level::Warning, false, "No scene yet".to_owned()),
@@ -503,6 +513,22 @@ mod tests {
             assert!(words(&v).contains(&expected), "{:?}", v.alarms);
         }
         assert_eq!(v.alarms.last().unwrap().level, Level::Warning, "worst first");
+    }
+
+    #[test]
+    fn what_fusion_finds_wrong_is_said_in_plain_words() {
+        let mut l = healthy();
+        let mut scene = crate::testing::scene();
+        scene.time.timing = Timing::Unknown;
+        scene.instruments[0].finding = Finding::TimeUnknown;
+        scene.instruments[1].finding = Finding::WrongGeometry;
+        l.scene(at(0), scene);
+        let said = view(1, &l);
+        let expected = [
+            "PSM2: is not as long as the configured instrument",
+            "Timing between video and robot is not known: no suggestions",
+        ];
+        assert_eq!(words(&said), expected);
     }
 
     #[test]

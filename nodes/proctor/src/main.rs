@@ -6,8 +6,8 @@ use proctor::{calibrate, dataset, demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
-    report::{self, ReportArgs},
     find::{FindArgs, find},
+    report::{self, ReportArgs},
 };
 use std::{
     path::{Path, PathBuf},

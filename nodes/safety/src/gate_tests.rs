@@ -555,6 +555,7 @@ fn tissue(points: &[([f64; 3], Class)]) -> LiveScene {
         grasp_target: None,
         quality: ImageQuality { verdict: QualityVerdict::Good, ..ImageQuality::default() },
         model: Digest::default(),
+        time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
     })
 }
 

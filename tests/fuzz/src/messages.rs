@@ -135,6 +135,8 @@ impl Promise for Scene {
         if let Some((_, normal)) = &self.grasp_target {
             within(normal.norm(), 0.999, 1.001);
         }
+        assert!(self.time.seconds.is_finite());
+        within(self.time.sigma, 0.0, f64::MAX);
         quality(&self.quality);
     }
 }
