@@ -22,9 +22,8 @@ use std::{
 /// A crowded cell: zones of every shape within reach.
 pub fn crowded() -> SafetyParams {
     let zone = |name: &str, region| Zone { name: name.into(), margin: 0.001, arms: vec![], region };
-    let mut p = SafetyParams::default();
     // PSM2 goes in more slowly than out, stops more gently, and does not turn all the way.
-    p.limits = vec![
+    let limits = vec![
         Narrowed {
             arm: ArmId::Psm2,
             joint: 2,
@@ -42,6 +41,7 @@ pub fn crowded() -> SafetyParams {
             jerk: None,
         },
     ];
+    let mut p = SafetyParams { limits, ..SafetyParams::default() };
     p.motion.jump_angular = 0.5;
     p.motion.jump_linear = 0.05;
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.035, 0.02, 0.01], radius: 0.008 }));

@@ -256,7 +256,7 @@ impl Judge {
             let pair = |(a, b, r): &Part, (u, v, s): &Part| {
                 // Balls around both first.
                 let apart = nalgebra::center(a, b) - nalgebra::center(u, v);
-                let balls = apart.norm() - ((b - a).norm() + (v - u).norm()) / 2.0 - r - s;
+                let balls = apart.norm() - f64::midpoint((b - a).norm(), (v - u).norm()) - r - s;
                 if balls > c.tool_tool + CLEAR { balls } else { to_segment(a, b, u, v) - r - s }
             };
             let d = parts.iter().flat_map(|mine| theirs.iter().map(move |their| pair(mine, their)));
