@@ -45,7 +45,7 @@ coverage: ## lines of filter, gate and state machine that no test runs (needs De
 mutants: ## break the machine and the gate on purpose, one place at a time (MUTANTS="machine gate ..."; needs cargo-mutants)
 	@scripts/mutants.sh $(MUTANTS)
 
-bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime, simulator, bus
+bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime and Python, simulator, bus
 	$(CARGO) bench --workspace
 
 fmt: ## format the code

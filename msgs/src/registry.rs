@@ -42,6 +42,7 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<crtk_msgs::OperatingState>(),
         Entry::of::<crtk_msgs::StringStamped>(),
         Entry::of::<proctor_msgs::Segmentation>(),
+        Entry::of::<proctor_msgs::Findings>(),
         Entry::of::<proctor_msgs::Scene>(),
         Entry::of::<proctor_msgs::Proposal>(),
         Entry::of::<proctor_msgs::Withdrawal>(),

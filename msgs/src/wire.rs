@@ -8,6 +8,7 @@ mod authority;
 mod command;
 mod diagnostics;
 mod fields;
+mod findings;
 mod picture;
 mod safety;
 mod scene;

@@ -49,6 +49,7 @@ fn scene() -> Scene {
             covariance,
             alignment: Alignment::Aligned,
             residual_px: 1.0,
+            finding: Finding::None,
         }],
         surface: vec![SurfacePoint { position: nalgebra::Point3::origin(), class, sigma: 0.001 }],
         clearances: vec![Clearance { arm, class, distance: 0.01, sigma: 0.001, nearest: nalgebra::Point3::origin() }],
@@ -152,6 +153,10 @@ fn scenes_are_refused_with_the_path_of_the_wrong_field() {
     assert_eq!(field(|m| m.hand_eyes[0].arm.value = 0), "hand_eyes[0].arm");
     assert_eq!(field(|m| m.hand_eyes[0].world_from_base.covariance[7] = -1.0), "hand_eyes[0].world_from_base");
     assert_eq!(field(|m| m.instruments[0].alignment = 5), "instruments[0].alignment");
+    assert_eq!(field(|m| m.instruments[0].finding.value = 8), "instruments[0].finding");
+    assert_eq!(field(|m| m.time.timing = 3), "time.timing");
+    assert_eq!(field(|m| m.time.seconds = f64::NAN), "time.seconds");
+    assert_eq!(field(|m| m.time.sigma = -1.0), "time.sigma");
     assert_eq!(field(|m| m.instruments[0].joints.truncate(5)), "instruments[0].joints");
     assert_eq!(field(|m| m.instruments[0].world_from_tip.pose.orientation.w = 0.9), "instruments[0].world_from_tip");
     assert_eq!(field(|m| m.instruments.push(m.instruments[0].clone())), "instruments");
@@ -254,6 +259,36 @@ fn an_e_stop_is_one_whatever_else_the_message_holds_and_nothing_else_is() {
     }
 }
 
+#[test]
+fn findings_are_refused_with_the_field_that_is_wrong() {
+    let class = |label: &str| Scored { label: label.into(), score: 0.5 };
+    let found_box = FoundBox { label: "needle".into(), confidence: 0.9, edges: [1.0, 2.0, 30.0, 40.0] };
+    let point = FoundPoint { label: "tip".into(), u: 1.0, v: 2.0, confidence: 0.5, object: Some(0) };
+    let image = Image::new(2, 1, vec![0, 1]).unwrap();
+    let of = |found| {
+        let (name, model) = ("model".to_owned(), Digest::default());
+        Findings { stamp: Stamp::FIRST, name, model, width: 640, height: 480, found }
+    };
+    let field = |found, edit: fn(&mut msg::Findings)| refused(&of(found), Origin::NONE, edit).0;
+    let regions = || Found::Regions { image: image.clone(), classes: vec![class("a"), class("b")] };
+    let points = || Found::Points { boxes: vec![found_box.clone()], points: vec![point.clone()] };
+    let boxes = || Found::Boxes(vec![found_box.clone()]);
+    assert_eq!(field(boxes(), |m| m.header.frame_id.clear()), "header.frame_id");
+    assert_eq!(field(boxes(), |m| m.width = 0), "width");
+    assert_eq!(field(boxes(), |m| m.task = 4), "task");
+    assert_eq!(field(boxes(), |m| m.boxes[0].confidence = 1.1), "boxes[0].confidence");
+    assert_eq!(field(boxes(), |m| m.boxes[0].right = 0.5), "boxes[0].right");
+    assert_eq!(field(boxes(), |m| m.boxes[0].top = f64::NAN), "boxes[0].top");
+    assert_eq!(field(boxes(), |m| m.boxes = vec![m.boxes[0].clone(); 129]), "boxes");
+    assert_eq!(field(boxes(), |m| m.name = "x".repeat(65)), "name");
+    assert_eq!(field(points(), |m| m.points[0].object = 1), "points[0].object");
+    assert_eq!(field(points(), |m| m.points[0].object = -2), "points[0].object");
+    assert_eq!(field(points(), |m| m.points = vec![m.points[0].clone(); 513]), "points");
+    assert_eq!(field(regions(), |m| m.scores.truncate(1)), "regions.data");
+    assert_eq!(field(regions(), |m| m.regions = Default::default()), "regions.header.frame_id");
+    assert_eq!(field(Found::Scores(vec![class("a")]), |m| m.scores[0].score = f32::NAN), "scores[0].score");
+}
+
 /// Constants of a .msg definition, in order: (name, value), up to the first field.
 fn constants(type_name: &str) -> Vec<(String, u8)> {
     let text = registry::definition(type_name).unwrap();
@@ -284,6 +319,14 @@ fn msg_constants_are_the_domains_enums() {
     assert_eq!(constants("proctor_msgs/msg/Skill"), skills);
     let requests = with_zero("unspecified", table(&RequestKind::ALL.map(RequestKind::name), 1));
     assert_eq!(constants("proctor_msgs/msg/OperatorRequest"), requests);
+    let image = Image::new(1, 1, vec![0]).unwrap();
+    let tasks = [
+        Found::Regions { image, classes: Vec::new() }.task(),
+        Found::Boxes(Vec::new()).task(),
+        Found::Points { boxes: Vec::new(), points: Vec::new() }.task(),
+        Found::Scores(Vec::new()).task(),
+    ];
+    assert_eq!(constants("proctor_msgs/msg/Findings"), table(&tasks, 0));
     // Enums without names: their serde names.
     let serde = |values: Vec<String>| -> Vec<String> { values.iter().map(|v| v.to_lowercase()).collect() };
     let list = |t: &str| constants(t).into_iter().map(|(n, _)| n.replace('_', "")).collect::<Vec<_>>();
@@ -295,6 +338,10 @@ fn msg_constants_are_the_domains_enums() {
     assert_eq!(list("proctor_msgs/msg/ImageQuality"), of(&q, None));
     let a: Vec<&dyn std::fmt::Debug> = Alignment::ALL.iter().map(|x| x as _).collect();
     assert_eq!(list("proctor_msgs/msg/InstrumentEstimate"), of(&a, None));
+    let f: Vec<&dyn std::fmt::Debug> = Finding::ALL.iter().map(|x| x as _).collect();
+    assert_eq!(list("proctor_msgs/msg/Finding"), of(&f, None));
+    let t: Vec<&dyn std::fmt::Debug> = Timing::ALL.iter().map(|x| x as _).collect();
+    assert_eq!(list("proctor_msgs/msg/TimeOffset"), of(&t, None));
     let o: Vec<&dyn std::fmt::Debug> = Outcome::ALL.iter().map(|x| x as _).collect();
     assert_eq!(list("proctor_msgs/msg/Verdict"), of(&o, Some("unspecified")));
     assert_eq!(list("proctor_msgs/msg/Decision"), ["unspecified", "approve", "reject"]);

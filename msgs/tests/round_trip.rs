@@ -111,6 +111,7 @@ wire_tests! {
     state_command: StateCommand, strategies::state_command(), |x| Origin::of(x.arm);
     camera_image: CameraImage, strategies::camera_image(), |_| Origin::NONE;
     segmentation: Segmentation, strategies::segmentation(), |_| Origin::NONE;
+    findings: Findings, strategies::findings(), |_| Origin::NONE;
     scene: Scene, strategies::scene(), |_| Origin::NONE;
     proposal: Proposal, strategies::proposal(), |_| Origin::NONE;
     withdrawal: Withdrawal, strategies::withdrawal(), |_| Origin::NONE;

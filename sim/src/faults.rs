@@ -54,6 +54,18 @@ pub enum Fault {
         /// Which arm.
         arm: ArmId,
     },
+    /// Pictures are stamped when they arrive, this long after they were taken. At most [`Fault::MAX_LAG`].
+    VideoLag {
+        /// By how much, s in files.
+        #[serde(with = "crate::seconds")]
+        lag: Duration,
+    },
+    /// The joints of every arm are stamped when they arrive, this long after they were measured. At most [`Fault::MAX_LAG`].
+    JointLag {
+        /// By how much, s in files.
+        #[serde(with = "crate::seconds")]
+        lag: Duration,
+    },
     /// Every stamp the simulator writes is off by this many seconds.
     ClockJump {
         /// Positive is into the future.
@@ -64,6 +76,8 @@ pub enum Fault {
 impl Fault {
     /// Bound on [`Fault::DelayedJoints`].
     pub const MAX_DELAY: Duration = Duration::from_secs(2);
+    /// Bound on [`Fault::VideoLag`] and [`Fault::JointLag`].
+    pub const MAX_LAG: Duration = Duration::from_secs(1);
 }
 
 /// A fault and when it acts, in seconds of simulated time since the simulator's start.
@@ -132,6 +146,9 @@ impl FaultSchedule {
                 Fault::DelayedJoints { delay, .. } => {
                     check("delay, s", delay.as_secs_f64(), 0.0, Fault::MAX_DELAY.as_secs_f64())?;
                 }
+                Fault::VideoLag { lag } | Fault::JointLag { lag } => {
+                    check("lag, s", lag.as_secs_f64(), 0.0, Fault::MAX_LAG.as_secs_f64())?;
+                }
                 Fault::ClockJump { seconds } => check("clock jump, s", seconds, -3600.0, 3600.0)?,
                 Fault::FrozenFrames
                 | Fault::Blackout
@@ -185,6 +202,12 @@ pub struct Faults {
     pub blood: f64,
     /// Per arm, by [`ArmId::index`].
     pub arms: [ArmFaults; 3],
+    /// How long after they were taken pictures are stamped, s in files.
+    #[serde(with = "crate::seconds")]
+    pub video_lag: Duration,
+    /// How long after they were measured joints are stamped, s in files.
+    #[serde(with = "crate::seconds")]
+    pub joint_lag: Duration,
     /// Added to every stamp, s.
     pub clock_jump: f64,
 }
@@ -210,6 +233,8 @@ impl Faults {
             Fault::NanJoints { arm } => self.arms[arm.index()].nan = true,
             Fault::SilentArm { arm } => self.arms[arm.index()].silent = true,
             Fault::ArmFault { arm } => self.arms[arm.index()].fault = true,
+            Fault::VideoLag { lag } => self.video_lag = self.video_lag.max(lag),
+            Fault::JointLag { lag } => self.joint_lag = self.joint_lag.max(lag),
             Fault::ClockJump { seconds } => self.clock_jump += seconds,
         }
     }
@@ -236,6 +261,8 @@ impl Faults {
             smoke: self.smoke.max(other.smoke),
             blood: self.blood.max(other.blood),
             arms: [arm(a, x), arm(b, y), arm(c, z)],
+            video_lag: self.video_lag.max(other.video_lag),
+            joint_lag: self.joint_lag.max(other.joint_lag),
             clock_jump: self.clock_jump + other.clock_jump,
         }
     }

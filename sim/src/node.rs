@@ -17,6 +17,7 @@ use proctor_types::{
     JointCommand, Stamp, StateCommand, ToArm,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -412,6 +413,8 @@ pub struct CameraNode {
     appearance: Appearance,
     ports: [CameraPorts; 2],
     last: Option<[CameraImage; 2]>,
+    /// What pictures are yet to be taken of while they lag; at most [`CameraNode::IN_FLIGHT`].
+    in_flight: VecDeque<Snapshot>,
     seed: u64,
     seq: u64,
 }
@@ -438,7 +441,31 @@ impl CameraNode {
         ];
         let appearance = params.appearance_seed.map_or_else(Appearance::nominal, Appearance::random);
         let renderer = Renderer::new(rig, params.threads)?;
-        Ok(Self { simulator, params, renderer, appearance, ports, last: None, seed, seq: 0 })
+        Ok(Self {
+            simulator,
+            params,
+            renderer,
+            appearance,
+            ports,
+            last: None,
+            in_flight: VecDeque::new(),
+            seed,
+            seq: 0,
+        })
+    }
+
+    /// Most pictures that lag: [`crate::Fault::MAX_LAG`] at the highest rate.
+    const IN_FLIGHT: usize = 121;
+
+    /// What the picture that arrives now shows: how things were `lag` ago; `None` until there is one that old.
+    fn lagged(&mut self, now: Snapshot, lag: Duration) -> Option<Snapshot> {
+        if self.in_flight.len() == Self::IN_FLIGHT {
+            self.in_flight.pop_front();
+        }
+        let taken = now.stamp.minus(lag);
+        self.in_flight.push_back(now);
+        let due = self.in_flight.iter().take_while(|s| s.stamp <= taken).count();
+        self.in_flight.drain(..due).next_back()
     }
 
     fn take_picture(&mut self, snapshot: &Snapshot, stamp: Stamp) -> [CameraImage; 2] {
@@ -491,6 +518,9 @@ impl Node for CameraNode {
     fn poll(&mut self, _now: Stamp) {
         let snapshot = lock(&self.simulator).snapshot();
         self.seq += 1;
+        let (now, lag) = (snapshot.stamp, snapshot.faults.video_lag);
+        let Some(snapshot) = self.lagged(snapshot, lag) else { return };
+        let snapshot = Snapshot { stamp: now, ..snapshot };
         let stamp = jumped(snapshot.stamp, &snapshot.faults);
         let pair = match self.last.take() {
             Some(frozen) if snapshot.faults.frozen => frozen.map(|picture| CameraImage { stamp, ..picture }),

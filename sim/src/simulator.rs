@@ -25,8 +25,9 @@ use std::time::Duration;
 const TISSUE_TICKS: u64 = 5;
 /// Ticks between remembered joint states: 5 ms.
 const HISTORY_TICKS: u64 = 5;
-/// Remembered joint states per arm: enough for [`Fault::MAX_DELAY`].
-const HISTORY: usize = 1 + Fault::MAX_DELAY.as_millis() as usize / HISTORY_TICKS as usize;
+/// Remembered joint states per arm: enough for [`Fault::MAX_DELAY`] and [`Fault::MAX_LAG`].
+const HISTORY: usize =
+    1 + (Fault::MAX_DELAY.as_millis() + Fault::MAX_LAG.as_millis()) as usize / HISTORY_TICKS as usize;
 /// Jaws closer than this hold what is between them, rad.
 const GRIP_ANGLE: f64 = 0.15;
 /// Where the PSMs' tips are at the start (world, m; PSM1, mirrored for PSM2): 45 mm short of the site, 36 mm apart.
@@ -341,14 +342,16 @@ impl Simulator {
         ArmState { arm, stamp: self.now, position: plant.position(), velocity: plant.velocity(), jaw: plant.jaw() }
     }
 
-    /// What an arm says now: [`Simulator::arm_state`], or an older one while a delay is injected; `None` before there is one that old.
+    /// What an arm says now: [`Simulator::arm_state`], or an older one while a delay or a lag is injected; `None` before there is one
+    /// that old. A lag shows in the stamp, a delay does not.
     pub fn reported_state(&self, arm: ArmId) -> Option<ArmState> {
-        let delay = self.faults.arm(arm).delay;
-        if delay.is_zero() {
+        let (delay, lag) = (self.faults.arm(arm).delay, self.faults.joint_lag);
+        if delay.is_zero() && lag.is_zero() {
             return Some(self.arm_state(arm));
         }
-        let horizon = self.now.minus(delay);
-        self.arms[arm.index()].history.iter().rev().find(|s| s.stamp <= horizon).copied()
+        let horizon = self.now.minus(delay + lag);
+        let state = self.arms[arm.index()].history.iter().rev().find(|s| s.stamp <= horizon)?;
+        Some(ArmState { stamp: state.stamp.plus(lag), ..*state })
     }
 
     /// An arm's CRTK operating state.

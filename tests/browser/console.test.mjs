@@ -295,6 +295,34 @@ test("a second window of the same person takes over, and the e-stop button works
   await second.page.close();
 });
 
+test("what models of every other task find is drawn and told, and can be switched off", { timeout: 120_000 }, async () => {
+  const folder = "nodes/perception/tests/models";
+  const names = ["blobs_heatmaps", "colour_logits", "squares_yolo_v8", "zone_binary"];
+  await page.goto("about:blank");
+  await stack.stop();
+  stack = await startStack(names.map((n) => `--model ${folder}/${n}`).join(" "));
+  Object.assign(tap, { view: null, views: [], sent: [] });
+  await logIn();
+  await until("every model speaks", () => tap.view.models.length === names.length && tap.view.models.every((m) => !m.stale), 20_000);
+  assert.deepEqual(tap.view.models.map((m) => m.task), ["keypoints", "classification", "detection", "segmentation"]);
+  const list = page.locator("#models li");
+  assert.equal(await list.count(), names.length);
+  // The likeliest colour of a picture of tissue is red; its bar comes first.
+  await until("the classifier's bars", async () => /^red \d+%$/.test(await list.nth(1).locator("span").first().textContent()));
+  // Pixels of the overlay in the box's colour (sky blue for "red"): there with the models on, gone with them off.
+  const sky = () => page.evaluate(() => {
+    const c = document.getElementById("overlay"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+    let n = 0;
+    for (let i = 0; i < d.length; i += 4) if (d[i] === 86 && d[i + 1] === 180 && d[i + 2] === 233 && d[i + 3] === 255) n++;
+    return n;
+  });
+  await until("boxes are drawn", async () => tap.view.models[2].boxes.length > 0 && (await sky()) > 100);
+  await shot("models");
+  await page.keyboard.press("f");
+  await until("they are gone", async () => (await sky()) === 0 && !(await page.locator("#models").isVisible()));
+  await page.keyboard.press("f");
+});
+
 test("the page had no errors", () => {
   assert.deepEqual(tap.problems, []);
 });

@@ -26,8 +26,9 @@ export async function until(what, check, ms = 10_000) {
   }
 }
 
-export async function startStack() {
-  const child = spawn("/bin/sh", ["-c", `exec ${COMMAND}`], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
+// `more` are further arguments of the stack's command.
+export async function startStack(more = "") {
+  const child = spawn("/bin/sh", ["-c", `exec ${COMMAND} ${more}`], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
   const said = [];
   const found = {};
   for (const stream of [child.stdout, child.stderr]) {

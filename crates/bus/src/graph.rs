@@ -156,6 +156,11 @@ pub const fn segmentation() -> Topic {
     topic("/proctor/segmentation", "proctor_msgs/msg/Segmentation", Qos::PICTURE, FRAMES, "perception", readers)
 }
 
+/// What models beside the segmentation found: boxes, points, scores, regions; each message names its model.
+pub const fn findings() -> Topic {
+    topic("/proctor/findings", "proctor_msgs/msg/Findings", Qos::SAMPLES, FRAMES, "perception", &["console"])
+}
+
 /// What fusion believes.
 pub const fn scene() -> Topic {
     let readers = &["autonomy", "safety", "console"];
@@ -208,9 +213,10 @@ pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
 }
 
-/// How the safety node fares, for people and dashboards.
+/// How safety and fusion fare, and from the console how long pictures take; for people and dashboards. ROS's common topic: here
+/// alone there is more than one writer.
 pub const fn diagnostics() -> Topic {
-    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety", &[])
+    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety, fusion, console", &[])
 }
 
 /// Which no-go zones hold; verdicts number them.
@@ -242,6 +248,7 @@ pub fn all() -> Vec<Topic> {
         camera_info_left(),
         camera_info_right(),
         segmentation(),
+        findings(),
         scene(),
         proposal(),
         withdrawal(),

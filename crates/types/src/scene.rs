@@ -27,6 +27,87 @@ impl Alignment {
         [Self::Unknown, Self::KinematicOnly, Self::Converging, Self::Aligned, Self::Inconsistent];
 }
 
+/// What fusion found to be wrong with an instrument, its arm or the cameras. Whatever is found keeps the instrument from being
+/// [`Alignment::Aligned`]; those that make nonsense of the estimate make it [`Alignment::Inconsistent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Nothing.
+    #[default]
+    None,
+    /// Things move, but by how much the stamps of picture and joints differ is not known.
+    TimeUnknown,
+    /// A joint position that cannot be: it was left out.
+    BadPose,
+    /// The instrument moves in the picture, its joints say that it does not.
+    FrozenJoints,
+    /// The instrument moves as the other arm's joints say.
+    WrongArm,
+    /// The instrument is longer or shorter than the configured one.
+    WrongGeometry,
+    /// What comes as the left picture is the right one.
+    SwappedCameras,
+    /// The instrument moves otherwise than its joints say.
+    NotFollowing,
+}
+
+impl Finding {
+    /// Every value, in wire order (the index is the value on the wire).
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::TimeUnknown,
+        Self::BadPose,
+        Self::FrozenJoints,
+        Self::WrongArm,
+        Self::WrongGeometry,
+        Self::SwappedCameras,
+        Self::NotFollowing,
+    ];
+
+    /// In plain words; empty for [`Finding::None`].
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::TimeUnknown => "timing between video and robot is not known",
+            Self::BadPose => "joints jumped",
+            Self::FrozenJoints => "moves in the picture while its joints stand still",
+            Self::WrongArm => "moves as the other arm's joints say: are the arms mixed up?",
+            Self::WrongGeometry => "is not as long as the configured instrument",
+            Self::SwappedCameras => "left and right picture are swapped",
+            Self::NotFollowing => "moves otherwise than its joints say",
+        }
+    }
+}
+
+/// Whether it is known by how much the stamps of pictures and joints differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timing {
+    /// Not known, although things moved enough to tell.
+    #[default]
+    Unknown,
+    /// Nothing has moved enough to tell. What is seen of things at rest does not depend on it.
+    Untested,
+    /// Known to the stated uncertainty.
+    Known,
+}
+
+impl Timing {
+    /// Every value, in wire order (the index is the value on the wire).
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Untested, Self::Known];
+}
+
+/// How the stamps of pictures and joints relate.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct TimeOffset {
+    /// Whether it is known.
+    pub timing: Timing,
+    /// Add this to a picture's stamp to get the stamp of the joints of the same instant, s: negative when pictures are stamped late.
+    pub seconds: f64,
+    /// Its standard deviation, s.
+    pub sigma: f64,
+}
+
 /// Estimate of where an instrument arm's base is, as seen through the endoscope (lumped hand-eye and joint error,
 /// Richter et al. 2021). By definition the ECM's own base is exact, so errors of the ECM are lumped in too.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,6 +140,8 @@ pub struct InstrumentEstimate {
     /// Mean distance between projected and seen silhouette, pixels of the full-size picture; NaN-free, 0 when not
     /// measured (then `alignment` is not `Aligned`).
     pub residual_px: f64,
+    /// What is wrong, the gravest of it.
+    pub finding: Finding,
 }
 
 /// A surface point measured by stereo.
@@ -112,6 +195,8 @@ pub struct Scene {
     pub quality: ImageQuality,
     /// SHA-256 of the model that segmented it.
     pub model: crate::Digest,
+    /// How the picture's stamp relates to the joints'.
+    pub time: TimeOffset,
 }
 
 impl Scene {
@@ -128,9 +213,10 @@ impl Scene {
         self.hand_eyes.iter().find(|h| h.arm == arm)
     }
 
-    /// Whether autonomy may build on it: picture good and every instrument aligned.
+    /// Whether autonomy may build on it: picture good, every instrument aligned, and their stamps compared as far as they could be.
     pub fn is_trustworthy(&self) -> bool {
         self.quality.verdict == crate::QualityVerdict::Good
+            && self.time.timing != Timing::Unknown
             && !self.instruments.is_empty()
             && self.instruments.iter().all(|i| i.alignment == Alignment::Aligned)
     }

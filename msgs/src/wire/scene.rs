@@ -10,8 +10,8 @@ use super::{ConvertError, Origin, Problem, Wire};
 use crate::proctor_msgs as msg;
 use nalgebra::{Point3, Vector3};
 use proctor_types::{
-    Alignment, ArmId, Class, Clearance, Digest, HandEye, ImageQuality, InstrumentEstimate, InvalidValue,
-    QualityVerdict, Scene, Segmentation, SurfacePoint, ToolKeypoint,
+    Alignment, ArmId, Class, Clearance, Digest, Finding, HandEye, ImageQuality, InstrumentEstimate, InvalidValue,
+    QualityVerdict, Scene, Segmentation, SurfacePoint, TimeOffset, Timing, ToolKeypoint,
 };
 
 /// `frame_id` of the operating cell.
@@ -135,6 +135,7 @@ fn instrument(i: &InstrumentEstimate) -> msg::InstrumentEstimate {
         world_from_tip: pose_cov(&i.world_from_tip, &i.covariance),
         alignment: index(&Alignment::ALL, &i.alignment),
         residual_px: i.residual_px,
+        finding: msg::Finding { value: index(&Finding::ALL, &i.finding) },
     }
 }
 
@@ -149,7 +150,23 @@ fn read_instrument(m: &msg::InstrumentEstimate) -> Result<InstrumentEstimate, Co
         covariance,
         alignment: known("alignment", &Alignment::ALL, m.alignment)?,
         residual_px: range("residual_px", m.residual_px, 0.0, f64::MAX)?,
+        finding: known("finding", &Finding::ALL, m.finding.value)?,
     })
+}
+
+fn time(t: &TimeOffset) -> msg::TimeOffset {
+    msg::TimeOffset { timing: index(&Timing::ALL, &t.timing), seconds: t.seconds, sigma: t.sigma }
+}
+
+fn read_time(m: &msg::TimeOffset) -> Result<TimeOffset, ConvertError> {
+    let read = || {
+        Ok(TimeOffset {
+            timing: known("timing", &Timing::ALL, m.timing)?,
+            seconds: finite("seconds", m.seconds)?,
+            sigma: range("sigma", m.sigma, 0.0, f64::MAX)?,
+        })
+    };
+    read().map_err(|e: ConvertError| e.within("time"))
 }
 
 fn read_surface(m: &msg::SurfacePoint) -> Result<SurfacePoint, ConvertError> {
@@ -217,6 +234,7 @@ impl Wire for Scene {
             grasp_target: grasp.into_iter().collect(),
             quality: quality(&self.quality),
             model: self.model.0,
+            time: time(&self.time),
         }
     }
 
@@ -236,6 +254,7 @@ impl Wire for Scene {
                 .transpose()?,
             quality: read_quality(&m.quality)?,
             model: Digest(m.model),
+            time: read_time(&m.time)?,
         };
         one_per_arm("hand_eyes", scene.hand_eyes.iter().map(|h| h.arm))?;
         one_per_arm("instruments", scene.instruments.iter().map(|i| i.arm))?;

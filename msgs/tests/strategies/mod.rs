@@ -6,11 +6,11 @@ use nalgebra::{Isometry3, Matrix6, Point3, Quaternion, Translation3, UnitQuatern
 use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
     CameraSide, Class, Clearance, CommandSeal, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest,
-    Evidence, Frame, HandEye, Health, Image, ImageQuality, InstrumentEstimate, Jaw, JointCommand, Joints,
-    OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId,
-    QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Seal, Sealed, Segmentation, SessionId, Skill,
-    SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, ToArm, ToolKeypoint, Trajectory, TrajectoryPoint,
-    Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Evidence, Finding, Findings, Found, FoundBox, FoundPoint, Frame, HandEye, Health, Image, ImageQuality,
+    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
+    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Scored, Seal,
+    Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset,
+    Timing, ToArm, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -189,10 +189,61 @@ pub fn segmentation() -> impl Strategy<Value = Segmentation> {
     })
 }
 
+fn label() -> impl Strategy<Value = String> {
+    "[ -~]{0,64}"
+}
+
+fn scored() -> impl Strategy<Value = Scored> {
+    (label(), unit32()).prop_map(|(label, score)| Scored { label, score })
+}
+
+pub fn found_box() -> impl Strategy<Value = FoundBox> {
+    (label(), unit32(), [number(), number(), number(), number()]).prop_map(|(label, confidence, [a, b, c, d])| {
+        FoundBox { label, confidence, edges: [a.min(c), b.min(d), a.max(c), b.max(d)] }
+    })
+}
+
+fn found_point(objects: usize) -> impl Strategy<Value = FoundPoint> {
+    (label(), number(), number(), unit32(), any::<u8>()).prop_map(move |(label, u, v, confidence, object)| FoundPoint {
+        label,
+        u,
+        v,
+        confidence,
+        object: Some(object).filter(|&o| usize::from(o) < objects),
+    })
+}
+
+/// Of every task.
+fn found() -> impl Strategy<Value = Found> {
+    let regions = (vec(scored(), 1..=Findings::MAX_CLASSES), 1..9usize, 1..9usize).prop_flat_map(|(classes, w, h)| {
+        let last = (classes.len() - 1) as u8;
+        vec(0..=last, w * h).prop_map(move |pixels| Found::Regions {
+            image: Image::new(w, h, pixels).unwrap(),
+            classes: classes.clone(),
+        })
+    });
+    let points = vec(found_box(), 0..5).prop_flat_map(|boxes| {
+        vec(found_point(boxes.len()), 0..9).prop_map(move |points| Found::Points { boxes: boxes.clone(), points })
+    });
+    prop_oneof![
+        regions,
+        vec(found_box(), 0..=Findings::MAX_BOXES).prop_map(Found::Boxes),
+        points,
+        vec(scored(), 0..9).prop_map(Found::Scores),
+    ]
+}
+
+pub fn findings() -> impl Strategy<Value = Findings> {
+    let side = || 1..=4096usize;
+    (stamp(), label(), digest(), side(), side(), found())
+        .prop_map(|(stamp, name, model, width, height, found)| Findings { stamp, name, model, width, height, found })
+}
+
 fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
     let alignment = proptest::sample::select(Alignment::ALL.to_vec());
-    (joints(arm), number(), pose(), covariance(), alignment, positive()).prop_map(
-        move |(joints, jaw, world_from_tip, covariance, alignment, residual_px)| InstrumentEstimate {
+    let finding = proptest::sample::select(Finding::ALL.to_vec());
+    (joints(arm), number(), pose(), covariance(), (alignment, finding), positive()).prop_map(
+        move |(joints, jaw, world_from_tip, covariance, (alignment, finding), residual_px)| InstrumentEstimate {
             arm,
             joints,
             jaw,
@@ -200,6 +251,7 @@ fn instrument(arm: ArmId) -> impl Strategy<Value = InstrumentEstimate> {
             covariance,
             alignment,
             residual_px,
+            finding,
         },
     )
 }
@@ -237,8 +289,11 @@ pub fn scene() -> impl Strategy<Value = Scene> {
         let instruments: Vec<_> = arms(&which).into_iter().map(instrument).collect();
         let grasp = (point(), rotation()).prop_map(|(p, r)| (p, r * Vector3::z()));
         let lists = (hand_eyes, instruments, vec(surface_point(), 0..20), vec(clearance(), 0..6), option::of(grasp));
-        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), digest()).prop_map(
-            |(stamp, (seq, zones_version), world_from_camera, lists, quality, model)| {
+        let timing = proptest::sample::select(Timing::ALL.to_vec());
+        let time =
+            (timing, number(), positive()).prop_map(|(timing, seconds, sigma)| TimeOffset { timing, seconds, sigma });
+        (stamp(), any::<(u64, u64)>(), pose(), lists, quality(), (digest(), time)).prop_map(
+            |(stamp, (seq, zones_version), world_from_camera, lists, quality, (model, time))| {
                 let (hand_eyes, instruments, surface, clearances, grasp_target) = lists;
                 Scene {
                     stamp,
@@ -252,6 +307,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                     grasp_target,
                     quality,
                     model,
+                    time,
                 }
             },
         )

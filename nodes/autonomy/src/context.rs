@@ -5,7 +5,7 @@ use crate::{AutonomyParams, Declined, GateParams, robot::Robot};
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Capsule;
 use proctor_types::{
-    ArmId, ArmState, Base, Decision, Pose, SafetyMode, SafetyState, Scene, SkillRequest, Stamp, World,
+    ArmId, ArmState, Base, Decision, Finding, Pose, SafetyMode, SafetyState, Scene, SkillRequest, Stamp, Timing, World,
 };
 
 /// What arrived, newest of each; events since the last step in order.
@@ -49,9 +49,7 @@ impl<'a> Context<'a> {
         let gate = &params.gate;
         supervised(now, inputs.safety_state, gate)?;
         let scene = fresh_scene(now, inputs.scene, gate)?;
-        if !scene.is_trustworthy() {
-            return Err(Declined::SceneUntrustworthy);
-        }
+        trustworthy(scene)?;
         let arm = |arm: ArmId| fresh_arm(now, inputs.arm_states, arm, gate);
         let [first, second, third] = ArmId::ALL;
         Ok(Self { now, scene, arms: [arm(first)?, arm(second)?, arm(third)?], robot, params })
@@ -101,6 +99,18 @@ impl<'a> Context<'a> {
         let tip = tool.fk(&self.arm(arm).position).ok()?;
         Some(self.world_from_base(arm)?.transform(&tip.transform(&tool.end_in_tip)))
     }
+}
+
+/// What is known to be wrong is said before that anything is.
+fn trustworthy(scene: &Scene) -> Result<(), Declined> {
+    let found = scene.instruments.iter().find(|i| !matches!(i.finding, Finding::None | Finding::TimeUnknown));
+    if let Some(i) = found {
+        return Err(Declined::Found { arm: i.arm, finding: i.finding });
+    }
+    if scene.time.timing == Timing::Unknown {
+        return Err(Declined::TimeUnknown { sigma: scene.time.sigma });
+    }
+    if scene.is_trustworthy() { Ok(()) } else { Err(Declined::SceneUntrustworthy) }
 }
 
 /// The safety node spoke lately and is in SUPERVISED.

@@ -1,6 +1,6 @@
 //! Why there is no proposal, and why one was taken back: values, said in plain words, never panics.
 
-use proctor_types::{ArmId, Class, SafetyMode, Skill};
+use proctor_types::{ArmId, Class, Finding, SafetyMode, Skill};
 use serde::Serialize;
 use std::fmt;
 
@@ -50,6 +50,20 @@ pub enum Declined {
     /// The picture is not good or an instrument is not aligned.
     #[error("scene is not trustworthy")]
     SceneUntrustworthy,
+    /// The stamps of pictures and joints differ by an unknown amount.
+    #[error("{} (known to {:.0} ms)", Finding::TimeUnknown.words(), sigma * 1e3)]
+    TimeUnknown {
+        /// How well the difference is known, s.
+        sigma: f64,
+    },
+    /// Fusion found something wrong with an instrument.
+    #[error("{arm}: {}", finding.words())]
+    Found {
+        /// Whose instrument.
+        arm: ArmId,
+        /// What.
+        finding: Finding,
+    },
     /// The safety node is silent.
     #[error("no safety state within {limit:.3} s")]
     SafetySilent {

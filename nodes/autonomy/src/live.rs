@@ -98,7 +98,10 @@ impl Live {
             return Some(WithdrawReason::Expired);
         }
         let doubt = match context {
-            Err(Declined::SceneUntrustworthy) => Some(WithdrawReason::NoLonger(Declined::SceneUntrustworthy)),
+            // Fusion may change its mind within a moment.
+            Err(declined @ (Declined::SceneUntrustworthy | Declined::TimeUnknown { .. } | Declined::Found { .. })) => {
+                Some(WithdrawReason::NoLonger(*declined))
+            }
             Err(declined) => return Some(WithdrawReason::NoLonger(*declined)),
             Ok(context) => {
                 let offered = self.stage == Stage::Offered;

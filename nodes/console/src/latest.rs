@@ -1,6 +1,6 @@
 //! The latest of everything the console heard, with when it was made and when it came. Bounded by construction.
 
-use crate::{card::CardTrack, words};
+use crate::{card::CardTrack, findings::FindingsTrack, latency::Latency, words};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, ImageQuality, Outcome, SafetyState, Scene, Segmentation, Stamp, Verdict,
     ZoneLabel, ZonesState,
@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// Verdict lines kept for showing.
 const LINES: usize = 6;
-/// Weight of the newest sample in the running means of latencies.
+/// Weight of the newest sample in the running mean of the picture rate.
 const NEWEST: f64 = 0.1;
 
 /// A value with its times.
@@ -49,17 +49,6 @@ pub struct VerdictLine {
     key: (Option<ArmId>, Outcome, Constraint, i32),
 }
 
-/// Running means, milliseconds; `None` until measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Latency {
-    /// Shutter to here.
-    pub picture_ms: Option<f64>,
-    /// Shutter to segmentation.
-    pub segmentation_ms: Option<f64>,
-    /// Shutter to scene.
-    pub scene_ms: Option<f64>,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Latest {
@@ -77,6 +66,8 @@ pub struct Latest {
     pub status: [Option<ArmStatus>; 3],
     /// Proposals.
     pub cards: CardTrack,
+    /// What models beside the segmentation found.
+    pub findings: FindingsTrack,
     /// Latencies.
     pub latency: Latency,
     lines: VecDeque<VerdictLine>,
@@ -96,19 +87,19 @@ impl Latest {
             None => (now, 0.0),
         };
         self.picture = Some(PictureFacts { seq, stamp, arrived: now, changed, rate, fingerprint });
-        mean(&mut self.latency.picture_ms, now, stamp);
+        self.latency.picture.record(now, stamp);
         true
     }
 
     /// A segmentation came.
     pub fn segmentation(&mut self, now: Stamp, s: &Segmentation) {
         self.quality = Some(Seen { value: s.quality.clone(), stamp: s.stamp, arrived: now });
-        mean(&mut self.latency.segmentation_ms, now, s.stamp);
+        self.latency.segmentation.record(now, s.stamp);
     }
 
     /// A scene came.
     pub fn scene(&mut self, now: Stamp, scene: Scene) {
-        mean(&mut self.latency.scene_ms, now, scene.stamp);
+        self.latency.scene.record(now, scene.stamp);
         self.scene = Some(Seen { stamp: scene.stamp, arrived: now, value: Arc::new(scene) });
     }
 
@@ -143,11 +134,6 @@ impl Latest {
     pub fn lines(&self) -> impl DoubleEndedIterator<Item = &VerdictLine> {
         self.lines.iter()
     }
-}
-
-fn mean(slot: &mut Option<f64>, now: Stamp, stamp: Stamp) {
-    let ms = now.seconds_since(stamp) * 1e3;
-    *slot = Some(slot.map_or(ms, |old| old + NEWEST * (ms - old)));
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::{
 use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, Wire, graph};
 use proctor_seal::RootSecret;
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, OperatorId, OperatorRequest, Presence, Proposal,
-    RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict, Withdrawal, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Boot, CameraImage, Decision, Diagnostics, Findings, OperatorId, OperatorRequest,
+    Presence, Proposal, RequestKind, SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, Verdict,
+    Withdrawal, ZonesState,
 };
 use std::{
     sync::Arc,
@@ -22,6 +23,8 @@ use tokio::sync::mpsc;
 
 /// Most messages of one topic taken in one poll.
 const BATCH: usize = 64;
+/// Between two reports on `/diagnostics`.
+const REPORT_SECONDS: f64 = 1.0;
 /// How often presence is passed on and the e-stop is looked at.
 const PERIOD: Duration = Duration::from_millis(5);
 
@@ -36,11 +39,14 @@ pub struct ConsoleNode {
     input: Input,
     output: Publishers,
     pending: Vec<Output>,
+    /// When diagnostics were published last.
+    reported: Option<Stamp>,
 }
 
 struct Input {
     picture: Subscriber<CameraImage>,
     segmentation: Subscriber<Segmentation>,
+    findings: Subscriber<Findings>,
     scene: Subscriber<Scene>,
     proposal: Subscriber<Proposal>,
     withdrawal: Subscriber<Withdrawal>,
@@ -56,6 +62,7 @@ struct Publishers {
     request: Publisher<Sealed<OperatorRequest>>,
     e_stop: Publisher<Sealed<OperatorRequest>>,
     skill: Publisher<SkillRequest>,
+    diagnostics: Publisher<Diagnostics>,
 }
 
 impl ConsoleNode {
@@ -80,6 +87,7 @@ impl ConsoleNode {
             input: Input {
                 picture: bus.subscriber_of_depth(&graph::image_left(), 1)?,
                 segmentation: bus.subscriber_of_depth(&graph::segmentation(), 1)?,
+                findings: bus.subscriber(&graph::findings())?,
                 scene: bus.subscriber_of_depth(&graph::scene(), 1)?,
                 proposal: bus.subscriber(&graph::proposal())?,
                 withdrawal: bus.subscriber(&graph::withdrawal())?,
@@ -94,8 +102,10 @@ impl ConsoleNode {
                 request: bus.publisher(&graph::request())?,
                 e_stop: bus.publisher(&graph::e_stop())?,
                 skill: bus.publisher(&graph::skill_request())?,
+                diagnostics: bus.publisher(&graph::diagnostics())?,
             },
             pending: Vec::new(),
+            reported: None,
         })
     }
 
@@ -142,18 +152,24 @@ impl Node for ConsoleNode {
         station.tick(now, out);
         self.output.publish(out, &self.keyring, boot(station));
 
+        if self.reported.is_none_or(|last| now.seconds_since(last) >= REPORT_SECONDS) {
+            self.reported = Some(now);
+            if let Err(error) = self.output.diagnostics.publish(&station.latest.latency.diagnostics(now)) {
+                tracing::warn!(%error, "diagnostics not published");
+            }
+        }
         if self.shared.clients() == 0 {
             return;
         }
         if let Some(view) = station.view(now) {
             self.shared.view.send_replace(view.into());
         }
-        let (picture, labels) = station.video(now);
-        if let Some(picture) = picture {
-            self.shared.picture.send_replace(picture.into());
-        }
-        if let Some(labels) = labels {
-            self.shared.labels.send_replace(labels.into());
+        let video = station.video(now);
+        let slots = [&self.shared.picture, &self.shared.labels, &self.shared.regions];
+        for (slot, message) in slots.into_iter().zip([video.picture, video.labels, video.regions]) {
+            if let Some(message) = message {
+                slot.send_replace(message.into());
+            }
         }
     }
 }
@@ -168,6 +184,7 @@ impl Input {
             station.segmentation(now, s);
         }
         let latest = &mut station.latest;
+        each(&self.findings, |f| latest.findings.hear(now, f));
         if let Some(scene) = self.scene.newest() {
             latest.scene(now, scene);
         }

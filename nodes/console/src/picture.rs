@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`KIND_PICTURE`] | kind u8, seq u64, stamp i64 (ns), JPEG |
 //! | [`KIND_LABELS`] | kind u8, seq u64, stamp i64 (ns), width u16, height u16, runs of (class u8, length - 1 u8) |
+//! | [`KIND_REGIONS`] | see [`crate::findings`] |
 //!
 //! Integers are little-endian. Labels are sent apart from the picture so that the page can switch them on and off.
 
@@ -14,12 +15,14 @@ use proctor_types::{Image, Stamp};
 pub const KIND_PICTURE: u8 = 1;
 /// First byte of a label image.
 pub const KIND_LABELS: u8 = 2;
+/// First byte of the regions that models beside the segmentation found.
+pub const KIND_REGIONS: u8 = 3;
 /// Every this many-th pixel takes part in a [`fingerprint`]; prime, so that columns do not line up.
 const FINGERPRINT_STRIDE: usize = 61;
 
 /// A picture as a message. `quality` is JPEG's, 1..=100.
 pub fn encode_picture(seq: u64, stamp: Stamp, image: &Image<[u8; 3]>, quality: u8) -> Result<Vec<u8>, EncodingError> {
-    let mut out = header(KIND_PICTURE, seq, stamp, 48 * 1024);
+    let mut out = header(KIND_PICTURE, seq, Some(stamp), 48 * 1024);
     let mut encoder = Encoder::new(&mut out, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.encode(image.pixels().as_flattened(), image.width() as u16, image.height() as u16, ColorType::Rgb)?;
@@ -28,9 +31,16 @@ pub fn encode_picture(seq: u64, stamp: Stamp, image: &Image<[u8; 3]>, quality: u
 
 /// A label image as a message. At most two bytes per pixel; usually some hundredths of that.
 pub fn encode_labels(seq: u64, stamp: Stamp, labels: &Image<u8>) -> Vec<u8> {
-    let mut out = header(KIND_LABELS, seq, stamp, 8 * 1024);
+    let mut out = header(KIND_LABELS, seq, Some(stamp), 8 * 1024);
     out.extend((labels.width() as u16).to_le_bytes());
     out.extend((labels.height() as u16).to_le_bytes());
+    out.extend(runs(labels));
+    out
+}
+
+/// Runs of (value u8, length - 1 u8).
+pub(crate) fn runs(labels: &Image<u8>) -> Vec<u8> {
+    let mut out = Vec::new();
     for run in labels.pixels().chunk_by(|a, b| a == b) {
         for part in run.chunks(256) {
             out.extend([run[0], (part.len() - 1) as u8]);
@@ -46,11 +56,11 @@ pub fn fingerprint(image: &Image<[u8; 3]>) -> u64 {
     sampled.fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-fn header(kind: u8, seq: u64, stamp: Stamp, capacity: usize) -> Vec<u8> {
+pub(crate) fn header(kind: u8, seq: u64, stamp: Option<Stamp>, capacity: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(capacity);
     out.push(kind);
     out.extend(seq.to_le_bytes());
-    out.extend(stamp.nanos().to_le_bytes());
+    out.extend(stamp.map_or(0, Stamp::nanos).to_le_bytes());
     out
 }
 

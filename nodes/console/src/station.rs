@@ -100,10 +100,10 @@ impl Station {
         serde_json::to_string(&view).ok()
     }
 
-    /// The newest picture and label image as messages, when due and not sent yet.
-    pub fn video(&mut self, now: Stamp) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
-        if (self.picture.is_none() && self.labels.is_none()) || !self.video.due(now) {
-            return (None, None);
+    /// What was not sent yet of the newest picture, label image and regions, as messages, when due.
+    pub fn video(&mut self, now: Stamp) -> Video {
+        if !self.video.due(now) {
+            return Video::default();
         }
         let picture = self.picture.take().and_then(|(seq, stamp, image)| {
             encode_picture(seq, stamp, &image, self.jpeg_quality)
@@ -111,7 +111,7 @@ impl Station {
                 .ok()
         });
         let labels = self.labels.take().map(|(seq, stamp, image)| encode_labels(seq, stamp, &image));
-        (picture, labels)
+        Video { picture, labels, regions: self.latest.findings.regions() }
     }
 
     fn facts(&self, now: Stamp) -> Facts {
@@ -121,6 +121,17 @@ impl Station {
             picture_stale: view::picture_alarm(now, &self.latest, &self.limits).is_some(),
         }
     }
+}
+
+/// Messages for the page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Video {
+    /// See [`crate::picture::KIND_PICTURE`].
+    pub picture: Option<Vec<u8>>,
+    /// See [`crate::picture::KIND_LABELS`].
+    pub labels: Option<Vec<u8>>,
+    /// See [`crate::picture::KIND_REGIONS`].
+    pub regions: Option<Vec<u8>>,
 }
 
 /// Says when the next one is due; late ones are not caught up.
@@ -189,7 +200,7 @@ mod tests {
                 s.picture(at(ms), ms as u64, at(ms), noise(ms as u8));
             }
             views += usize::from(s.view(at(ms)).is_some());
-            if let (Some(picture), None) = s.video(at(ms)) {
+            if let Some(picture) = s.video(at(ms)).picture {
                 pictures.push(u64::from_le_bytes(picture[1..9].try_into().unwrap()));
             }
         }

@@ -75,6 +75,7 @@ pub fn scene() -> Scene {
         covariance: Matrix6::identity() * 1e-8,
         alignment: Alignment::Aligned,
         residual_px: 1.2,
+        finding: proctor_types::Finding::None,
     };
     let point = |depth| SurfacePoint {
         position: world_from_camera.transform(&Point3::new(0.0, 0.0, depth)),
@@ -93,5 +94,6 @@ pub fn scene() -> Scene {
         grasp_target: Some((Point3::origin(), Vector3::z())),
         quality: ImageQuality { verdict: QualityVerdict::Good, ..ImageQuality::default() },
         model: Digest::default(),
+        time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
     }
 }

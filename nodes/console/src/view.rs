@@ -5,12 +5,14 @@
 use crate::{
     card::{Card, Phase},
     desk::{Conn, Desk, Notice},
+    findings::ModelView,
     latest::{Latest, Seen},
     project::{Ghost, Outline},
     words,
 };
 use proctor_types::{
-    Alignment, ArmId, Constraint, Digest, OperatingState, ProposalId, QualityVerdict, Role, SafetyMode, Skill, Stamp,
+    Alignment, ArmId, Constraint, Digest, Finding, OperatingState, ProposalId, QualityVerdict, Role, SafetyMode, Skill,
+    Stamp, Timing,
 };
 use serde::Serialize;
 
@@ -178,8 +180,8 @@ pub struct View {
     pub safety: Option<SafetyView>,
     /// PSM1, PSM2, ECM.
     pub arms: Vec<ArmView>,
-    /// Running means, ms: shutter to picture here, to segmentation, to scene.
-    pub latency_ms: [Option<f64>; 3],
+    /// Mean and 99th percentile of the newest, ms: shutter to picture here, to segmentation, to scene.
+    pub latency_ms: [Option<[f64; 2]>; 3],
     /// The proposal, if any.
     pub card: Option<CardView>,
     /// What became of the last one, while that is news.
@@ -194,6 +196,8 @@ pub struct View {
     pub holding: Option<Conn>,
     /// Latest notices.
     pub notices: Vec<Notice>,
+    /// What models beside the segmentation found, by name.
+    pub models: Vec<ModelView>,
     /// Where instruments are, in the picture.
     pub outlines: Vec<Outline>,
     /// Where the suggested motion would go, in the picture.
@@ -238,8 +242,8 @@ pub fn build(
             stale: picture_alarm(now, latest, limits).is_some(),
         },
         arms: ArmId::ALL.into_iter().map(|a| arm_view(now, a, latest, limits)).collect(),
-        latency_ms: [latest.latency.picture_ms, latest.latency.segmentation_ms, latest.latency.scene_ms]
-            .map(|l| l.map(tenth)),
+        latency_ms: [&latest.latency.picture, &latest.latency.segmentation, &latest.latency.scene]
+            .map(|lag| lag.figures().map(|f| [tenth(f.mean_ms), tenth(f.p99_ms)])),
         card: latest.cards.current().map(|c| card_view(now, c, progress)),
         ended: latest
             .cards
@@ -256,6 +260,7 @@ pub fn build(
         seat: desk.seat().map(|s| SeatView { conn: s.conn, role: s.role }),
         holding: desk.hold().map(|h| h.conn),
         notices: desk.notices().cloned().collect(),
+        models: latest.findings.views(now, limits.scene_ms),
         safety,
         outlines,
         ghost,
@@ -368,8 +373,17 @@ fn alarms(now: Stamp, latest: &Latest, safety: Option<&SafetyView>, limits: &Sta
             say(Level::Warning, false, format!("Scene {:.1} s old", age_ms(now, s) / 1e3));
         }
         Some(s) => {
-            for i in s.value.instruments.iter().filter(|i| i.alignment == Alignment::Inconsistent) {
-                say(Level::Warning, false, format!("{}: picture and kinematics disagree", i.arm));
+            for i in &s.value.instruments {
+                match (i.finding, i.alignment) {
+                    (Finding::None | Finding::TimeUnknown, Alignment::Inconsistent) => {
+                        say(Level::Warning, false, format!("{}: picture and kinematics disagree", i.arm));
+                    }
+                    (Finding::None | Finding::TimeUnknown, _) => {}
+                    (finding, _) => say(Level::Warning, false, format!("{}: {}", i.arm, finding.words())),
+                }
+            }
+            if s.value.time.timing == Timing::Unknown {
+                say(Level::Warning, false, "Timing between video and robot is not known: no suggestions".to_owned());
             }
         }
         None => say(Level::Warning, false, "No scene yet".to_owned()),
@@ -499,6 +513,22 @@ mod tests {
             assert!(words(&v).contains(&expected), "{:?}", v.alarms);
         }
         assert_eq!(v.alarms.last().unwrap().level, Level::Warning, "worst first");
+    }
+
+    #[test]
+    fn what_fusion_finds_wrong_is_said_in_plain_words() {
+        let mut l = healthy();
+        let mut scene = crate::testing::scene();
+        scene.time.timing = Timing::Unknown;
+        scene.instruments[0].finding = Finding::TimeUnknown;
+        scene.instruments[1].finding = Finding::WrongGeometry;
+        l.scene(at(0), scene);
+        let said = view(1, &l);
+        let expected = [
+            "PSM2: is not as long as the configured instrument",
+            "Timing between video and robot is not known: no suggestions",
+        ];
+        assert_eq!(words(&said), expected);
     }
 
     #[test]

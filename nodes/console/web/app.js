@@ -119,12 +119,18 @@ function toggleGhost() {
   dirty = true;
 }
 
+function toggleModels() {
+  picture.modelsOn = !picture.modelsOn;
+  $("toggle-models").setAttribute("aria-pressed", String(picture.modelsOn));
+  dirty = true;
+}
+
 const KEYS = {
   Digit0: () => request(requestTo(view, "DISABLED")), Digit1: () => request(requestTo(view, "READY")),
   Digit2: () => request(requestTo(view, "SUPERVISED")), Digit3: () => request(requestTo(view, "TELEOP")),
   KeyX: () => modeOf(view) === "FAULT" && request("reset"),
   KeyR: reject, KeyT: () => ask("retract", "PSM1"), KeyC: () => ask("centre_camera", "ECM"),
-  KeyO: toggleLabels, KeyG: toggleGhost, KeyS: () => send({ t: "take_seat" }),
+  KeyO: toggleLabels, KeyG: toggleGhost, KeyF: toggleModels, KeyS: () => send({ t: "take_seat" }),
 };
 // Foot pedals usually type Space, Page Down or F13.
 const HOLD_KEYS = new Set(["Space", "PageDown", "F13"]);
@@ -166,6 +172,7 @@ $("ask-retract").addEventListener("click", KEYS.KeyT);
 $("ask-centre").addEventListener("click", KEYS.KeyC);
 $("toggle-labels").addEventListener("click", toggleLabels);
 $("toggle-ghost").addEventListener("click", toggleGhost);
+$("toggle-models").addEventListener("click", toggleModels);
 $("take-seat").addEventListener("click", KEYS.KeyS);
 for (const b of document.querySelectorAll("#selector [data-to]")) b.addEventListener("click", () => request(requestTo(view, b.dataset.to)));
 
@@ -185,6 +192,7 @@ function frame(now) {
   dirty = false;
   drawnAt = now;
   checkHold();
+  state.modelsOn = picture.modelsOn;
   render(view, hello, state);
   picture.draw(linked && !late ? view : null, now);
   if (linked) drawn = view.seq;

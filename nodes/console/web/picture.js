@@ -3,7 +3,11 @@ const WIDTH = 640, HEIGHT = 480;
 // Anatomy that is always outlined; the rest only in the mode "all".
 const KEY = new Set(["gallbladder", "cystic duct", "cystic artery", "liver"]);
 const FILLED = new Set(["gallbladder", "cystic duct", "cystic artery"]);
+// Colours of what other models find; a name has the same colour in every picture.
+const PALETTE = ["86,180,233", "230,159,0", "0,158,115", "240,228,66", "0,114,178", "213,94,0", "204,121,167"];
+const colourOf = (label) => PALETTE[new TextEncoder().encode(label).reduce((sum, b) => sum + b, 0) % PALETTE.length];
 const SKY = "86,180,233", AMBER = "240,169,27";
+export { colourOf };
 export const LABEL_MODES = ["key", "all", "off"];
 
 export class Picture {
@@ -15,6 +19,8 @@ export class Picture {
     this.pixels = null;
     this.labelMode = "key";
     this.ghostOn = true;
+    this.modelsOn = true;
+    this.regions = new Map(); // model name -> {canvas, pixels, width, height, painted}
     this.shown = null; // {seq, at}
     this.decoding = false;
     this.waiting = null; // the newest JPEG behind the one being decoded
@@ -28,6 +34,7 @@ export class Picture {
     const kind = new DataView(buffer).getUint8(0);
     if (kind === 1) this.takePicture(buffer);
     if (kind === 2) this.takeLabels(buffer, classes);
+    if (kind === 3) this.takeRegions(buffer);
   }
 
   // One picture is decoded at a time, and only the newest waits. It appears with the next frame, see `show`.
@@ -59,13 +66,23 @@ export class Picture {
     return true;
   }
 
+  // What models beside the segmentation outlined; see src/findings.rs.
+  takeRegions(buffer) {
+    const view = new DataView(buffer), found = new Map();
+    for (let at = 17; at + 9 <= buffer.byteLength;) {
+      const letters = view.getUint8(at), name = new TextDecoder().decode(new Uint8Array(buffer, at + 1, letters));
+      at += 1 + letters;
+      const width = view.getUint16(at, true), height = view.getUint16(at + 2, true), length = view.getUint32(at + 4, true);
+      const pixels = fromRuns(new Uint8Array(buffer, at + 8, length), width * height);
+      at += 8 + length;
+      found.set(name, { pixels, width, height, canvas: this.regions.get(name)?.canvas ?? document.createElement("canvas"), painted: false });
+    }
+    this.regions = found;
+  }
+
   takeLabels(buffer, classes) {
     const view = new DataView(buffer), width = view.getUint16(17, true), height = view.getUint16(19, true);
-    const runs = new Uint8Array(buffer, 21), pixels = new Uint8Array(width * height);
-    for (let i = 0, at = 0; i + 1 < runs.length; i += 2) {
-      pixels.fill(runs[i], at, at + runs[i + 1] + 1);
-      at += runs[i + 1] + 1;
-    }
+    const pixels = fromRuns(new Uint8Array(buffer, 21), width * height);
     this.pixels = { pixels, width, height, classes, at: performance.now() };
     this.repaint = true;
   }
@@ -124,12 +141,38 @@ export class Picture {
     if (!seen) return;
     if (this.repaint) this.paintLabels();
     g.lineJoin = "round";
+    const models = this.modelsOn ? view.models.filter((m) => !m.stale) : [];
+    models.forEach((m) => this.drawRegions(g, m));
+    models.forEach((m) => this.drawMarks(g, m));
     for (const outline of view.outlines) this.drawInstrument(g, outline, view);
     const ghost = this.ghostOn && view.card ? view.ghost : null;
     if (ghost) this.drawGhost(g, ghost, view.card, now);
     if (ghost) this.drawWay(g, ghost.way);
     if (ghost?.arm === "ECM") this.drawFrameName(g, ghost);
     if (labelled) this.drawNames(g);
+  }
+
+  // Regions of one model.
+  drawRegions(g, model) {
+    const region = this.regions.get(model.name);
+    if (!region || model.task !== "segmentation") return;
+    if (!region.painted) paintRegion(region, model.scores.map(([label]) => colourOf(label).split(",").map(Number)));
+    g.drawImage(region.canvas, 0, 0, WIDTH, HEIGHT);
+  }
+
+  // Boxes and points of one model.
+  drawMarks(g, model) {
+    for (const { label, confidence, at: [x0, y0, x1, y1] } of model.boxes) {
+      const colour = `rgb(${colourOf(label)})`, x = x0 * WIDTH, y = y0 * HEIGHT, w = (x1 - x0) * WIDTH, h = (y1 - y0) * HEIGHT;
+      g.lineWidth = 4.5; g.strokeStyle = "#000b"; g.strokeRect(x, y, w, h);
+      g.lineWidth = 2.2; g.strokeStyle = colour; g.strokeRect(x, y, w, h);
+      tag(g, `${label} ${Math.round(confidence * 100)}%`, x + 6, Math.max(y - 9, 14), colour);
+    }
+    for (const { label, at: [u, v] } of model.points) {
+      g.beginPath(); g.arc(u * WIDTH, v * HEIGHT, 4.5, 0, 2 * Math.PI);
+      g.fillStyle = `rgb(${colourOf(label)})`; g.fill(); g.lineWidth = 1.6; g.strokeStyle = "#000"; g.stroke();
+      if (model.points.length <= 12) tag(g, label, u * WIDTH + 14, v * HEIGHT, `rgb(${colourOf(label)})`);
+    }
   }
 
   drawInstrument(g, outline, view) {
@@ -182,6 +225,31 @@ export class Picture {
       tag(g, name, x, below, colour, true);
     }
   }
+}
+
+function fromRuns(runs, size) {
+  const pixels = new Uint8Array(size);
+  for (let i = 0, at = 0; i + 1 < runs.length; i += 2) {
+    pixels.fill(runs[i], at, at + runs[i + 1] + 1);
+    at += runs[i + 1] + 1;
+  }
+  return pixels;
+}
+
+// Tints every class but the first, which is background, and draws its edge.
+function paintRegion(region, colours) {
+  const { pixels, width, height, canvas } = region;
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height), out = image.data;
+  for (let i = 0; i < pixels.length; i++) {
+    const c = pixels[i];
+    if (c === 0 || c >= colours.length) continue;
+    const edge = pixels[i - 1] !== c || pixels[i + 1] !== c || pixels[i - width] !== c || pixels[i + width] !== c;
+    [out[4 * i], out[4 * i + 1], out[4 * i + 2]] = colours[c];
+    out[4 * i + 3] = edge ? 240 : 70;
+  }
+  context.putImageData(image, 0, 0);
+  region.painted = true;
 }
 
 // The outline of the union of closed polylines, hollow or filled.

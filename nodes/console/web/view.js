@@ -1,3 +1,5 @@
+import { colourOf } from "./picture.js";
+
 // Puts a view into the document. Text only ever goes in through textContent.
 const $ = (id) => document.getElementById(id);
 const text = (id, value) => { const e = $(id); if (e.textContent !== value) e.textContent = value; };
@@ -39,6 +41,7 @@ export function render(view, hello, state) {
   ["l-picture", "l-seen", "l-scene"].forEach((id, i) => renderLatency(id, view.latency_ms[i]));
   renderStale(view, state);
   renderLines(view);
+  renderModels(view, state);
   renderCard(view);
   renderHold(view, hello, state);
   renderAlarms(view, state);
@@ -63,8 +66,10 @@ function renderArms(view) {
   });
 }
 
-function renderLatency(id, ms) {
-  text(id, ms === null ? "–" : `${Math.round(ms)} ms`);
+// Mean, and below it what all but one in a hundred keep.
+function renderLatency(id, figures) {
+  text(id, figures ? `${Math.round(figures[0])} ms` : "–");
+  text(`${id}-p99`, figures ? `p99 ${Math.round(figures[1])}` : "");
 }
 
 function renderStale(view, state) {
@@ -82,6 +87,35 @@ function renderLines(view) {
     item.className = age > 2 ? "old" : "";
     return item;
   }));
+}
+
+// One line per model; a bar per class where it scores the whole picture or covers regions of it.
+function renderModels(view, state) {
+  show("toggle-models", view.models.length > 0);
+  show("models", state.modelsOn && view.models.length > 0);
+  $("models").replaceChildren(...view.models.map((model) => {
+    const item = document.createElement("li"), name = document.createElement("b");
+    item.className = model.stale ? "old" : "";
+    name.textContent = `${model.name} · ${said(model)}`;
+    item.append(name, ...model.scores.filter(([, score], i) => score >= .01 && !(model.task === "segmentation" && i === 0)).slice(0, 5).map(bar));
+    return item;
+  }));
+}
+
+function said(model) {
+  if (model.stale) return `silent for ${(model.age_ms / 1000).toFixed(1)} s`;
+  const count = (n, what) => `${n} ${n === 1 ? what : `${what}s`}`;
+  if (model.task === "detection") return count(model.boxes.length, "box").replace("boxs", "boxes");
+  if (model.task === "keypoints") return count(model.points.length, "point");
+  return model.task === "segmentation" ? "shares" : "shows";
+}
+
+function bar([label, score]) {
+  const row = document.createElement("span"), fill = document.createElement("i");
+  fill.style.setProperty("--share", score);
+  fill.style.setProperty("--tone", `rgb(${colourOf(label)})`);
+  row.append(fill, `${label} ${Math.round(score * 100)}%`);
+  return row;
 }
 
 const PHASES = { offered: "Suggestion", waiting: "Approved, at rest", moving: "Moving" };

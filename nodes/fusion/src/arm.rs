@@ -4,18 +4,25 @@ use crate::{
     FusionError,
     clearance::Tip,
     evidence::{Picture, features},
+    feature::{Feature, FeatureKind},
+    findings::Findings,
     geometry::{clip_near, project},
     hand_eye::HandEyeFilter,
     history::KinematicsHistory,
     mask::Skeleton,
     params::FusionParams,
+    plausible::Plausibility,
     residual::{Agreement, agreement},
+    shaft::fit_shaft,
+    timing::Bases,
     tool::{Part, Seams, Tool},
     verdict::{Sight, Verdict},
 };
-use nalgebra::{Isometry3, Matrix3, Matrix6, Point3, SymmetricEigen};
+use nalgebra::{Isometry3, Matrix3, Matrix6, Point2, Point3, SymmetricEigen, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument};
-use proctor_types::{Alignment, ArmId, ArmState, HandEye, InstrumentEstimate, Joints, Pose, Stamp, StereoRig, World};
+use proctor_types::{
+    Alignment, ArmId, ArmState, Finding, HandEye, InstrumentEstimate, Joints, Pose, Stamp, StereoRig, World,
+};
 
 /// Fastest an instrument is assumed to move while its joints are unknown, m/s.
 const UNKNOWN_SPEED: f64 = 0.1;
@@ -44,6 +51,12 @@ pub struct Arm {
     last_update: Option<Stamp>,
     movement: Movement,
     retried: Option<Stamp>,
+    /// Whether its joints can be.
+    pub plausibility: Plausibility,
+    /// What was noticed to be wrong.
+    pub findings: Findings,
+    /// What is wrong, as of the last picture.
+    pub finding: Finding,
 }
 
 /// Where the nominal tip was before the camera, and what movement since the last picture means: a tool at rest is seen with the same
@@ -114,7 +127,15 @@ pub struct Look<'a> {
     pub camera_from_world: &'a Isometry3<f64>,
     /// How much the picture is worth, in (0, 1].
     pub weight: f64,
+    /// Doubt about the picture's time among the joints, s.
+    pub time_sigma: f64,
 }
+
+/// Points of an instrument that are followed through the pictures to compare times: end of the shaft, middle of wrist and of jaws.
+pub const FOLLOWED: usize = 3;
+
+/// Where a picture showed them.
+pub type Sighted = [Option<Point2<f64>>; FOLLOWED];
 
 impl Arm {
     /// At the cell's nominal pose, with an instrument by name.
@@ -134,7 +155,20 @@ impl Arm {
             last_update: None,
             movement: Movement::default(),
             retried: None,
+            plausibility: Plausibility::default(),
+            findings: Findings::default(),
+            finding: Finding::None,
         })
+    }
+
+    /// Whether the last verdict was that picture and kinematics agree.
+    pub fn is_aligned(&self) -> bool {
+        self.verdict.alignment() == Alignment::Aligned
+    }
+
+    /// Where its base is.
+    pub fn bases(&self) -> Bases {
+        Bases { believed: *self.filter.pose(), nominal: *self.filter.nominal() }
     }
 
     /// The estimator.
@@ -157,6 +191,63 @@ impl Arm {
         Some(Posture { state: *state, tool, base_from_tip: links.tip })
     }
 
+    /// Where the followed points are by kinematics, base coordinates. The rim of the shaft depends on where it is seen from; its axis will do.
+    pub fn followed(posture: &Posture) -> [Point3<f64>; FOLLOWED] {
+        let tool = &posture.tool;
+        let middle = |part, otherwise| tool.middle(part).map_or(otherwise, |(p, _)| p);
+        let axis = (tool.pitch - tool.top).try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
+        let end = tool.pitch - axis * tool.seams.shaft_end;
+        [end, middle(Part::Wrist, tool.yaw), middle(Part::Jaws, tool.end)]
+    }
+
+    /// How much longer the instrument looks than it is configured to be, m: how far along its own nominal axis the end of its shaft must be
+    /// pushed to come nearest to the end that is seen. `None` where no end is seen, or where it lies off the axis.
+    pub fn longer(
+        &self,
+        posture: &Posture,
+        index: usize,
+        picture: &Picture<'_>,
+        camera_from_world: &Isometry3<f64>,
+    ) -> Option<f64> {
+        /// Farthest that is tried, mm.
+        const REACH: i32 = 80;
+        /// Farthest off the axis, px.
+        const OFF: f64 = 120.0;
+        let camera = &picture.rig.left;
+        let tool = posture.tool.transformed(&(camera_from_world * self.filter.nominal()));
+        let axis = (tool.pitch - tool.top).try_normalize(1e-9)?;
+        let pushed = |mm: i32| project(camera, &(tool.pitch + axis * (f64::from(mm) * 1e-3 - tool.seams.shaft_end)));
+        let (far, near) = (pushed(REACH)?, (-REACH..REACH).find_map(pushed)?);
+        let hint = (far - near).try_normalize(1e-6)?;
+        let seen = fit_shaft(picture.mask, picture.pictures, index, &hint)?.end?;
+        let off = |mm: i32| pushed(mm).map_or(f64::INFINITY, |p| (p - seen).norm());
+        let best = (-REACH..=REACH).min_by(|a, b| off(*a).total_cmp(&off(*b)))?;
+        (off(best) < OFF).then(|| f64::from(best) * 1e-3)
+    }
+
+    /// As [`Arm::skeleton`], by the nominal base and reaching beyond the configured instrument as far as [`Arm::longer`] looks.
+    pub fn long_skeleton(
+        &self,
+        posture: &Posture,
+        camera_from_world: &Isometry3<f64>,
+        rig: &StereoRig,
+    ) -> Option<Skeleton> {
+        const BEYOND: f64 = 0.08;
+        let tool = posture.tool.transformed(&(camera_from_world * self.filter.nominal()));
+        let axis = (tool.pitch - tool.top).try_normalize(1e-9)?;
+        let (a, b) = clip_near(tool.top, tool.pitch + axis * BEYOND)?;
+        let (a, b) = (project(&rig.left, &a)?, project(&rig.left, &b)?);
+        Some(Skeleton { segments: vec![(a, b, 0.0)], gate: 150.0 })
+    }
+
+    /// Velocity of the tip in base coordinates, m/s.
+    fn tip_velocity(&self, posture: &Posture) -> Vector3<f64> {
+        const AHEAD: f64 = 0.005;
+        let ahead = posture.state.position.zip_with(&posture.state.velocity, |q, v| q + v * AHEAD);
+        let there = ahead.and_then(|q| self.chain.fk(&q).ok());
+        there.map_or_else(Vector3::zeros, |p| (p.translation() - posture.base_from_tip.translation.vector) / AHEAD)
+    }
+
     /// Lets time pass until the picture at `stamp`; a stamp that does not advance adds nothing.
     pub fn advance(
         &mut self,
@@ -168,6 +259,13 @@ impl Arm {
         let place = posture.map(|p| camera_from_world * self.filter.nominal() * p.base_from_tip);
         let walked = self.movement.advance(stamp, place, params);
         self.filter.predict(walked, params);
+    }
+
+    /// What was learnt is in doubt: it was learnt with joints of another time.
+    pub fn doubt(&mut self) {
+        self.filter.reopen();
+        self.last_update = None;
+        self.movement.spent = 0.0;
     }
 
     /// The clock was set back: times are forgotten, the estimate is not.
@@ -203,13 +301,16 @@ impl Arm {
         (!segments.is_empty()).then_some(Skeleton { segments, gate })
     }
 
-    /// Learns from a picture and says what it showed.
-    pub fn look(&mut self, look: &Look<'_>, params: &FusionParams) -> opencv::Result<Sight> {
-        let Look { stamp, posture, index, picture, camera_from_world, weight } = *look;
+    /// Learns from a picture and says what it showed, and where the followed points were.
+    pub fn look(&mut self, look: &Look<'_>, params: &FusionParams) -> opencv::Result<(Sight, Sighted)> {
+        let Look { stamp, posture, index, picture, camera_from_world, weight, time_sigma } = *look;
         let expected = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
         let depth = expected.yaw.z.max(0.02);
         let disparity_sigma = self.tip_sigma(posture) * picture.rig.left.fx * picture.rig.baseline / (depth * depth);
-        let features = features(picture, index, &expected, disparity_sigma, params);
+        let mut features = features(picture, index, &expected, disparity_sigma, params);
+        // The instrument may have been somewhat farther on its way.
+        let blur = time_sigma * self.tip_velocity(posture).norm() * picture.rig.left.fx / depth;
+        features.iter_mut().for_each(|f| f.blur(blur));
         // Successive pictures repeat each other's errors: only the time between them is new evidence.
         let fresh = self.last_update.map_or(1.0, |t| stamp.seconds_since(t) / params.decorrelation_s);
         let fresh = fresh.clamp(1e-3, 1.0);
@@ -220,7 +321,7 @@ impl Arm {
         }
         let seen = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
         let agreement = agreement(picture.mask, picture.pictures, index, &seen, &picture.rig.left)?;
-        Ok(self.sight(posture, &agreement, update, depth, picture.rig, params))
+        Ok((self.sight(posture, &agreement, update, depth, picture.rig, params), sighted(&features)))
     }
 
     fn sight(
@@ -294,9 +395,16 @@ impl Arm {
         }
     }
 
-    /// The estimate of the instrument as published. Without a posture: at the last known joints (or zero), with the
-    /// doubt of the time since, and the verdict `Unknown` that [`Sight::NoKinematics`] left.
-    pub fn estimate(&self, stamp: Stamp, posture: Option<&Posture>, params: &FusionParams) -> InstrumentEstimate {
+    /// The estimate of the instrument as published, for a picture whose time among the joints is known to `time_sigma`, s. Without a
+    /// posture: at the last known joints (or zero), with the doubt of the time since, and the verdict `Unknown` that
+    /// [`Sight::NoKinematics`] left.
+    pub fn estimate(
+        &self,
+        stamp: Stamp,
+        posture: Option<&Posture>,
+        time_sigma: f64,
+        params: &FusionParams,
+    ) -> InstrumentEstimate {
         let (joints, jaw, reach) = match (posture, self.history.newest()) {
             (Some(p), _) => (p.state.position, p.state.jaw, 0.0),
             (None, Some(s)) => {
@@ -315,14 +423,26 @@ impl Arm {
             // A tool of unknown joints points anywhere; one of known joints to about half a degree.
             covariance[(i + 3, i + 3)] += if posture.is_some() { 8e-5 } else { 1.0 };
         }
+        let walked = posture.map_or_else(Vector3::zeros, |p| self.tip_velocity(p) * time_sigma);
+        let walked = self.filter.pose() * walked;
+        let mut position = covariance.fixed_view_mut::<3, 3>(0, 0);
+        position += walked * walked.transpose();
+        let finding = self.finding;
+        let alignment = match (self.verdict.alignment(), finding) {
+            (alignment, Finding::None) => alignment,
+            (Alignment::Aligned, Finding::TimeUnknown | Finding::BadPose) => Alignment::Converging,
+            (alignment, Finding::TimeUnknown | Finding::BadPose) => alignment,
+            _ => Alignment::Inconsistent,
+        };
         InstrumentEstimate {
             arm: self.id,
             joints,
             jaw,
             world_from_tip: Pose::<World, _>::new(world_from_tip),
             covariance,
-            alignment: self.verdict.alignment(),
+            alignment,
             residual_px: self.verdict.residual_px(),
+            finding,
         }
     }
 
@@ -346,6 +466,20 @@ impl Arm {
         let target = Isometry3::from_parts(p.coords.into(), nalgebra::UnitQuaternion::from_rotation_matrix(&rotation));
         self.chain.ik(&Pose::new(target), &self.chain.mid_range()).solution().is_some()
     }
+}
+
+/// The followed points among a picture's features.
+fn sighted(features: &[Feature]) -> Sighted {
+    let mut out = [None; FOLLOWED];
+    for feature in features {
+        match feature.kind {
+            FeatureKind::ShaftEnd { at, .. } => out[0] = Some(at),
+            FeatureKind::Middle { part: Part::Wrist, at, .. } => out[1] = Some(at),
+            FeatureKind::Middle { part: Part::Jaws, at, .. } => out[2] = Some(at),
+            _ => {}
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -77,6 +77,18 @@ pub enum FeatureKind {
 }
 
 impl Feature {
+    /// Adds that the instrument may have been up to `px` away when the picture was taken. Sizes and depths hardly change with it.
+    pub fn blur(&mut self, px: f64) {
+        match self.kind {
+            FeatureKind::Width { .. } | FeatureKind::Disparity { .. } => {}
+            FeatureKind::Centre { .. }
+            | FeatureKind::Edge { .. }
+            | FeatureKind::ShaftEnd { .. }
+            | FeatureKind::Middle { .. }
+            | FeatureKind::JawEnd { .. } => self.sigma = self.sigma.hypot(px),
+        }
+    }
+
     /// Predicted minus measured for an instrument in camera coordinates; `None` where the prediction does not exist
     /// (behind the camera, edge-on).
     pub fn residual(&self, tool: &Tool, rig: &StereoRig) -> Option<f64> {

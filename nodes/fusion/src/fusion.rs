@@ -2,9 +2,11 @@
 
 use crate::{
     FusionError,
-    arm::{Arm, Look, Posture},
+    arm::{Arm, Look, Posture, Sighted},
+    cameras,
     clearance::{Tip, clearances},
     evidence::Picture,
+    findings::{Noticed, WRONG_LENGTH},
     grasp::GraspFinder,
     hand_eye::HandEyeFilter,
     history::{KinematicsHistory, Lookup, Push},
@@ -14,13 +16,16 @@ use crate::{
     stats::FusionStats,
     stereo::Stereo,
     surface::{self, Surface, View},
+    timing::TimeKeeper,
     verdict::Sight,
 };
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Cell;
 use proctor_types::{
-    ArmId, ArmState, Camera, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame, StereoRig, World,
+    ArmId, ArmState, Camera, CameraModel, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame, StereoRig,
+    Timing, World,
 };
+use std::time::Duration;
 
 /// One picture and what perception saw in it.
 #[derive(Debug, Clone)]
@@ -45,6 +50,13 @@ pub struct Fusion {
     arms: [Arm; MAX_ARMS],
     ecm: KinematicsHistory,
     world_from_camera: Pose<World, Camera>,
+    /// Where the camera is by its newest joints, and how it pictures.
+    camera_now: Pose<World, Camera>,
+    camera: CameraModel,
+    time: TimeKeeper,
+    /// How often times were compared.
+    looks: u64,
+    swapped: Option<bool>,
     stereo: Option<(StereoRig, Stereo)>,
     surface: Surface,
     grasp: GraspFinder,
@@ -69,8 +81,14 @@ impl Fusion {
             Arm::new(one, &params.instruments[0], &cell, &params)?,
             Arm::new(two, &params.instruments[1], &cell, &params)?,
         ];
+        let world_from_camera = cell.world_from_camera(&NOMINAL_ECM)?;
         Ok(Self {
-            world_from_camera: cell.world_from_camera(&NOMINAL_ECM)?,
+            world_from_camera,
+            camera_now: world_from_camera,
+            camera: cell.rig().left,
+            time: TimeKeeper::new(),
+            looks: 0,
+            swapped: None,
             ecm: KinematicsHistory::new(params.history_bounds()),
             arms,
             cell,
@@ -103,15 +121,51 @@ impl Fusion {
             return;
         }
         let history = match self.arms.iter_mut().find(|a| a.id == state.arm) {
-            Some(arm) => &mut arm.history,
+            Some(arm) => {
+                if !arm.plausibility.admits(&state) {
+                    self.stats.bad_poses += 1;
+                    arm.findings.bad_pose(state.stamp);
+                    return;
+                }
+                &mut arm.history
+            }
             None => &mut self.ecm,
         };
         match history.push(state) {
             Push::Accepted => {}
-            Push::Duplicate => self.stats.duplicate_states += 1,
-            Push::Backward => self.stats.backward_states += 1,
-            Push::ClockReset => self.stats.clock_resets += 1,
+            Push::Duplicate => {
+                self.stats.duplicate_states += 1;
+                return;
+            }
+            Push::Backward => {
+                self.stats.backward_states += 1;
+                return;
+            }
+            Push::ClockReset => {
+                self.stats.clock_resets += 1;
+                self.time.reset();
+            }
         }
+        self.follow(&state);
+    }
+
+    /// Where an arm's joints say that its followed points are.
+    fn follow(&mut self, state: &ArmState) {
+        let Some(index) = self.arms.iter().position(|a| a.id == state.arm) else {
+            self.camera_now = self.cell.world_from_camera(&state.position).unwrap_or(self.camera_now);
+            return;
+        };
+        let camera_from_world = *self.camera_now.inverse().iso();
+        if let Some(posture) = self.arms[index].posture(state) {
+            self.time.joints(index, state.stamp, Arm::followed(&posture), camera_from_world);
+        }
+    }
+
+    /// Whether joints that belong to a picture of this stamp are still on their way: pictures that are stamped early have to wait.
+    pub fn waits_for_joints(&self, stamp: Stamp) -> bool {
+        let needed = self.time.joints_stamp(stamp);
+        let slack = Duration::from_secs_f64(self.params.extrapolate_max_s);
+        needed > stamp && self.arms.iter().any(|a| a.history.newest().is_some_and(|s| s.stamp.plus(slack) < needed))
     }
 
     /// Makes a scene of a picture. Never fails: what could not be measured is said to be unknown, with large doubt.
@@ -119,9 +173,11 @@ impl Fusion {
     pub fn step(&mut self, now: Stamp, input: &FusionInput) -> Scene {
         let stamp = input.frame.stamp;
         let advanced = self.note_stamp(stamp);
-        let camera = self.camera_at(stamp);
+        let joints_stamp = self.time.joints_stamp(stamp);
+        let camera = self.camera_at(joints_stamp);
         let evidence = if advanced && camera.is_some() { self.evidence(input) } else { None };
-        let postures = self.postures(stamp);
+        let postures = self.postures(joints_stamp);
+        let time_sigma = self.time_sigma(stamp);
         let camera_from_world = self.world_from_camera.inverse();
         if advanced {
             for (arm, posture) in self.arms.iter_mut().zip(&postures) {
@@ -147,15 +203,21 @@ impl Fusion {
                         picture: &picture,
                         camera_from_world: camera_from_world.iso(),
                         weight: evidence.weight,
+                        time_sigma,
                     };
                     let looked = self.arms[i].look(&look, &self.params);
-                    looked.unwrap_or_else(|_| {
+                    let (sight, sighted) = looked.unwrap_or_else(|_| {
                         self.stats.opencv_failures += 1;
-                        Sight::Blind
-                    })
+                        (Sight::Blind, Sighted::default())
+                    });
+                    self.time.picture(i, stamp, sighted);
+                    sight
                 }
                 _ => Sight::Blind,
             };
+        }
+        if advanced {
+            self.compare(input, evidence.as_ref(), &postures, camera_from_world.iso());
         }
         for ((arm, sight), posture) in self.arms.iter_mut().zip(sights).zip(&postures) {
             arm.conclude(stamp, sight, &self.params);
@@ -175,6 +237,94 @@ impl Fusion {
         self.scene(now, input, &postures, &tips)
     }
 
+    /// Standard deviation of the picture's time among the joints, s, as far as it is reckoned with.
+    fn time_sigma(&self, stamp: Stamp) -> f64 {
+        let offset = self.time.offset(stamp, &self.params);
+        if offset.timing == Timing::Known { offset.sigma } else { self.params.time_prior_s }
+    }
+
+    /// Takes in what the picture says about the offset between the stamps of pictures and joints, and looks for what is wrong.
+    fn compare(
+        &mut self,
+        input: &FusionInput,
+        evidence: Option<&Evidence>,
+        postures: &[Option<Posture>; MAX_ARMS],
+        camera_from_world: &Isometry3<f64>,
+    ) {
+        let stamp = input.frame.stamp;
+        if is_usable(&input.frame.rig) {
+            self.camera = input.frame.rig.left;
+        }
+        let bases = self.arms.each_ref().map(Arm::bases);
+        if let Some(jumped) = self.time.update(stamp, &bases, &self.camera, &self.params) {
+            if jumped {
+                self.arms.iter_mut().for_each(Arm::doubt);
+            }
+            self.notice(input, evidence, postures, camera_from_world);
+        }
+        self.stats.time_jumps = self.time.jumps;
+        let unknown = self.time.offset(stamp, &self.params).timing == Timing::Unknown;
+        let joints_stamp = self.time.joints_stamp(stamp);
+        self.arms.iter_mut().for_each(|arm| arm.finding = arm.findings.gravest(joints_stamp, unknown));
+    }
+
+    /// One look for what is wrong with cameras and instruments.
+    fn notice(
+        &mut self,
+        input: &FusionInput,
+        evidence: Option<&Evidence>,
+        postures: &[Option<Posture>; MAX_ARMS],
+        camera_from_world: &Isometry3<f64>,
+    ) {
+        let Some(evidence) = evidence else { return };
+        let (rig, pictures) = (&input.frame.rig, &evidence.pictures);
+        if self.looks.is_multiple_of(2) {
+            self.swapped = cameras::swapped(pictures, rig, &self.params);
+        }
+        self.looks += 1;
+        let longer = self.longer(input, evidence, postures, camera_from_world);
+        // Neither where it ought to be: perhaps each is where the other ought to be.
+        let misplaced = |by: Option<f64>| by.is_none_or(|by| by.abs() > WRONG_LENGTH);
+        let nowhere = self.arms.iter().zip(longer).all(|(arm, by)| !arm.is_aligned() && misplaced(by));
+        let crossed = nowhere && {
+            let [one, two] = *postures;
+            let exchanged = self.longer(input, evidence, &[two, one], camera_from_world);
+            exchanged.into_iter().all(|by| by.is_some_and(|by| by.abs() < 0.5 * WRONG_LENGTH))
+        };
+        for (index, arm) in self.arms.iter_mut().enumerate() {
+            let (motion, swapped) = (self.time.motion(index), self.swapped);
+            arm.findings.look(&Noticed { motion, longer: longer[index], crossed, swapped });
+        }
+    }
+
+    /// [`Arm::longer`] of every arm that is not aligned, with these postures.
+    fn longer(
+        &self,
+        input: &FusionInput,
+        evidence: &Evidence,
+        postures: &[Option<Posture>; MAX_ARMS],
+        camera_from_world: &Isometry3<f64>,
+    ) -> [Option<f64>; MAX_ARMS] {
+        let mut out = [None; MAX_ARMS];
+        if self.arms.iter().all(Arm::is_aligned) {
+            return out;
+        }
+        let rig = &input.frame.rig;
+        let skeletons: Vec<Option<Skeleton>> = (self.arms.iter().zip(postures))
+            .map(|(arm, posture)| arm.long_skeleton(posture.as_ref()?, camera_from_world, rig))
+            .collect();
+        let size = (input.frame.left.width(), input.frame.left.height());
+        let mask = Mask::new(&input.segmentation.labels, size, &skeletons, self.params.min_blob_px);
+        let Some(mask) = mask else { return out };
+        let keypoints = &input.segmentation.keypoints;
+        let picture = Picture { mask: &mask, pictures: &evidence.pictures, rig, keypoints };
+        for (index, (arm, posture)) in self.arms.iter().zip(postures).enumerate() {
+            let posture = posture.as_ref().filter(|_| !arm.is_aligned());
+            out[index] = posture.and_then(|posture| arm.longer(posture, index, &picture, camera_from_world));
+        }
+        out
+    }
+
     /// Whether the picture is newer than the last one; counts when not.
     fn note_stamp(&mut self, stamp: Stamp) -> bool {
         match self.last_frame {
@@ -189,6 +339,7 @@ impl Fusion {
                 }
                 self.stats.clock_resets += 1;
                 self.arms.iter_mut().for_each(Arm::clock_reset);
+                self.time.reset();
                 self.surface.clear();
                 self.grasp.clear();
             }
@@ -321,7 +472,7 @@ impl Fusion {
             instruments: arms
                 .iter()
                 .zip(postures)
-                .map(|(arm, posture)| arm.estimate(stamp, posture.as_ref(), &self.params))
+                .map(|(arm, posture)| arm.estimate(stamp, posture.as_ref(), self.time_sigma(stamp), &self.params))
                 .collect(),
             clearances: clearances(tips, &surface),
             surface,
@@ -329,6 +480,7 @@ impl Fusion {
             grasp_target,
             quality: input.segmentation.quality.clone(),
             model: input.segmentation.model,
+            time: self.time.offset(stamp, &self.params),
         }
     }
 }

@@ -210,3 +210,7 @@ fn jacobian(
 fn symmetric(m: &Matrix6<f64>) -> Matrix6<f64> {
     (m + m.transpose()) * 0.5
 }
+
+#[cfg(test)]
+#[path = "hand_eye_tests.rs"]
+mod tests;

@@ -65,8 +65,9 @@ pub struct KinematicsHistory {
 }
 
 impl KinematicsHistory {
-    /// Most samples kept; 2.5 s at 200 Hz, 0.5 s at 1 kHz.
-    pub const CAPACITY: usize = 512;
+    /// Most samples kept; 5 s at 200 Hz, 1 s at 1 kHz: the largest offset between the stamps of pictures and joints, and the time that
+    /// a picture takes to get here.
+    pub const CAPACITY: usize = 1024;
 
     /// An empty history.
     pub fn new(bounds: HistoryBounds) -> Self {

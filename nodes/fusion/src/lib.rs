@@ -9,10 +9,12 @@
 //! in every scene, with [`Alignment::Unknown`](proctor_types::Alignment) when its joints at that instant are not known.
 
 mod arm;
+mod cameras;
 mod clearance;
 mod error;
 mod evidence;
 mod feature;
+mod findings;
 mod fusion;
 mod geometry;
 mod grasp;
@@ -20,15 +22,20 @@ mod hand_eye;
 mod history;
 mod mask;
 mod node;
+mod offset;
 mod params;
 mod picture;
+mod plausible;
+mod report;
 mod residual;
 mod shaft;
 mod stats;
 mod stereo;
 mod surface;
 mod sweep;
+mod timing;
 mod tool;
+mod track;
 mod verdict;
 
 pub use error::FusionError;
@@ -36,5 +43,6 @@ pub use fusion::{Fusion, FusionInput};
 pub use hand_eye::HandEyeFilter;
 pub use history::{HistoryBounds, KinematicsHistory, Lookup, Push, Refusal};
 pub use node::{FusionCounts, FusionNode, FusionNodeError};
+pub use offset::{Motion, OffsetEstimator, Reading};
 pub use params::FusionParams;
 pub use stats::FusionStats;

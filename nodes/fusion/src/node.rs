@@ -1,8 +1,8 @@
 //! The shell: gathers joints and pictures, pairs each segmentation with its picture by stamp, publishes the scene.
 
-use crate::{Fusion, FusionError, FusionInput, FusionParams, FusionStats};
+use crate::{Fusion, FusionError, FusionInput, FusionParams, FusionStats, report};
 use proctor_bus::{ArmSubscriber, Bus, BusError, Node, Publisher, StereoSubscriber, Subscriber, graph};
-use proctor_types::{ArmId, Scene, Segmentation, Stamp, StereoFrame};
+use proctor_types::{ArmId, Diagnostics, Scene, Segmentation, Stamp, StereoFrame};
 use std::{collections::VecDeque, time::Duration};
 
 /// How often the node looks for something new: twice per 100 Hz sample, eight times per picture.
@@ -43,7 +43,11 @@ pub struct FusionNode {
     segmentations: Subscriber<Segmentation>,
     arms: [ArmSubscriber; 3],
     scenes: Publisher<Scene>,
+    diagnostics: Publisher<Diagnostics>,
     recent: VecDeque<StereoFrame>,
+    /// Pictures whose joints are still on their way, with when they came; empty unless joints are stamped late.
+    waiting: VecDeque<(Stamp, FusionInput)>,
+    reported: Option<Stamp>,
     fusion: Fusion,
     counts: FusionCounts,
 }
@@ -51,6 +55,10 @@ pub struct FusionNode {
 impl FusionNode {
     /// Pictures kept to be paired with their segmentation: a quarter of a second at 30 Hz.
     pub const RECENT: usize = 8;
+    /// Longest a picture waits for its joints: the largest offset between their stamps, and a little.
+    pub const LONGEST_WAIT: Duration = Duration::from_millis(600);
+    /// Most pictures that wait: that long at 30 Hz.
+    pub const WAITING: usize = 20;
 
     /// Checks the parameters and joins the bus.
     pub fn new(bus: &Bus, params: FusionParams) -> Result<Self, FusionNodeError> {
@@ -61,7 +69,10 @@ impl FusionNode {
             segmentations: bus.subscriber(&graph::segmentation())?,
             arms: [one?, two?, three?],
             scenes: bus.publisher(&graph::scene())?,
+            diagnostics: bus.publisher(&graph::diagnostics())?,
             recent: VecDeque::with_capacity(Self::RECENT),
+            waiting: VecDeque::new(),
+            reported: None,
             counts: FusionCounts::default(),
         })
     }
@@ -112,6 +123,30 @@ impl FusionNode {
     }
 }
 
+impl FusionNode {
+    /// A segmentation with its picture.
+    fn paired(&mut self, segmentation: Segmentation) -> Option<FusionInput> {
+        let Some(at) = self.recent.iter().rposition(|f| f.stamp == segmentation.stamp) else {
+            self.counts.unpaired += 1;
+            return None;
+        };
+        // The picture and everything older have had their turn.
+        let frame = self.recent.drain(..=at).next_back()?;
+        Some(FusionInput { frame, segmentation })
+    }
+
+    fn report(&mut self, now: Stamp, scene: &Scene) {
+        if self.reported.is_some_and(|last| last <= now && last.age(now) < report::EVERY) {
+            return;
+        }
+        self.reported = Some(now);
+        let said = report::report(now, scene, self.fusion.stats(), &self.counts);
+        if let Err(error) = self.diagnostics.publish(&said) {
+            tracing::warn!(%error, "diagnostics not published");
+        }
+    }
+}
+
 impl Node for FusionNode {
     fn name(&self) -> &'static str {
         "fusion"
@@ -123,14 +158,20 @@ impl Node for FusionNode {
 
     fn poll(&mut self, now: Stamp) {
         self.gather();
-        let Some(segmentation) = self.segmentation() else { return };
-        let Some(at) = self.recent.iter().rposition(|f| f.stamp == segmentation.stamp) else {
-            self.counts.unpaired += 1;
+        if let Some(input) = self.segmentation().and_then(|s| self.paired(s)) {
+            if self.waiting.len() == Self::WAITING {
+                self.waiting.pop_front();
+                self.counts.superseded += 1;
+            }
+            self.waiting.push_back((now, input));
+        }
+        let Some((came, input)) = self.waiting.front() else { return };
+        if self.fusion.waits_for_joints(input.frame.stamp) && came.age(now) < Self::LONGEST_WAIT {
             return;
-        };
-        // The picture and everything older have had their turn.
-        let Some(frame) = self.recent.drain(..=at).next_back() else { return };
-        let scene = self.fusion.step(now, &FusionInput { frame, segmentation });
+        }
+        let Some((_, input)) = self.waiting.pop_front() else { return };
+        let scene = self.fusion.step(now, &input);
+        self.report(now, &scene);
         match self.scenes.publish(&scene) {
             Ok(()) => self.counts.published += 1,
             Err(error) => {

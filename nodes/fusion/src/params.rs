@@ -59,6 +59,15 @@ params! {
     /// A stamp this far behind the newest means the clock was set back, s, 0.1..60.
     clock_reset_s: f64 = 1.0, (0.1, 60.0);
 
+    /// Largest standard deviation at which the offset between the stamps of pictures and joints counts as known, s, 0.001..0.1.
+    time_sigma_s: f64 = 0.015, (0.001, 0.1);
+    /// Offset that is reckoned with while it has not been measured, s (standard deviation), 0..0.3: what moves counts less for so much.
+    time_prior_s: f64 = 0.05, (0.0, 0.3);
+    /// How fast two clocks may drift apart, s per s, 0..0.01. Two crystals of 50 ppm make 1e-4.
+    time_drift: f64 = 1e-4, (0.0, 0.01);
+    /// A change of the offset that puts what was learnt before in doubt, s, 0.005..0.5.
+    time_jump_s: f64 = 0.03, (0.005, 0.5);
+
     /// Prior standard deviation of an arm's base position, per axis, m, 0.0001..0.05.
     prior_translation_m: f64 = 0.005, (1e-4, 0.05);
     /// Prior standard deviation of an arm's base orientation, per axis, rad, 0.001..0.3 (default 3 degrees).

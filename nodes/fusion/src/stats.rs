@@ -23,10 +23,14 @@ pub struct FusionStats {
     pub backward_states: u64,
     /// Joint samples with the wrong number of joints or a jaw that is not finite.
     pub malformed_states: u64,
+    /// Joint samples left out because no arm moves so fast.
+    pub bad_poses: u64,
     /// Pictures for which an arm's joints were not known, by arm index.
     pub joints_refused: [u64; 3],
     /// Pictures for which an arm's joints were carried beyond the newest sample, by arm index.
     pub joints_extrapolated: [u64; 3],
+    /// Times that the offset between the stamps of pictures and joints changed by more than `time_jump_s`.
+    pub time_jumps: u64,
     /// Calls that OpenCV refused.
     pub opencv_failures: u64,
 }

@@ -1,53 +1,204 @@
-//! What the pipeline costs on top of the bare ONNX Runtime call, measured in the same run, frame by frame in turns.
+//! What the pipeline costs on top of the bare ONNX Runtime call, and how it compares with the straightforward Python pipeline
+//! (`peer.py`: onnxruntime, cv2, numpy), measured in the same run, frame by frame in turns: same model, pictures and threads.
 //!
-//! Prints milliseconds and the ratio. The picture is synthetic but of the real size (640x480); the model is the shipped one.
+//! The pipeline begins with the bytes of a ROS picture and ends with the bytes of a Segmentation. The bare call is the median of calls
+//! with the same input just before. The picture is synthetic but of the real size (640x480); the model is the shipped one.
 
-use proctor_perception::{Model, OrtConfig, Perception, QualityParams, cli, picture};
-use proctor_types::{Image, Stamp};
+use proctor_msgs::{Origin, Wire, cdr};
+use proctor_perception::{
+    Model, OrtConfig, Perception, QualityParams, cli, decode::regions, head::Planes, keypoints, picture,
+    placement::Placement, quality::Measures,
+};
+use proctor_types::{CameraImage, CameraSide, Class, Image, Stamp};
 use std::{
-    path::Path,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
-const ROUNDS: u32 = 200;
+const ROUNDS: usize = 200;
+/// Rounds before the first that counts.
+const WARM: usize = 10;
+const SIZE: (usize, usize) = (640, 480);
+/// Different pictures; no two in a row are equal.
+const PICTURES: usize = 16;
 
 fn main() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/cholec-sim");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = root.join("models/cholec-sim");
     let library_path = cli::onnxruntime(None).expect("ONNX Runtime is installed: `make setup`");
     // `cargo test --benches` only checks that it runs.
     let rounds = if std::env::args().any(|a| a == "--bench") { ROUNDS } else { 2 };
-    println!(
-        "threads | bare ONNX Runtime | whole pipeline | ratio of medians   (median / p99 ms, {rounds} rounds in turns)"
-    );
+    let pictures: Vec<_> = (0..PICTURES).map(scene).collect();
+    println!("median / p99 ms over {rounds} rounds, in turns");
+    println!("threads | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline");
     for threads in [1, 2] {
-        let load = || {
-            Model::load(&dir, &OrtConfig { library_path: library_path.clone(), threads }).expect("the shipped model")
-        };
-        let mut bare = load();
-        let mut pipeline = Perception::new(load(), QualityParams::default()).expect("default parameters");
-        let (mut alone, mut whole) = (Vec::new(), Vec::new());
-        let mut input = Vec::new();
-        for round in 0..rounds + 10 {
-            let frame = scene(round);
-            let contract = &bare.manifest().input.clone();
-            let small = picture::resize(&frame, contract.width, contract.height).expect("a picture");
-            picture::normalise(&small, contract, &mut input);
-            let a = timed(|| bare.infer(&input, |logits| logits[0]).expect("an answer"));
-            let b = timed(|| pipeline.segment(Stamp::FIRST, Stamp::FIRST, 0, &frame).expect("an answer"));
-            if round >= 10 {
-                alone.push(a);
-                whole.push(b);
+        let config = OrtConfig { library_path: library_path.clone(), threads };
+        let mut bench = Bench::new(&folder, &config);
+        let mut peer = Peer::start(&root, &folder, &pictures, threads);
+        for round in 0..rounds + WARM {
+            let index = round % PICTURES;
+            bench.round(&pictures[index]);
+            if let Some(peer) = &mut peer {
+                peer.round(index);
             }
         }
-        let (a, b) = (percentiles(&mut alone), percentiles(&mut whole));
-        println!(
-            "{threads:7} | {:8.2} / {:6.2} | {:6.2} / {:5.2} | {:.3}",
-            a.0 * 1e3,
-            a.1 * 1e3,
-            b.0 * 1e3,
-            b.1 * 1e3,
-            b.0 / a.0
-        );
+        if threads == 1 {
+            steps(&mut bench, &pictures);
+        }
+        report(threads, bench, peer);
+    }
+}
+
+/// Where the pipeline's own time goes: the median of each step alone, milliseconds.
+fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
+    const NAMES: [&str; 7] = ["decode", "resize", "normalise", "quality", "arg-max", "key points", "encode"];
+    let mut times: [Vec<Duration>; 7] = Default::default();
+    let contract = bench.model.manifest().input.clone();
+    let placement = Placement::new(SIZE, &contract);
+    for full in pictures.iter().cycle().take(WARM + 3 * PICTURES) {
+        let bytes = picture_bytes(full);
+        let mut take = |step: usize, from: Instant| times[step].push(from.elapsed());
+        let t = Instant::now();
+        let seen = decoded(&bench.layout, &bytes);
+        take(0, t);
+        let t = Instant::now();
+        let small = picture::resize(&seen.image, contract.width, contract.height).expect("a picture");
+        take(1, t);
+        let t = Instant::now();
+        picture::normalise(&small, &contract, &placement, &mut bench.input);
+        take(2, t);
+        let t = Instant::now();
+        std::hint::black_box(Measures::of(&small));
+        take(3, t);
+        let answer = bench.model.run(&bench.input, |tensor| {
+            let t = Instant::now();
+            (regions::decode(Planes::Logits, Class::COUNT, &tensor).expect("an answer"), t.elapsed())
+        });
+        let (seen_regions, time) = answer.expect("an answer");
+        times[4].push(time);
+        let mut take = |step: usize, from: Instant| times[step].push(from.elapsed());
+        let labels =
+            Image::new(contract.width, contract.height, seen_regions.posterior.labels).expect("the length fits");
+        let t = Instant::now();
+        std::hint::black_box(keypoints::find(&labels, &seen_regions.posterior.top, (2.0, 2.0)));
+        take(5, t);
+        let whole = bench.pipeline.segment(Stamp::FIRST, Stamp::FIRST, 0, full).expect("an answer");
+        let t = Instant::now();
+        std::hint::black_box(cdr::to_cdr(&whole.encode()));
+        take(6, t);
+    }
+    let shown: Vec<_> = NAMES.iter().zip(times).map(|(n, t)| format!("{n} {:.2}", percentiles(t).0 * 1e3)).collect();
+    println!("steps alone, median ms: {}", shown.join(", "));
+}
+
+fn picture_bytes(full: &picture::Rgb) -> Vec<u8> {
+    cdr::to_cdr(&CameraImage { stamp: Stamp::FIRST, side: CameraSide::Left, image: full.clone() }.encode())
+}
+
+fn decoded(layout: &cdr::Layout, bytes: &[u8]) -> CameraImage {
+    let message = cdr::from_cdr(layout, bytes).expect("a picture message");
+    CameraImage::decode(&message, Origin::NONE).expect("a picture")
+}
+
+fn report(threads: usize, bench: Bench, peer: Option<Peer>) {
+    let shown = |(median, p99): (f64, f64)| format!("{:7.2} / {:5.2}", median * 1e3, p99 * 1e3);
+    let (bare, whole) = (percentiles(bench.bare), percentiles(bench.whole));
+    let python = peer.map(|mut p| percentiles(std::mem::take(&mut p.times)));
+    println!(
+        "{threads:7} | {:17} | {:15} | {:15.3} | {:15} | {}",
+        shown(bare),
+        shown(whole),
+        whole.0 / bare.0,
+        python.map_or("not measured".into(), shown),
+        python.map_or("(.venv lacks cv2: `make setup`)".into(), |p| format!("{:.2}", p.0 / whole.0)),
+    );
+}
+
+struct Bench {
+    model: Model,
+    pipeline: Perception,
+    layout: cdr::Layout,
+    input: Vec<f32>,
+    bare: Vec<Duration>,
+    whole: Vec<Duration>,
+}
+
+impl Bench {
+    fn new(folder: &Path, config: &OrtConfig) -> Self {
+        let model = Model::load(folder, config).expect("the shipped model");
+        Self {
+            pipeline: Perception::new(model.clone(), QualityParams::default()).expect("default parameters"),
+            model,
+            layout: cdr::Layout::of::<<CameraImage as Wire>::Msg>(),
+            input: Vec::new(),
+            bare: Vec::new(),
+            whole: Vec::new(),
+        }
+    }
+
+    /// The bare call and the pipeline on one picture, in turns.
+    fn round(&mut self, full: &picture::Rgb) {
+        let contract = &self.model.manifest().input;
+        let small = picture::resize(full, contract.width, contract.height).expect("a picture");
+        picture::normalise(&small, contract, &Placement::new(SIZE, contract), &mut self.input);
+        let bytes = picture_bytes(full);
+        self.bare.push(timed(|| self.model.run(&self.input, |t| t.floats()[0]).expect("an answer")));
+        self.whole.push(timed(|| {
+            let seen = decoded(&self.layout, &bytes);
+            let answer = self.pipeline.segment(Stamp::FIRST, seen.stamp, 0, &seen.image).expect("an answer");
+            cdr::to_cdr(&answer.encode())
+        }));
+    }
+}
+
+/// The Python pipeline, waiting for numbers of pictures.
+struct Peer {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    times: Vec<Duration>,
+    _folder: tempfile::TempDir,
+}
+
+impl Peer {
+    /// `None` where the virtual environment lacks what it needs.
+    fn start(root: &Path, model: &Path, pictures: &[picture::Rgb], threads: usize) -> Option<Self> {
+        let python: PathBuf = root.join(".venv/bin/python");
+        let has = Command::new(&python).args(["-c", "import cv2, onnxruntime"]).stderr(Stdio::null()).status();
+        if !has.is_ok_and(|s| s.success()) {
+            return None;
+        }
+        let folder = tempfile::tempdir().ok()?;
+        let frames = folder.path().join("frames");
+        let bytes: Vec<u8> = pictures.iter().flat_map(|p| p.pixels().as_flattened()).copied().collect();
+        std::fs::write(&frames, bytes).ok()?;
+        let mut child = Command::new(python)
+            .arg(root.join("nodes/perception/benches/peer.py"))
+            .args([model, &frames])
+            .args([SIZE.0, SIZE.1, threads].map(|n| n.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let (ask, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        Some(Self { child, ask, answers, times: Vec::new(), _folder: folder })
+    }
+
+    fn round(&mut self, picture: usize) {
+        writeln!(self.ask, "{picture}").expect("the Python pipeline runs");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the Python pipeline answers");
+        self.times.push(Duration::from_secs_f64(line.trim().parse().expect("seconds")));
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -57,20 +208,21 @@ fn timed<T>(run: impl FnOnce() -> T) -> Duration {
     start.elapsed()
 }
 
-/// Median and 99th percentile, seconds.
-fn percentiles(times: &mut [Duration]) -> (f64, f64) {
+/// Median and 99th percentile of what came after the warm-up, seconds.
+fn percentiles(times: Vec<Duration>) -> (f64, f64) {
+    let mut times: Vec<_> = times.into_iter().skip(WARM).collect();
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64();
     (at(0.5), at(0.99))
 }
 
 /// A reddish field with a grey diagonal bar that moves, so that no two pictures are equal.
-fn scene(round: u32) -> picture::Rgb {
-    let (w, h) = (640usize, 480usize);
+fn scene(round: usize) -> picture::Rgb {
+    let (w, h) = SIZE;
     let pixel = |i: usize| {
         let (x, y) = (i % w, i / w);
-        let texture = ((x * 7 + y * 13 + round as usize) % 31) as u8;
-        if (x + round as usize).abs_diff(y + 80) < 25 { [120 + texture; 3] } else { [150 + texture, 60 + texture, 50] }
+        let texture = ((x * 7 + y * 13 + round) % 31) as u8;
+        if (x + round).abs_diff(y + 80) < 25 { [120 + texture; 3] } else { [150 + texture, 60 + texture, 50] }
     };
     Image::new(w, h, (0..w * h).map(pixel).collect()).expect("the length fits")
 }

@@ -55,14 +55,14 @@ pub enum PerceptionError {
         /// What the model has.
         got: String,
     },
-    /// The manifest's class list is not Proctor's.
-    #[error("{path}: classes are [{got}], Proctor needs [{expected}]")]
+    /// The model cannot feed fusion: it segments other classes than Proctor's, or does not segment, or states no doubt.
+    #[error("model {name}: classes are [{got}], fusion needs a segmentation with doubt of [{expected}]")]
     Classes {
-        /// The manifest.
-        path: PathBuf,
+        /// Its name.
+        name: String,
         /// Proctor's list.
         expected: String,
-        /// The manifest's list.
+        /// The manifest's list, or why it is no list.
         got: String,
     },
     /// No shared library of ONNX Runtime was named or found.
@@ -93,6 +93,32 @@ pub enum PerceptionError {
         pixel: usize,
         /// The number.
         value: f32,
+    },
+    /// The model answered with NaN or infinity.
+    #[error("the model answered {value} at element {element} of its output")]
+    NotFiniteElement {
+        /// Place in C order.
+        element: usize,
+        /// The number.
+        value: f32,
+    },
+    /// The model answered with a number that its manifest's form excludes.
+    #[error("the model answered {value} as {what}: {expected} expected, is the manifest's form right?")]
+    Answer {
+        /// Which number.
+        what: &'static str,
+        /// What the form allows.
+        expected: String,
+        /// The number.
+        value: f64,
+    },
+    /// Of several models none, or more than one, can feed fusion.
+    #[error("exactly one model must segment Proctor's classes, {got} of these do: {models}")]
+    OneAnatomy {
+        /// How many do.
+        got: usize,
+        /// Name, task and classes of each.
+        models: String,
     },
     /// A picture could not be decoded.
     #[error("{path}: not a picture or video that OpenCV can read")]
@@ -155,6 +181,10 @@ pub enum PerceptionError {
 }
 
 impl PerceptionError {
+    pub(crate) fn contract(path: impl Into<PathBuf>, what: &'static str, expected: String, got: String) -> Self {
+        Self::Contract { path: path.into(), what, expected, got }
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

@@ -24,8 +24,7 @@ pub fn find(labels: &Image<u8>, top: &[f32], scale: (f64, f64)) -> Vec<ToolKeypo
     components.retain(|pixels| pixels.len() >= smallest);
     components.sort_by_key(|pixels| std::cmp::Reverse(pixels.len()));
     components.truncate(MAX_INSTRUMENTS);
-    let width = labels.width();
-    let middle = |pixels: &[usize]| pixels.iter().map(|i| (i % width) as f64).sum::<f64>() / pixels.len() as f64;
+    let middle = |pixels: &[Pixel]| pixels.iter().map(|p| f64::from(p.x)).sum::<f64>() / pixels.len() as f64;
     components.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
 
     let mut out = Vec::new();
@@ -46,10 +45,30 @@ pub fn find(labels: &Image<u8>, top: &[f32], scale: (f64, f64)) -> Vec<ToolKeypo
 
 type Xy = (f64, f64);
 
+/// A pixel of a component: where it is, and its place in the list of all.
+#[derive(Clone, Copy)]
+struct Pixel {
+    at: u32,
+    x: u32,
+    y: u32,
+}
+
+impl Pixel {
+    /// Of place `i` in a picture with a margin of one pixel, whose lines are `stride` long.
+    fn new(i: u32, stride: u32, width: u32) -> Self {
+        let (x, y) = (i % stride - 1, i / stride - 1);
+        Self { at: y * width + x, x, y }
+    }
+
+    fn xy(self) -> Xy {
+        (f64::from(self.x), f64::from(self.y))
+    }
+}
+
 struct Component<'a> {
     labels: &'a Image<u8>,
     top: &'a [f32],
-    pixels: &'a [usize],
+    pixels: &'a [Pixel],
 }
 
 impl Component<'_> {
@@ -58,63 +77,59 @@ impl Component<'_> {
             (self.part(Class::InstrumentShaft), self.part(Class::InstrumentWrist), self.part(Class::InstrumentJaws));
         let mut out = Vec::with_capacity(3);
         // The proximal neighbour gives the direction in which a part ends.
-        let before_jaws = self.mean(&wrist).or_else(|| self.mean(&shaft));
-        if let (Some(from), Some(to)) = (before_jaws, self.mean(&jaws)) {
-            out.push((Class::InstrumentJaws, self.end(&jaws, from, to).0, self.confidence(&jaws)));
+        let before_jaws = Self::mean(&wrist).or_else(|| Self::mean(&shaft));
+        if let (Some(from), Some(to)) = (before_jaws, Self::mean(&jaws)) {
+            out.push((Class::InstrumentJaws, Self::end(&jaws, from, to).0, self.confidence(&jaws)));
         }
-        if let Some(at) = self.mean(&wrist) {
+        if let Some(at) = Self::mean(&wrist) {
             out.push((Class::InstrumentWrist, at, self.confidence(&wrist)));
         }
-        let before_shaft = self.mean(&wrist).or_else(|| self.mean(&jaws));
-        if let (Some(from), Some(to)) = (before_shaft, self.mean(&shaft)) {
-            let (at, band) = self.end(&shaft, from, to);
-            if band.iter().any(|&i| self.leaves(i)) {
+        let before_shaft = Self::mean(&wrist).or_else(|| Self::mean(&jaws));
+        if let (Some(from), Some(to)) = (before_shaft, Self::mean(&shaft)) {
+            let (at, band) = Self::end(&shaft, from, to);
+            if band.iter().any(|&p| self.leaves(p)) {
                 out.push((Class::InstrumentShaft, at, self.confidence(&shaft)));
             }
         }
         out
     }
 
-    fn part(&self, class: Class) -> Vec<usize> {
-        self.pixels.iter().copied().filter(|&i| self.labels.pixels()[i] == class.id()).collect()
+    fn part(&self, class: Class) -> Vec<Pixel> {
+        self.pixels.iter().copied().filter(|p| self.labels.pixels()[p.at as usize] == class.id()).collect()
     }
 
-    fn xy(&self, i: usize) -> Xy {
-        ((i % self.labels.width()) as f64, (i / self.labels.width()) as f64)
-    }
-
-    fn mean(&self, part: &[usize]) -> Option<Xy> {
+    fn mean(part: &[Pixel]) -> Option<Xy> {
         if part.len() < MIN_PART {
             return None;
         }
         let n = part.len() as f64;
-        let (x, y) = part.iter().map(|&i| self.xy(i)).fold((0.0, 0.0), |a, p| (a.0 + p.0, a.1 + p.1));
+        let (x, y) = part.iter().map(|p| p.xy()).fold((0.0, 0.0), |a, p| (a.0 + p.0, a.1 + p.1));
         Some((x / n, y / n))
     }
 
-    fn confidence(&self, part: &[usize]) -> f32 {
-        let sum: f64 = part.iter().map(|&i| f64::from(self.top[i])).sum();
+    fn confidence(&self, part: &[Pixel]) -> f32 {
+        let sum: f64 = part.iter().map(|p| f64::from(self.top[p.at as usize])).sum();
         (sum / part.len().max(1) as f64) as f32
     }
 
     /// The end of a part in the direction `from -> to`: mean of the last [`BAND`] pixels, and those pixels.
-    fn end(&self, part: &[usize], from: Xy, to: Xy) -> (Xy, Vec<usize>) {
+    fn end(part: &[Pixel], from: Xy, to: Xy) -> (Xy, Vec<Pixel>) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy).max(1e-9);
-        let along = |i: usize| {
-            let (x, y) = self.xy(i);
+        let along = |p: &Pixel| {
+            let (x, y) = p.xy();
             (x * dx + y * dy) / length
         };
-        let last = part.iter().map(|&i| along(i)).fold(f64::MIN, f64::max);
-        let band: Vec<usize> = part.iter().copied().filter(|&i| along(i) > last - BAND).collect();
+        let last = part.iter().map(along).fold(f64::MIN, f64::max);
+        let band: Vec<Pixel> = part.iter().copied().filter(|p| along(p) > last - BAND).collect();
         let n = band.len() as f64;
-        let (x, y) = band.iter().map(|&i| self.xy(i)).fold((0.0, 0.0), |a, p| (a.0 + p.0, a.1 + p.1));
+        let (x, y) = band.iter().map(|p| p.xy()).fold((0.0, 0.0), |a, p| (a.0 + p.0, a.1 + p.1));
         ((x / n, y / n), band)
     }
 
-    /// Whether the picture's border or its dark surround lies within [`REACH`] of pixel `i`.
-    fn leaves(&self, i: usize) -> bool {
-        let (x, y) = ((i % self.labels.width()) as isize, (i / self.labels.width()) as isize);
+    /// Whether the picture's border or its dark surround lies within [`REACH`] of a pixel.
+    fn leaves(&self, pixel: Pixel) -> bool {
+        let (x, y) = (pixel.x as isize, pixel.y as isize);
         [(REACH, 0), (-REACH, 0), (0, REACH), (0, -REACH)].into_iter().any(|(dx, dy)| {
             let at = (usize::try_from(x + dx), usize::try_from(y + dy));
             let (Ok(u), Ok(v)) = at else { return true };
@@ -124,32 +139,35 @@ impl Component<'_> {
 }
 
 /// Pixels of each 8-connected component of instrument classes, in the order of their first pixel.
-fn components(labels: &Image<u8>) -> Vec<Vec<usize>> {
+fn components(labels: &Image<u8>) -> Vec<Vec<Pixel>> {
     let (w, h) = (labels.width(), labels.height());
-    let is_tool = |i: usize| Class::from_id(labels.pixels()[i]).is_some_and(Class::is_instrument);
-    let mut seen = vec![false; w * h];
-    let mut out = Vec::new();
-    for start in 0..w * h {
-        if seen[start] || !is_tool(start) {
-            continue;
+    let is_tool: [bool; 256] = std::array::from_fn(|l| Class::from_id(l as u8).is_some_and(Class::is_instrument));
+    // With a margin of one pixel all around, no neighbour lies outside.
+    let stride = w + 2;
+    let mut open = vec![false; stride * (h + 2)];
+    for (line, row) in open.chunks_exact_mut(stride).skip(1).zip(labels.pixels().chunks_exact(w.max(1))) {
+        for (open, &label) in line[1..].iter_mut().zip(row) {
+            *open = is_tool[usize::from(label)];
         }
-        seen[start] = true;
-        let mut pixels = vec![start];
+    }
+    let around = [stride + 1, stride, stride - 1, 1];
+    let mut out = Vec::new();
+    let mut from = 0;
+    while let Some(step) = open[from..].iter().position(|&o| o) {
+        from += step;
+        open[from] = false;
+        let mut pixels = vec![from];
         let mut next = 0;
         while let Some(&i) = pixels.get(next) {
             next += 1;
-            let (x, y) = (i % w, i / w);
-            for v in y.saturating_sub(1)..(y + 2).min(h) {
-                for u in x.saturating_sub(1)..(x + 2).min(w) {
-                    let j = v * w + u;
-                    if !seen[j] && is_tool(j) {
-                        seen[j] = true;
-                        pixels.push(j);
-                    }
+            for j in around.iter().flat_map(|a| [i - a, i + a]) {
+                if open[j] {
+                    open[j] = false;
+                    pixels.push(j);
                 }
             }
         }
-        out.push(pixels);
+        out.push(pixels.into_iter().map(|i| Pixel::new(i as u32, stride as u32, w as u32)).collect());
     }
     out
 }

@@ -1,21 +1,30 @@
 //! The shell: takes the newest stereo pair, steps the logic, publishes the segmentation.
 
-use crate::{Model, OrtConfig, Perception, PerceptionError, QualityParams};
+use crate::{Device, Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
 use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, graph};
 use proctor_types::{Segmentation, Stamp};
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Most models side by side.
+pub const MAX_MODELS: usize = 8;
 
 /// Parameters of the node. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerceptionParams {
-    /// Model folder (`model.onnx` and `model.toml`).
-    pub model: PathBuf,
+    /// Model folders (`model.onnx` and `model.toml`), 1..=[`MAX_MODELS`]. Exactly one must segment Proctor's classes: it feeds fusion. What
+    /// the others find is shown.
+    pub models: Vec<PathBuf>,
     /// ONNX Runtime's shared library, 1.22 or newer. The executable fills it in (argument, `ORT_DYLIB_PATH`, `.venv`).
     pub onnxruntime: PathBuf,
     /// Threads one inference may use, 1..=64.
     pub threads: usize,
+    /// What runs the models; the processor where it cannot be had.
+    pub device: Device,
     /// How often to look for a new picture, milliseconds, 1..=100.
     pub period_ms: u64,
     /// Thresholds of the quality verdict.
@@ -25,9 +34,10 @@ pub struct PerceptionParams {
 impl Default for PerceptionParams {
     fn default() -> Self {
         Self {
-            model: "models/cholec-sim".into(),
+            models: vec!["models/cholec-sim".into()],
             onnxruntime: "libonnxruntime.so".into(),
             threads: 1,
+            device: Device::Cpu,
             period_ms: 4,
             quality: QualityParams::default(),
         }
@@ -43,7 +53,32 @@ impl PerceptionParams {
         if !(1..=100).contains(&self.period_ms) {
             return Err(PerceptionError::value("parameters", "period_ms", "in 1..=100", self.period_ms));
         }
+        if !(1..=MAX_MODELS).contains(&self.models.len()) {
+            let expected = format!("1 to {MAX_MODELS} folders");
+            return Err(PerceptionError::value("parameters", "models", expected, self.models.len()));
+        }
         self.quality.validate()
+    }
+
+    /// How to run models.
+    pub fn runtime(&self) -> OrtConfig {
+        OrtConfig { library_path: self.onnxruntime.clone(), threads: self.threads }
+    }
+
+    /// The folder whose model feeds fusion, and the others, as their manifests say.
+    pub fn roles(&self) -> Result<(&Path, Vec<&Path>), PerceptionError> {
+        self.validate()?;
+        let mut manifests = Vec::new();
+        for folder in &self.models {
+            manifests.push((folder.as_path(), Manifest::read(&folder.join("model.toml"))?));
+        }
+        let (anatomy, others): (Vec<_>, Vec<_>) = manifests.iter().partition(|(_, m)| m.is_anatomy());
+        if let [(folder, _)] = anatomy[..] {
+            return Ok((folder, others.iter().map(|(folder, _)| *folder).collect()));
+        }
+        let words = |m: &Manifest| format!("{} ({}: {})", m.name, m.head.task(), m.classes.join(", "));
+        let models: Vec<_> = manifests.iter().map(|(_, m)| words(m)).collect();
+        Err(PerceptionError::OneAnatomy { got: anatomy.len(), models: models.join("; ") })
     }
 }
 
@@ -80,11 +115,11 @@ pub struct PerceptionNode {
 }
 
 impl PerceptionNode {
-    /// Loads the model and joins the bus.
+    /// Loads the model that feeds fusion and joins the bus; [`crate::FinderNode::all`] runs the others.
     pub fn new(bus: &Bus, params: PerceptionParams) -> Result<Self, PerceptionNodeError> {
-        params.validate()?;
-        let config = OrtConfig { library_path: params.onnxruntime, threads: params.threads };
-        let perception = Perception::new(Model::load(&params.model, &config)?, params.quality)?;
+        let (anatomy, _) = params.roles()?;
+        let perception =
+            Perception::new(Model::load_on(anatomy, &params.runtime(), params.device)?, params.quality.clone())?;
         Ok(Self {
             frames: StereoSubscriber::new(bus)?,
             answers: bus.publisher(&graph::segmentation())?,

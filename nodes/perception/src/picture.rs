@@ -3,6 +3,7 @@
 use crate::{
     PerceptionError,
     manifest::{Colour, Input},
+    placement::Placement,
 };
 use opencv::{
     core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Size},
@@ -32,9 +33,10 @@ pub fn resize(picture: &Rgb, width: usize, height: usize) -> Result<Rgb, Percept
     from_mat(&out)
 }
 
-/// Writes the network's input for a picture of the network's size: NCHW, `(pixel / 255 - mean) / std`.
-pub fn normalise(picture: &Rgb, contract: &Input, out: &mut Vec<f32>) {
-    let n = picture.pixels().len();
+/// Writes the network's input: the picture, which has the size of the placement's content, as NCHW, `(pixel / 255 - mean) / std`,
+/// and grey around it.
+pub fn normalise(picture: &Rgb, contract: &Input, placement: &Placement, out: &mut Vec<f32>) {
+    let (width, n) = (contract.width, contract.width * contract.height);
     out.resize(3 * n, 0.0);
     for (channel, plane) in out.chunks_exact_mut(n).enumerate() {
         let scale = 1.0 / (255.0 * contract.std[channel]);
@@ -43,8 +45,19 @@ pub fn normalise(picture: &Rgb, contract: &Input, out: &mut Vec<f32>) {
             Colour::Rgb => channel,
             Colour::Bgr => 2 - channel,
         };
-        for (value, pixel) in plane.iter_mut().zip(picture.pixels()) {
-            *value = f32::from(pixel[source]) * scale + shift;
+        if placement.content == placement.input {
+            for (value, pixel) in plane.iter_mut().zip(picture.pixels()) {
+                *value = f32::from(pixel[source]) * scale + shift;
+            }
+            continue;
+        }
+        plane.fill(f32::from(contract.pad) * scale + shift);
+        let (columns, rows) = placement.content;
+        let lines = plane.chunks_exact_mut(width).skip(placement.corner.1).take(rows);
+        for (line, pixels) in lines.zip(picture.pixels().chunks_exact(columns)) {
+            for (value, pixel) in line[placement.corner.0..].iter_mut().zip(pixels) {
+                *value = f32::from(pixel[source]) * scale + shift;
+            }
         }
     }
 }
@@ -102,7 +115,15 @@ fn write_mat(path: &Path, mat: &impl opencv::core::ToInputArray) -> Result<(), P
     }
 }
 
-fn from_mat(mat: &Mat) -> Result<Rgb, PerceptionError> {
+/// A picture as OpenCV's matrix of three channels, red first.
+pub fn to_mat(picture: &Rgb) -> Result<Mat, PerceptionError> {
+    let (height, width) = (picture.height() as i32, picture.width() as i32);
+    let flat = Mat::new_rows_cols_with_data(height, width * 3, picture.pixels().as_flattened())?;
+    Ok(flat.reshape_def(3)?.try_clone()?)
+}
+
+/// A matrix of three 8-bit channels, red first, as a picture.
+pub fn from_mat(mat: &Mat) -> Result<Rgb, PerceptionError> {
     let pixels = mat.data_bytes()?.as_chunks::<3>().0.to_vec();
     Ok(Image::new(mat.cols() as usize, mat.rows() as usize, pixels)?)
 }
@@ -110,7 +131,7 @@ fn from_mat(mat: &Mat) -> Result<Rgb, PerceptionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Layout;
+    use crate::manifest::{Fit, Layout};
 
     #[test]
     fn halving_averages_two_by_two_pixels() {
@@ -130,15 +151,38 @@ mod tests {
             colour: Colour::Rgb,
             mean: [0.5, 0.0, 0.2],
             std: [0.5, 1.0, 0.1],
+            fit: Fit::Stretch,
+            pad: 0,
         };
+        let placement = Placement::new((2, 1), &contract);
         let mut out = Vec::new();
-        normalise(&p, &contract, &mut out);
+        normalise(&p, &contract, &placement, &mut out);
         for (got, want) in out.iter().zip([1.0, -1.0, 0.0, 0.4, 0.0, 8.0]) {
             assert!((got - want).abs() < 1e-5, "{out:?}");
         }
         contract.colour = Colour::Bgr;
-        normalise(&p, &contract, &mut out);
+        normalise(&p, &contract, &placement, &mut out);
         assert!((out[0] - -0.6).abs() < 1e-5, "blue 0.2 comes first: {out:?}");
+    }
+
+    #[test]
+    fn a_letterbox_is_grey_where_the_picture_is_not() {
+        let p = Image::new(2, 1, vec![[255, 0, 51], [0, 102, 255]]).unwrap();
+        let contract = Input {
+            name: "image".into(),
+            layout: Layout::Nchw,
+            width: 2,
+            height: 3,
+            colour: Colour::Rgb,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            fit: Fit::Letterbox,
+            pad: 51,
+        };
+        let mut out = Vec::new();
+        normalise(&p, &contract, &Placement::new((2, 1), &contract), &mut out);
+        let red = [0.2, 0.2, 1.0, 0.0, 0.2, 0.2];
+        assert!(out[..6].iter().zip(red).all(|(a, b)| (a - b).abs() < 1e-6), "{out:?}");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The node's logic: one picture in, one [`Segmentation`] out. Reads no clock and no file.
 
 use crate::{
-    Model, PerceptionError, QualityParams, keypoints, picture,
+    Model, PerceptionError, QualityParams,
+    decode::regions,
+    finder::Eye,
+    head::{Head, Planes},
+    keypoints, picture,
     picture::Rgb,
-    posterior::Posterior,
     quality::{self, Measures, Timing},
 };
-use proctor_types::{Image, Segmentation, Stamp, StereoFrame};
+use proctor_types::{Class, Image, Segmentation, Stamp, StereoFrame};
 
 /// Segments pictures with one model.
 ///
@@ -14,59 +17,75 @@ use proctor_types::{Image, Segmentation, Stamp, StereoFrame};
 /// same order give the same answers, bit by bit, on the same machine and library.
 #[derive(Debug)]
 pub struct Perception {
-    model: Model,
+    eye: Eye,
+    planes: Planes,
     params: QualityParams,
-    input: Vec<f32>,
     previous: Option<Rgb>,
 }
 
 impl Perception {
-    /// With a loaded model and checked thresholds.
+    /// With a loaded model, which must segment Proctor's classes and state its doubt, and checked thresholds.
     pub fn new(model: Model, params: QualityParams) -> Result<Self, PerceptionError> {
         params.validate()?;
-        Ok(Self { model, params, input: Vec::new(), previous: None })
+        let manifest = model.manifest();
+        let refuse = |got: String| {
+            let expected = Class::ALL.map(Class::name).join(", ");
+            Err(PerceptionError::Classes { name: manifest.name.clone(), expected, got })
+        };
+        let planes = match manifest.head {
+            Head::Segmentation(_) if !manifest.is_anatomy() => return refuse(manifest.classes.join(", ")),
+            Head::Segmentation(Planes::Labels) => return refuse("labels without doubt".into()),
+            Head::Segmentation(planes) => planes,
+            _ => return refuse("another task's".into()),
+        };
+        Ok(Self { eye: Eye::new(model), planes, params, previous: None })
     }
 
     /// The model in use.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.eye.model()
     }
 
     /// Segments the left picture of a stereo pair. `now` only judges its age.
     ///
-    /// Labels have the network's size where that divides the picture's by one whole number, else the picture's own size.
+    /// Labels have the size of the network's answer where that divides the picture's by one whole number, else the picture's own size.
     pub fn step(&mut self, now: Stamp, frame: &StereoFrame) -> Result<Segmentation, PerceptionError> {
         self.segment(now, frame.stamp, frame.seq, &frame.left)
     }
 
     /// As [`Self::step`], for a single picture.
     pub fn segment(&mut self, now: Stamp, stamp: Stamp, seq: u64, full: &Rgb) -> Result<Segmentation, PerceptionError> {
-        let (w, h) = (self.model.manifest().input.width, self.model.manifest().input.height);
         let repeats = self.previous.as_ref().is_some_and(|p| same(p, full));
         self.previous = Some(full.clone());
 
-        let small = picture::resize(full, w, h)?;
-        picture::normalise(&small, &self.model.manifest().input, &mut self.input);
-        let quality = quality::judge(Measures::of(&small), Timing::new(now, stamp, repeats), &self.params);
-        let answer = self.model.infer(&self.input, Posterior::new)??;
+        let shown = self.eye.show(full)?;
+        let quality = quality::judge(Measures::of(&shown.small), Timing::new(now, stamp, repeats), &self.params);
+        let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, &tensor))?;
+        let (mut size, mut seen) = (answer.size, answer.posterior);
+        if let Some(crop) = shown.placement.crop(size) {
+            size = crop.size();
+            (seen.labels, seen.top) = (crop.take(&seen.labels), crop.take(&seen.top));
+            seen.uncertainty = crop.take(&seen.uncertainty);
+        }
 
-        let scale = (full.width() as f64 / w as f64, full.height() as f64 / h as f64);
-        let mut labels = Image::new(w, h, answer.labels)?;
-        let mut uncertainty = Image::new(w, h, answer.uncertainty)?;
-        let keypoints = keypoints::find(&labels, &answer.top, scale);
+        let scale = (full.width() as f64 / size.0 as f64, full.height() as f64 / size.1 as f64);
+        let mut labels = Image::new(size.0, size.1, seen.labels)?;
+        let mut uncertainty = Image::new(size.0, size.1, seen.uncertainty)?;
+        let keypoints = keypoints::find(&labels, &seen.top, scale);
         if !(scale.0 == scale.1 && scale.0.fract() == 0.0) {
             labels = picture::resize_labels(&labels, full.width(), full.height())?;
             uncertainty = picture::resize_labels(&uncertainty, full.width(), full.height())?;
         }
+        let confidence = std::array::from_fn(|class| seen.confidence[class]);
         Ok(Segmentation {
             stamp,
             seq,
             labels,
             uncertainty,
-            confidence: answer.confidence,
+            confidence,
             keypoints,
             quality,
-            model: self.model.digest(),
+            model: self.model().digest(),
         })
     }
 

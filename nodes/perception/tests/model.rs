@@ -3,7 +3,7 @@
 mod common;
 
 use common::{config, folder, load};
-use proctor_perception::{Model, PerceptionError};
+use proctor_perception::{Model, Perception, PerceptionError, QualityParams};
 use std::path::Path;
 
 fn message(name: &str) -> String {
@@ -30,7 +30,7 @@ fn a_matching_folder_loads() {
 #[test]
 fn other_tensors_than_the_manifests_are_refused_with_both_values() {
     let table = [
-        ("nine_classes", ["float32 [1, 10, 24, 32]", "float32 [1, 9, 24, 32]"]),
+        ("nine_classes", ["float32 [1, 10, rows, columns]", "float32 [1, 9, 24, 32]"]),
         ("other_size", ["float32 [1, 3, 24, 32]", "float32 [1, 3, 24, 64]"]),
         ("other_input_name", ["\"image\"", "\"picture\""]),
         ("other_output_name", ["\"logits\"", "\"scores\""]),
@@ -65,9 +65,9 @@ fn one_changed_byte_is_refused_with_both_digests() {
 #[test]
 fn hostile_manifests_are_refused_with_the_reason() {
     let table = [
-        ("\"liver\", \"gallbladder\"", "\"gallbladder\", \"liver\"", "gallbladder, liver"),
-        ("\"liver\", ", "", "background, abdominal_wall, gallbladder"),
-        ("\"liver\"", "\"spleen\"", "spleen"),
+        ("\"liver\"", "\"fat\"", "\"fat\""),
+        ("\"liver\"", "\"\"", "classes"),
+        ("name = \"colours\"", "name = \"../colours\"", "../colours"),
         ("width = 32", "width = 0", "input.width"),
         ("width = 32", "width = 1000000000", "1000000000"),
         ("width = 32", "width = -1", "width"),
@@ -85,6 +85,21 @@ fn hostile_manifests_are_refused_with_the_reason() {
         let text = edited(from, to).unwrap_err().to_string();
         assert!(text.contains(word) && text.contains("model.toml"), "{to}: {text}");
     }
+}
+
+#[test]
+fn other_classes_load_but_cannot_feed_fusion() {
+    let table = [
+        ("\"liver\", \"gallbladder\"", "\"gallbladder\", \"liver\"", "gallbladder, liver"),
+        ("\"liver\"", "\"spleen\"", "spleen"),
+    ];
+    for (from, to, word) in table {
+        let model = edited(from, to).unwrap();
+        let text = Perception::new(model, QualityParams::default()).unwrap_err().to_string();
+        assert!(text.contains(word) && text.contains("background, abdominal_wall, liver, gallbladder"), "{to}: {text}");
+    }
+    let model = load("squares_yolo_v8").unwrap();
+    assert!(Perception::new(model, QualityParams::default()).unwrap_err().to_string().contains("another task"));
 }
 
 #[test]

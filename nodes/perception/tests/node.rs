@@ -4,8 +4,8 @@ mod common;
 
 use common::{folder, paint};
 use proctor_bus::{Bus, Node as _, Publisher, Subscriber, graph};
-use proctor_perception::{PerceptionNode, PerceptionParams, cli, picture::Rgb};
-use proctor_types::{CameraCalibration, CameraImage, CameraModel, CameraSide, Class, Segmentation, Stamp};
+use proctor_perception::{FinderNode, PerceptionNode, PerceptionParams, cli, picture::Rgb};
+use proctor_types::{CameraCalibration, CameraImage, CameraModel, CameraSide, Class, Findings, Segmentation, Stamp};
 use std::time::Duration;
 
 struct Camera {
@@ -39,7 +39,11 @@ impl Camera {
 }
 
 fn params() -> PerceptionParams {
-    PerceptionParams { model: folder("colours"), onnxruntime: cli::onnxruntime(None).unwrap(), ..Default::default() }
+    PerceptionParams {
+        models: vec![folder("colours")],
+        onnxruntime: cli::onnxruntime(None).unwrap(),
+        ..Default::default()
+    }
 }
 
 fn at(ms: u64) -> Stamp {
@@ -72,7 +76,8 @@ fn a_model_that_fails_publishes_nothing_and_is_counted() {
     let bus = Bus::memory();
     let camera = Camera::new(&bus);
     let answers: Subscriber<Segmentation> = bus.subscriber(&graph::segmentation()).unwrap();
-    let mut node = PerceptionNode::new(&bus, PerceptionParams { model: folder("answers_nan"), ..params() }).unwrap();
+    let mut node =
+        PerceptionNode::new(&bus, PerceptionParams { models: vec![folder("answers_nan")], ..params() }).unwrap();
     camera.shoot(at(33), &paint(2, |_, _| Class::Liver));
     node.poll(at(40));
     assert!(answers.take().is_none());
@@ -88,4 +93,34 @@ fn parameters_out_of_range_or_unknown_stop_the_node() {
     }
     assert!(toml::from_str::<PerceptionParams>("treads = 2").unwrap_err().to_string().contains("treads"));
     assert_eq!(toml::from_str::<PerceptionParams>("").unwrap(), PerceptionParams::default());
+}
+
+#[test]
+fn models_of_other_tasks_answer_beside_the_one_that_feeds_fusion() {
+    let bus = Bus::memory();
+    let camera = Camera::new(&bus);
+    let segmentations: Subscriber<Segmentation> = bus.subscriber(&graph::segmentation()).unwrap();
+    let findings: Subscriber<Findings> = bus.subscriber(&graph::findings()).unwrap();
+    let models = ["squares_yolo_v8", "colours", "colour_logits"].map(folder).to_vec();
+    let params = PerceptionParams { models, ..params() };
+    let mut perception = PerceptionNode::new(&bus, params.clone()).unwrap();
+    let mut finders = FinderNode::all(&bus, &params).unwrap();
+    camera.shoot(at(33), &paint(2, |_, _| Class::Liver));
+    perception.poll(at(40));
+    finders.iter_mut().for_each(|f| f.poll(at(40)));
+    assert_eq!(segmentations.take().unwrap().unwrap().stamp, at(33));
+    let said: Vec<_> = std::iter::from_fn(|| findings.take()).map(|f| f.unwrap()).collect();
+    let heads: Vec<_> = said.iter().map(|f| (f.name.as_str(), f.found.task(), f.stamp)).collect();
+    assert_eq!(heads, [("squares_yolo_v8", "detection", at(33)), ("colour_logits", "classification", at(33))]);
+}
+
+#[test]
+fn exactly_one_model_must_feed_fusion_and_the_error_names_what_there_is() {
+    let bus = Bus::memory();
+    for names in [&["squares_yolo_v8", "zones_labels"][..], &["colours", "colours"], &[]] {
+        let params = PerceptionParams { models: names.iter().map(|n| folder(n)).collect(), ..params() };
+        let text = PerceptionNode::new(&bus, params.clone()).unwrap_err().to_string();
+        assert!(names.iter().all(|n| text.contains(n)) && text.contains("model"), "{text}");
+        assert!(FinderNode::all(&bus, &params).is_err());
+    }
 }

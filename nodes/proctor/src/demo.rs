@@ -11,6 +11,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use proctor_bus::{Bus, HirozConfig};
 use proctor_console::{Shared, Token, scripted::Policy};
+use proctor_perception::Device;
 use proctor_types::Role;
 use std::{
     net::SocketAddr,
@@ -50,6 +51,12 @@ pub struct DemoArgs {
     /// Record every topic into an MCAP file.
     #[arg(long)]
     record: Option<PathBuf>,
+    /// Model folder to run as well, or instead of the shipped one if it segments Proctor's classes; may be given several times.
+    #[arg(long = "model", value_name = "FOLDER")]
+    models: Vec<PathBuf>,
+    /// What runs the models: the processor, or an NVIDIA card if this was built with the feature of that name.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// What carries the messages.
     #[arg(long, value_enum, default_value_t = BusKind::Memory)]
     bus: BusKind,
@@ -59,6 +66,8 @@ pub struct DemoArgs {
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut config = StackConfig::simulated(&find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
+    config.use_models(&args.models)?;
+    config.perception.device = args.device;
     let bus = match args.bus {
         BusKind::Memory => Bus::memory(),
         BusKind::Hiroz => live::hiroz(HirozConfig::default())?,
@@ -84,7 +93,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
-    let Stack { simulator: _, plant, camera, perception, fusion, autonomy, console, safety, monitor } = stack;
+    let Stack { simulator: _, plant, camera, perception, finders, fusion, autonomy, console, safety, monitor } = stack;
     live.spawn(monitor)?;
     live.spawn(safety)?;
     live.spawn(plant)?;
@@ -92,6 +101,9 @@ fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
     live.spawn(autonomy)?;
     live.spawn(fusion)?;
     live.spawn(perception)?;
+    for finder in finders {
+        live.spawn(finder)?;
+    }
     live.spawn(camera)
 }
 

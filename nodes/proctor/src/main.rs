@@ -6,6 +6,7 @@ use proctor::{calibrate, dataset, demo, doctor, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
+    find::{FindArgs, find},
     report::{self, ReportArgs},
 };
 use std::{
@@ -29,6 +30,8 @@ enum Command {
     Run(run::RunArgs),
     /// Overlays and label pictures for pictures, folders or videos.
     Segment(SegmentArgs),
+    /// What models of any task find - boxes, points, classes, regions - in pictures, folders or videos.
+    Find(FindArgs),
     /// Measure a model.
     #[command(subcommand)]
     Eval(Eval),
@@ -99,6 +102,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Segment(args) => {
             Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
         }
+        Command::Find(args) => Ok(find(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?),
         Command::Eval(Eval::Segmentation(args)) => {
             Ok(proctor_perception::cli::eval_segmentation(&args, &mut std::io::stdout().lock())
                 .map(|()| ExitCode::SUCCESS)?)

@@ -10,7 +10,7 @@ use proctor_autonomy::AutonomyNode;
 use proctor_bus::{Bus, HirozConfig, graph};
 use proctor_console::ConsoleNode;
 use proctor_fusion::FusionNode;
-use proctor_perception::PerceptionNode;
+use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
@@ -66,6 +66,13 @@ pub struct RunArgs {
     /// Port of the console on this machine; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     console_port: u16,
+    /// Perception's model folder: one that segments Proctor's classes replaces the shipped one, others run beside it and are shown.
+    /// May be given several times.
+    #[arg(long = "model", value_name = "FOLDER")]
+    models: Vec<PathBuf>,
+    /// What runs the models: the processor, or an NVIDIA card if this was built with the feature of that name.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// Pictures per second of the simulated endoscope.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     camera_fps: u32,
@@ -110,6 +117,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     args.check()?;
     let mut config = StackConfig::simulated(&stack::find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
+    config.use_models(&args.models)?;
+    config.perception.device = args.device;
     // Outside the demo nothing is known to be simulated: nobody but a person may hold authority.
     config.safety.allow_scripted_operator = false;
     config.console.allow_scripted = false;
@@ -150,7 +159,10 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
             Live::hear_faults(simulator);
             Ok(())
         }
-        NodeName::Perception => live.spawn(PerceptionNode::new(bus, config.perception.clone())?),
+        NodeName::Perception => {
+            live.spawn(PerceptionNode::new(bus, config.perception.clone())?)?;
+            FinderNode::all(bus, &config.perception)?.into_iter().try_for_each(|finder| live.spawn(finder))
+        }
         NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
         NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
         NodeName::Safety => {

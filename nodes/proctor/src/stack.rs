@@ -5,7 +5,7 @@ use proctor_autonomy::{AutonomyNode, AutonomyParams};
 use proctor_bus::Bus;
 use proctor_console::{ConsoleNode, ConsoleParams};
 use proctor_fusion::{FusionNode, FusionParams};
-use proctor_perception::{PerceptionNode, PerceptionParams};
+use proctor_perception::{FinderNode, PerceptionError, PerceptionNode, PerceptionParams, manifest::Manifest};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, Verifier};
 use proctor_sim::{
@@ -61,7 +61,7 @@ impl StackConfig {
             ..SimConfig::default()
         };
         let perception = PerceptionParams {
-            model: root.join("models/cholec-sim"),
+            models: vec![root.join("models/cholec-sim")],
             onnxruntime: onnxruntime(root)?,
             ..PerceptionParams::default()
         };
@@ -81,6 +81,18 @@ impl StackConfig {
             root: RootSecret::random(),
             boot: proctor_seal::random_boot(),
         })
+    }
+
+    /// Uses other models: exactly one must feed fusion. None keeps the shipped one; without one that feeds fusion it is added.
+    pub fn use_models(&mut self, folders: &[PathBuf]) -> anyhow::Result<()> {
+        let models = &mut self.perception.models;
+        let mut all = folders.to_vec();
+        let anatomy = |f: &PathBuf| Ok::<_, PerceptionError>(Manifest::read(&f.join("model.toml"))?.is_anatomy());
+        if !folders.iter().map(anatomy).collect::<Result<Vec<_>, _>>()?.contains(&true) {
+            all.append(models);
+        }
+        *models = all;
+        Ok(self.perception.validate()?)
     }
 
     /// Whom the safety node believes.
@@ -115,6 +127,8 @@ pub struct Stack {
     pub camera: CameraNode,
     /// Segments.
     pub perception: PerceptionNode,
+    /// Models beside perception's.
+    pub finders: Vec<FinderNode>,
     /// Fuses.
     pub fusion: FusionNode,
     /// Suggests.
@@ -146,6 +160,7 @@ impl Stack {
             )?,
             camera: CameraNode::new(bus, simulator.clone(), config.camera)?,
             perception: PerceptionNode::new(bus, config.perception.clone())?,
+            finders: FinderNode::all(bus, &config.perception)?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,
             autonomy: AutonomyNode::new(bus, config.autonomy.clone())?,
             console: ConsoleNode::new(bus, config.console.clone(), config.root.clone())?,

@@ -89,6 +89,7 @@ fn main() {
     out.write(&graph::image_left(), &values(strategies::camera_image()));
     out.write(&graph::camera_info_left(), &values(strategies::calibration()));
     out.write(&graph::segmentation(), &values(strategies::segmentation()));
+    out.write(&graph::findings(), &values(strategies::findings()));
     out.write(&graph::scene(), &values(strategies::scene()));
     out.write(&graph::proposal(), &values(strategies::proposal()));
     out.write(&graph::withdrawal(), &values(strategies::withdrawal()));
@@ -104,6 +105,12 @@ fn main() {
     }
     out.write(&graph::clock(), &values(strategies::stamp()));
     values(strategies::decision()).iter().for_each(|d| out.case("proctor_msgs/msg/Seal", &d.encode().seal));
+    for findings in values(strategies::findings()) {
+        let m = findings.encode();
+        m.boxes.iter().take(2).for_each(|b| out.case("proctor_msgs/msg/FoundBox", b));
+        m.points.iter().take(2).for_each(|p| out.case("proctor_msgs/msg/FoundPoint", p));
+        m.scores.iter().take(2).for_each(|s| out.case("proctor_msgs/msg/Scored", s));
+    }
     for scene in values(strategies::scene()) {
         nested(&mut out, &scene.encode());
     }
@@ -145,6 +152,9 @@ fn types() -> BTreeMap<String, String> {
         msg::Constraint,
         msg::Decision,
         msg::Evidence,
+        msg::Findings,
+        msg::FoundBox,
+        msg::FoundPoint,
         msg::GraspTarget,
         msg::HandEye,
         msg::ImageQuality,
@@ -157,6 +167,7 @@ fn types() -> BTreeMap<String, String> {
         msg::SafetyState,
         msg::Scene,
         msg::Seal,
+        msg::Scored,
         msg::Segmentation,
         msg::Skill,
         msg::SkillRequest,

@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{ArmFile, Capsule, Chain, KinematicsError};
 use proctor_types::{ArmId, Constraint, InvalidValue};
+use std::path::Path;
 
 /// Shape of an arm at one joint position, world frame.
 #[derive(Debug, Clone)]
@@ -63,7 +64,9 @@ impl Body {
     /// The arm's body in the standard cell with what the configuration says its place holds.
     pub fn configured(arm: ArmId, params: &SafetyParams) -> Result<Self, KinematicsError> {
         let held = |name: &String| match &params.folder {
-            Some(folder) if name.ends_with(".toml") => Chain::of_arm(&ArmFile::read(&folder.join(name))?),
+            Some(folder) if Path::new(name).extension().is_some_and(|e| e == "toml") => {
+                Chain::of_arm(&ArmFile::read(&folder.join(name))?)
+            }
             Some(_) | None => Chain::held(name),
         };
         let [psm1, psm2] = &params.instruments;

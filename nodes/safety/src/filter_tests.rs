@@ -172,6 +172,7 @@ fn a_hand_eye_estimate_that_is_far_off_is_not_believed() {
             grasp_target: None,
             quality: ImageQuality { verdict: QualityVerdict::Good, ..ImageQuality::default() },
             model: Digest::default(),
+            time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
         };
         let (_, doubted) = f.see(Box::new(LiveScene::new(&scene)));
         let believed = expected.is_none();

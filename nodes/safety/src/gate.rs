@@ -536,12 +536,8 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     let may = |l: V, u: V| now.may_reach(l, u, most + p.max_uncertainty + p.growth);
     for (leaf, dots) in scene.surface.leaves_where(may) {
         let class = usize::from(leaf.class.id());
-        let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), approached.get_mut(class)) else {
-            continue;
-        };
-        if *approached == Some(false) {
-            continue;
-        }
+        let open = approached.get_mut(class).filter(|a| **a != Some(false));
+        let (Some(keep), Some(approached)) = (p.keep.get(class).copied().flatten(), open) else { continue };
         for dot in dots {
             let at = place(dot);
             let (d, limit) = (now.to_point(at), kept(p, keep, dot.sigma));

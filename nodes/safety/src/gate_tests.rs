@@ -555,6 +555,7 @@ fn tissue(points: &[([f64; 3], Class)]) -> LiveScene {
         grasp_target: None,
         quality: ImageQuality { verdict: QualityVerdict::Good, ..ImageQuality::default() },
         model: Digest::default(),
+        time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
     })
 }
 
@@ -788,7 +789,8 @@ fn a_shaft_beside_its_trocar_is_refused_now_and_where_a_stop_would_end() {
     // Already outside: nothing passes, in whichever direction.
     let outer = moved(&home, 3, edge.0 + 1e-5);
     b.rest_of(arm, &outer);
-    refused(b.plan_of(arm, &moved(&outer, 3, step)), TrocarOffset, offset(&moved(&outer, 3, step)), 5e-4, -1);
+    let stop = (step / DT).powi(2) / (2.0 * 6.0);
+    refused(b.plan_of(arm, &moved(&outer, 3, step)), TrocarOffset, offset(&moved(&outer, 3, step + stop)), 5e-4, -1);
     // Inside, but so fast that the stop would end outside: 0.09 rad/s take 0.015 s and 0.7 mrad at 6 rad/s^2.
     let mut b = Bench::with(&params);
     let start = moved(&home, 3, edge.0 - 1.2e-3);

@@ -48,7 +48,7 @@ impl Desk {
             holder: Some(SURGEON),
             scene: Some(&self.scene),
             set_point: &|_| Some(HOME_PSM),
-            tolerance: &[0.01; 7],
+            tolerance: &|_| [0.01; 7],
             busy: false,
         };
         self.authority.decide(&word, &c)

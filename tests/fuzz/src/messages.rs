@@ -7,8 +7,8 @@ use crate::{Target, mutate::Kind};
 use proctor_msgs::{Origin, Wire, cdr};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics,
-    ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed, Segmentation,
-    SkillRequest, Stamp, StateCommand, ToArm, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Findings, Found, ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed,
+    Segmentation, SkillRequest, Stamp, StateCommand, ToArm, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -135,6 +135,8 @@ impl Promise for Scene {
         if let Some((_, normal)) = &self.grasp_target {
             within(normal.norm(), 0.999, 1.001);
         }
+        assert!(self.time.seconds.is_finite());
+        within(self.time.sigma, 0.0, f64::MAX);
         quality(&self.quality);
     }
 }
@@ -165,6 +167,23 @@ impl Promise for Diagnostics {
             assert!(one.values.len() <= Self::MAX_VALUES);
             let texts = one.values.iter().flat_map(|(k, v)| [k, v]).chain([&one.name, &one.message]);
             texts.for_each(|t| assert!(t.len() <= Self::MAX_TEXT));
+        }
+    }
+}
+
+impl Promise for Findings {
+    fn kept(&self) {
+        assert!((1..=4096).contains(&self.width) && (1..=4096).contains(&self.height));
+        match &self.found {
+            Found::Regions { image, classes } => {
+                assert!(image.pixels().iter().all(|&i| usize::from(i) < classes.len()));
+            }
+            Found::Boxes(boxes) => assert!(boxes.len() <= Self::MAX_BOXES),
+            Found::Points { boxes, points } => {
+                assert!(boxes.len() <= Self::MAX_BOXES && points.len() <= Self::MAX_POINTS);
+                assert!(points.iter().filter_map(|p| p.object).all(|o| usize::from(o) < boxes.len()));
+            }
+            Found::Scores(scores) => assert!(scores.len() <= Self::MAX_CLASSES),
         }
     }
 }
@@ -269,6 +288,7 @@ pub fn targets() -> Vec<Target> {
         "msg_camera_image" CameraImage = strategies::camera_image();
         "msg_calibration" CameraCalibration = strategies::calibration();
         "msg_segmentation" Segmentation = strategies::segmentation();
+        "msg_findings" Findings = strategies::findings();
         "msg_scene" Scene = strategies::scene();
         "msg_proposal" Proposal = strategies::proposal();
         "msg_withdrawal" Withdrawal = strategies::withdrawal();

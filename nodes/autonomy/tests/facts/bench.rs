@@ -83,6 +83,7 @@ impl Bench {
                 grasp_target: None,
                 quality: ImageQuality { verdict: QualityVerdict::Good, ..ImageQuality::default() },
                 model: Digest::of(b"model"),
+                time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
             },
             arms: [None; 3],
             safety: SafetyState {
@@ -143,6 +144,7 @@ impl Bench {
             covariance: Matrix6::identity() * 1e-7,
             alignment: Alignment::Aligned,
             residual_px: 1.0,
+            finding: proctor_types::Finding::None,
         });
         self.scene.instruments.sort_by_key(|i| i.arm);
     }

@@ -83,7 +83,7 @@ const DOUBT: f64 = 0.25;
 #[test]
 fn an_offer_is_withdrawn_when_the_scene_moves_away_from_it() {
     type Row = (&'static str, f64, fn(&mut Bench), fn(&WithdrawReason) -> bool);
-    let rows: [Row; 17] = [
+    let rows: [Row; 18] = [
         ("model", AT_ONCE, |b| b.scene.model = Digest::of(b"other"), |r| *r == WithdrawReason::Outdated),
         ("hand-eye of that arm", AT_ONCE, |b| b.scene.hand_eyes[1].version = 4, |r| *r == WithdrawReason::Outdated),
         ("zones", AT_ONCE, |b| b.scene.zones_version = 5, |r| *r == WithdrawReason::Outdated),
@@ -118,6 +118,12 @@ fn an_offer_is_withdrawn_when_the_scene_moves_away_from_it() {
             DOUBT,
             |b| b.scene.instruments[0].alignment = Alignment::Inconsistent,
             |r| *r == WithdrawReason::NoLonger(Declined::SceneUntrustworthy),
+        ),
+        (
+            "timing lost",
+            DOUBT,
+            |b| b.scene.time.timing = Timing::Unknown,
+            |r| matches!(r, WithdrawReason::NoLonger(Declined::TimeUnknown { .. })),
         ),
         (
             "scene 0.31 s old",
@@ -347,7 +353,13 @@ fn a_finished_motion_is_not_proposed_again_while_the_jaws_hold() {
 #[test]
 fn nothing_is_offered_where_nothing_may_run() {
     type Row = (&'static str, fn(&mut Bench), fn(&Declined) -> bool);
-    let rows: [Row; 8] = [
+    let rows: [Row; 10] = [
+        ("timing unknown", |b| b.scene.time.timing = Timing::Unknown, |d| matches!(d, Declined::TimeUnknown { .. })),
+        (
+            "wrong arm",
+            |b| b.scene.instruments[0].finding = Finding::WrongArm,
+            |d| *d == Declined::Found { arm: ArmId::Psm1, finding: Finding::WrongArm },
+        ),
         ("disabled", |b| b.safety.mode = SafetyMode::Disabled, |d| matches!(d, Declined::WrongMode { .. })),
         ("ready", |b| b.safety.mode = SafetyMode::Ready, |d| matches!(d, Declined::WrongMode { .. })),
         ("teleoperation", |b| b.safety.mode = SafetyMode::Teleop, |d| matches!(d, Declined::WrongMode { .. })),

@@ -1,4 +1,4 @@
-//! One WebSocket: views, pictures and labels go out, newest only; messages of [`crate::protocol`] come in.
+//! One WebSocket: views, pictures, labels and regions go out, newest only; messages of [`crate::protocol`] come in.
 //! Reading never waits for writing, so that a slow client can still stop the robot.
 
 use super::http::{App, cookie};
@@ -127,8 +127,8 @@ async fn talk(
     secret: &str,
     sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin),
 ) -> Ending {
-    let (mut view, mut picture, mut labels) =
-        (shared.view.subscribe(), shared.picture.subscribe(), shared.labels.subscribe());
+    let (mut view, mut picture) = (shared.view.subscribe(), shared.picture.subscribe());
+    let (mut labels, mut regions) = (shared.labels.subscribe(), shared.regions.subscribe());
     let mut check = tokio::time::interval(SESSION_CHECK);
     let mut next = Some(Message::Text(hello(session, conn)));
     loop {
@@ -148,6 +148,7 @@ async fn talk(
                 next = Some(Message::Text(text));
             }
             Ok(()) = picture.changed() => next = Some(binary(&picture.borrow_and_update())),
+            Ok(()) = regions.changed() => next = Some(binary(&regions.borrow_and_update())),
             Ok(()) = labels.changed() => next = Some(binary(&labels.borrow_and_update())),
             _ = check.tick() => {
                 if shared.session(secret).is_none() {

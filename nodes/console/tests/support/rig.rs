@@ -403,6 +403,7 @@ impl Rig {
             covariance: Matrix6::identity() * 1e-7,
             alignment: if t < 2.0 { Alignment::Converging } else { Alignment::Aligned },
             residual_px: 1.4,
+            finding: proctor_types::Finding::None,
         });
         let clearances = [(ArmId::Psm1, 0.0121), (ArmId::Psm2, 0.0186)].map(|(arm, distance)| Clearance {
             arm,
@@ -429,6 +430,7 @@ impl Rig {
                 grasp_target: None,
                 quality,
                 model: Digest::of(b"model"),
+                time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
             })
             .unwrap();
     }

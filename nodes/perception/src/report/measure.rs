@@ -4,7 +4,10 @@ use super::{boundary::Outline, calibration::Pixel};
 use crate::{
     Model, PerceptionError,
     eval::{Count, EvalMap, Tally, Truth},
+    head::{Head, Planes},
+    manifest::Fit,
     picture::{self, Rgb},
+    placement::Placement,
     posterior::Posterior,
 };
 use proctor_types::{Class, Image};
@@ -19,9 +22,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// With a loaded model.
-    pub fn new(model: Model) -> Self {
-        Self { model, input: Vec::new() }
+    /// With a loaded model, which must answer with logits of Proctor's classes for every pixel of a stretched picture.
+    pub fn new(model: Model) -> Result<Self, PerceptionError> {
+        let m = model.manifest();
+        let logits = m.head == Head::Segmentation(Planes::Logits) && m.is_anatomy();
+        if !logits || m.input.fit != Fit::Stretch {
+            let expected = "a segmentation of Proctor's classes by logits, with fit = \"stretch\"".into();
+            return Err(PerceptionError::Value {
+                path: "parameters".into(),
+                what: "model".into(),
+                expected,
+                got: m.name.clone(),
+            });
+        }
+        Ok(Self { model, input: Vec::new() })
     }
 
     /// The model.
@@ -39,14 +53,26 @@ impl Engine {
     pub fn input(&mut self, picture: &Rgb) -> Result<Vec<f32>, PerceptionError> {
         let (w, h) = self.size();
         let small = picture::resize(picture, w, h)?;
-        picture::normalise(&small, &self.model.manifest().input, &mut self.input);
+        let contract = &self.model.manifest().input;
+        let placement = Placement::new((picture.width(), picture.height()), contract);
+        picture::normalise(&small, contract, &placement, &mut self.input);
         Ok(self.input.clone())
     }
 
     /// The network's logits, class-major. Refuses what is not finite.
     pub fn logits(&mut self, input: &[f32]) -> Result<(Vec<f32>, Posterior), PerceptionError> {
         let logits = self.model.infer(input, <[f32]>::to_vec)?;
-        let posterior = Posterior::new(&logits)?;
+        let (w, h) = self.size();
+        if logits.len() != Class::COUNT * w * h {
+            let (expected, got) = (format!("{} x {h} x {w} logits", Class::COUNT), logits.len().to_string());
+            return Err(PerceptionError::Value {
+                path: "parameters".into(),
+                what: "model's answer".into(),
+                expected,
+                got,
+            });
+        }
+        let posterior = Posterior::new(Class::COUNT, &logits)?;
         Ok((logits, posterior))
     }
 }

@@ -73,7 +73,7 @@ pub fn run(args: &ReportArgs, out: &mut dyn Write) -> Result<(), PerceptionError
     let map = args.map.as_deref().map_or_else(data::own_map, EvalMap::read)?;
     let items = data::items(&args.data)?;
     let chosen = args.frame.as_ref().map(|name| find(args, &items, name)).transpose()?;
-    let mut engine = Engine::new(load_model(&args.model)?);
+    let mut engine = Engine::new(load_model(&args.model)?)?;
     let mut measures = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let (picture, truth) = read(item, &map)?;

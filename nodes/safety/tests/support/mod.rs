@@ -288,6 +288,7 @@ impl Cellar {
                     covariance,
                     alignment: self.alignment,
                     residual_px: 1.0,
+                    finding: proctor_types::Finding::None,
                 })
                 .to_vec(),
             surface: self.tissue.clone(),
@@ -296,6 +297,7 @@ impl Cellar {
             grasp_target: None,
             quality: ImageQuality { verdict: self.quality, ..ImageQuality::default() },
             model: self.model,
+            time: proctor_types::TimeOffset { timing: proctor_types::Timing::Known, seconds: 0.0, sigma: 0.003 },
         }
     }
 

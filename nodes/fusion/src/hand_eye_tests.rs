@@ -1,0 +1,117 @@
+//! Whether the stated covariance is the true one: errors drawn from the prior, measurements with the noise that is stated.
+
+use super::*;
+use crate::{
+    feature::FeatureKind,
+    geometry::project,
+    tool::{Part, Seams},
+};
+use nalgebra::{Point2, Vector2};
+use proctor_kinematics::{Cell, Chain, Instrument};
+use proctor_types::ArmId;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Standard normal (Box and Muller).
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random_range(1e-12..1.0), rng.random_range(0.0..1.0));
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+/// What a camera with the stated noise would measure of a tool, camera coordinates.
+fn measured(tool: &Tool, rig: &StereoRig, rng: &mut ChaCha8Rng) -> Vec<Feature> {
+    let camera = &rig.left;
+    let axis = (tool.pitch - tool.top).normalize();
+    let pixel = |p: &Point3<f64>| project(camera, p).unwrap();
+    let end = pixel(&tool.pitch);
+    let direction = (end - pixel(&(tool.pitch - axis * 0.01))).normalize();
+    let across = Vector2::new(-direction.y, direction.x);
+    let (near, far) = (pixel(&(tool.pitch - axis * 0.025)), pixel(&(tool.pitch - axis * 0.01)));
+    let wrist = pixel(&tool.middle(Part::Wrist).unwrap().0);
+    let mut kinds = vec![
+        (FeatureKind::ShaftEnd { at: end, direction }, 5.0),
+        (FeatureKind::Middle { part: Part::Wrist, at: wrist, direction: Vector2::x() }, 5.0),
+        (FeatureKind::Middle { part: Part::Wrist, at: wrist, direction: Vector2::y() }, 5.0),
+        (FeatureKind::Disparity { part: Part::Wrist, at: wrist, disparity: 0.0 }, 0.8),
+    ];
+    for at in [near, far] {
+        kinds.push((FeatureKind::Centre { at, normal: across }, 1.0));
+        kinds.push((FeatureKind::Width { at, normal: across, width: 0.0 }, 1.2));
+        kinds.push((FeatureKind::Disparity { part: Part::Shaft, at, disparity: 0.0 }, 0.6));
+    }
+    let noisy = |(kind, sigma): (FeatureKind, f64)| {
+        // Moved so that it is off by noise alone.
+        let off = Feature { kind, sigma }.residual(tool, rig).unwrap() + sigma * normal(rng);
+        let moved = |at: Point2<f64>, along: Vector2<f64>| at + along * off;
+        let kind = match kind {
+            FeatureKind::ShaftEnd { at, direction } => FeatureKind::ShaftEnd { at: moved(at, direction), direction },
+            FeatureKind::Middle { part, at, direction } => {
+                FeatureKind::Middle { part, at: moved(at, direction), direction }
+            }
+            FeatureKind::Centre { at, normal } => FeatureKind::Centre { at: moved(at, normal), normal },
+            FeatureKind::Width { at, normal, width } => FeatureKind::Width { at, normal, width: width + off },
+            FeatureKind::Disparity { part, at, disparity } => {
+                FeatureKind::Disparity { part, at, disparity: disparity + off }
+            }
+            other => other,
+        };
+        Feature { kind, sigma }
+    };
+    kinds.into_iter().map(noisy).collect()
+}
+
+/// Normalised squared error of the base after 25 pictures from different postures, one draw.
+fn normalised_squared_error(seed: u64) -> f64 {
+    /// Between two pictures that are independent evidence, s.
+    const STEP: f64 = 0.4;
+    let (cell, params) = (Cell::standard().unwrap(), FusionParams::default());
+    let spec = Instrument::named(Instrument::DEFAULT).unwrap();
+    let (chain, rig) = (Chain::psm(&spec).unwrap(), cell.rig());
+    let camera_from_world = cell.world_from_camera(&[0.0, 0.0, 0.110, 0.0]).unwrap().inverse();
+    let nominal = *cell.world_from_base(ArmId::Psm1).iso();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut filter = HandEyeFilter::new(nominal, &params);
+    let drawn = Vector6::from_fn(|i, _| filter.prior[i].sqrt() * normal(&mut rng));
+    filter.pose = filter.moved(&drawn);
+    let mut truth = filter.pose;
+    filter.pose = nominal;
+    let radii = [spec.shaft_radius, spec.wrist_radius, 0.5 * spec.jaw_width];
+    for _ in 0..25 {
+        let q: Vec<f64> = [(0.0, 0.07), (0.0, 0.07), (0.183, 0.01), (0.0, 0.5), (0.0, 0.3), (0.0, 0.3)]
+            .map(|(middle, spread)| middle + spread * rng.random_range(-1.0..1.0))
+            .to_vec();
+        let links = chain.links(&proctor_types::Joints::new(&q).unwrap()).unwrap();
+        let (yaw, end) = (Point3::from(links.jaw.translation.vector), links.jaw_end);
+        let tool = Tool {
+            top: Point3::origin(),
+            pitch: Point3::from(links.shaft.translation.vector),
+            yaw,
+            end,
+            radii,
+            seams: Seams { shaft_end: params.shaft_end_m, wrist_end: params.wrist_end_m },
+        };
+        // The truth walks as the filter says that it does.
+        let walk = |v: f64, rng: &mut ChaCha8Rng| v * STEP.sqrt() * normal(rng);
+        let (t, r) = (params.drift_translation, params.drift_rotation);
+        let [a, b, c, d, e, f] = [t, t, t, r, r, r].map(|v| walk(v, &mut rng));
+        truth.translation.vector += Vector3::new(a, b, c);
+        truth.rotation = UnitQuaternion::from_scaled_axis(Vector3::new(d, e, f)) * truth.rotation;
+        filter.predict(STEP, &params);
+        let features = measured(&tool.transformed(&(camera_from_world.iso() * truth)), &rig, &mut rng);
+        filter.update(&features, &tool, camera_from_world.iso(), &rig, 1.0, &params);
+    }
+    let shift = truth.translation.vector - filter.pose.translation.vector;
+    let turn = (truth.rotation * filter.pose.rotation.inverse()).scaled_axis();
+    let error = Vector6::new(shift.x, shift.y, shift.z, turn.x, turn.y, turn.z);
+    error.dot(&Cholesky::new(filter.covariance).unwrap().solve(&error))
+}
+
+#[test]
+fn errors_are_as_large_as_the_covariance_says_over_a_hundred_seeds() {
+    let errors: Vec<f64> = (0..100).map(normalised_squared_error).collect();
+    let mean = errors.iter().sum::<f64>() / 100.0;
+    let within = errors.iter().filter(|e| **e < 12.59).count();
+    println!("NEES {mean:.2} (6 when exact), {within} of 100 below the 95 % quantile of chi-squared with 6 degrees");
+    // 95 % bounds of the mean of a hundred are 5.34 to 6.70: the quantiles of chi-squared with 600 degrees, over 100.
+    assert!((4.0..=9.0).contains(&mean), "{mean}");
+}
