@@ -297,7 +297,11 @@ mod tests {
             seed: 1,
         });
         let found: Vec<_> = summary.groups.iter().map(|g| (g.name.as_str(), g.pictures, g.mean_iou.value)).collect();
-        assert_eq!(found, [("dark", 1, 0.5), ("bright", 1, (2.0 / 3.0 + 0.5) / 2.0)], "one smoke for all is no group");
+        assert_eq!(
+            found,
+            [("dark", 1, 0.5), ("bright", 1, f64::midpoint(2.0 / 3.0, 0.5))],
+            "one smoke for all is no group"
+        );
         assert_eq!(summary.groups[0].instrument, None);
         assert_eq!(summary.groups[1].instrument.map(|e| e.value), Some(0.5));
         // Over both: liver 2/4, fat 2/3, shaft 1/4; instruments 1 of 4.
