@@ -91,11 +91,9 @@ fn normalised_squared_error(seed: u64) -> f64 {
             seams: Seams { shaft_end: params.shaft_end_m, wrist_end: params.wrist_end_m },
         };
         // The truth walks as the filter says that it does.
-        let walk = |v: f64, rng: &mut ChaCha8Rng| v * STEP.sqrt() * normal(rng);
-        let (t, r) = (params.drift_translation, params.drift_rotation);
-        let [a, b, c, d, e, f] = [t, t, t, r, r, r].map(|v| walk(v, &mut rng));
-        truth.translation.vector += Vector3::new(a, b, c);
-        truth.rotation = UnitQuaternion::from_scaled_axis(Vector3::new(d, e, f)) * truth.rotation;
+        let mut walked = |drift: f64| Vector3::from_fn(|_, _| drift * STEP.sqrt() * normal(&mut rng));
+        truth.translation.vector += walked(params.drift_translation);
+        truth.rotation = UnitQuaternion::from_scaled_axis(walked(params.drift_rotation)) * truth.rotation;
         filter.predict(STEP, &params);
         let features = measured(&tool.transformed(&(camera_from_world.iso() * truth)), &rig, &mut rng);
         filter.update(&features, &tool, camera_from_world.iso(), &rig, 1.0, &params);
