@@ -57,9 +57,8 @@ fn late_pictures_and_late_joints_are_found_to_ten_milliseconds_and_allowed_for()
         assert!((time.seconds - expected).abs() < 0.010, "{expected}: {time:?}");
         assert_eq!(time.timing, Timing::Known);
         assert!(known_after.unwrap() < 10.0);
-        // Joints half a second late are found late (5.7 s here), and what was learnt with the wrong ones until then is not all
-        // unlearnt by the end: 3 mm.
-        assert!(cell::rms(&errors) < if joints > 400 { 0.005 } else { 0.002 }, "{}", cell::rms(&errors));
+        // Joints half a second late are found late, after 6 s, and what was learnt with the wrong ones takes its time to be unlearnt.
+        assert!(cell::rms(&errors) < if joints > 400 { 0.003 } else { 0.002 }, "{}", cell::rms(&errors));
         assert!(alignments.iter().all(|(a, _)| *a == Alignment::Aligned), "{alignments:?}");
     }
 }
@@ -109,10 +108,11 @@ fn swapped_cameras_are_named_for_both_arms() {
 }
 
 #[test]
-fn crossed_arms_are_not_trusted() {
+fn crossed_arms_are_named_at_one_arm_at_least_and_trusted_at_none() {
     for seed in 1..=3 {
         let mut cell = cell(seed);
         cell.wrong.crossed = true;
+        let mut named = 0;
         for watched in watch(&mut cell, 8.0) {
             let (_, finding, alignment) = *watched.last().unwrap();
             let aligned = watched.iter().filter(|(_, _, a)| *a == Alignment::Aligned).count();
@@ -122,7 +122,9 @@ fn crossed_arms_are_not_trusted() {
                 watched.len()
             );
             assert_ne!(alignment, Alignment::Aligned);
+            named += usize::from(said(&watched, Finding::WrongArm).is_some_and(|t| t < 5.0));
         }
+        assert!(named > 0, "seed {seed}: named nowhere");
     }
 }
 

@@ -57,13 +57,13 @@ fn estimator(case: &Case) -> OffsetEstimator {
     let mut slow = [Vector2::zeros(); 2];
     for k in 0..(case.seconds * 200.0) as i64 {
         let t = k as f64 / 200.0;
-        for point in 0..2 {
+        for (point, slow) in slow.iter_mut().enumerate() {
             e.joints(0, point, ns(t), Some(Point2::from((case.way)(t))));
             if k % 7 == 0 {
                 // Errors of successive pictures resemble each other.
                 let fresh = Vector2::new(rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0)) * 1.7;
-                slow[point] = slow[point] * 0.8 + fresh * 0.6;
-                let mut seen = map * (case.way)(t) + Vector2::new(60.0, -20.0) + slow[point] * case.noise;
+                *slow = *slow * 0.8 + fresh * 0.6;
+                let mut seen = map * (case.way)(t) + Vector2::new(60.0, -20.0) + *slow * case.noise;
                 if rng.random_bool(case.outliers) {
                     seen += Vector2::new(rng.random_range(-90.0..90.0), rng.random_range(-90.0..90.0));
                 }

@@ -221,14 +221,16 @@ impl Cell {
                 let (input, truth) = self.take(t);
                 self.pictures.push_back((tick + self.wrong.video_lag_ms, input, truth));
             }
-            while let Some((_, state)) = self.states.pop_front_if(|(due, _)| *due <= tick) {
+            while self.states.front().is_some_and(|(due, _)| *due <= tick) {
+                let (_, state) = self.states.pop_front().unwrap();
                 self.fusion.on_arm_state(state);
             }
             let fusion = &self.fusion;
-            let ready = |(due, input, _): &mut (u32, FusionInput, Truth)| {
+            let ready = |(due, input, _): &(u32, FusionInput, Truth)| {
                 *due <= tick && !fusion.waits_for_joints(input.frame.stamp)
             };
-            if let Some((_, input, truth)) = self.pictures.pop_front_if(ready) {
+            if self.pictures.front().is_some_and(ready) {
+                let (_, input, truth) = self.pictures.pop_front().unwrap();
                 let now = self.sim.now().plus(Duration::from_millis(40));
                 let scene = self.fusion.step(now, &input);
                 each(&self.sim, &scene, &truth);
