@@ -104,9 +104,9 @@ function renderModels(view, state) {
 
 function said(model) {
   if (model.stale) return `silent for ${(model.age_ms / 1000).toFixed(1)} s`;
-  const count = (n, what) => `${n} ${n === 1 ? what : `${what}s`}`;
-  if (model.task === "detection") return count(model.boxes.length, "box").replace("boxs", "boxes");
-  if (model.task === "keypoints") return count(model.points.length, "point");
+  const count = (list, one, many) => `${list.length} ${list.length === 1 ? one : many}`;
+  if (model.task === "detection") return count(model.boxes, "box", "boxes");
+  if (model.task === "keypoints") return count(model.points, "point", "points");
   return model.task === "segmentation" ? "shares" : "shows";
 }
 

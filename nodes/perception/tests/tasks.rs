@@ -203,7 +203,7 @@ fn manifests_that_do_not_fit_their_model_are_refused_with_what_was_expected_and_
         ),
         ("squares_yolo_v8", "confidence = 0.6", "confidence = 1.6", &["output.confidence", "[0, 1]", "1.6"]),
         ("squares_yolo_v8", "confidence = 0.6", "confidence = nan", &["output.confidence"]),
-        ("squares_yolo_v8", "confidence = 0.6", "treshold = 0.6", &["treshold"]),
+        ("squares_yolo_v8", "confidence = 0.6", "least = 0.6", &["least"]),
         ("squares_nms_free", "confidence = 0.6", "overlap = 0.6", &["output.overlap", "absent", "nms_free"]),
         ("colour_logits", "form = \"logits\"", "form = \"logits\"\nconfidence = 0.5", &["output.confidence", "absent"]),
         ("squares_yolo_v8", "fit = \"letterbox\"", "fit = \"crop\"", &["crop", "letterbox"]),
