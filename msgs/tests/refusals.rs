@@ -285,7 +285,10 @@ fn findings_are_refused_with_the_field_that_is_wrong() {
     assert_eq!(field(points(), |m| m.points[0].object = -2), "points[0].object");
     assert_eq!(field(points(), |m| m.points = vec![m.points[0].clone(); 513]), "points");
     assert_eq!(field(regions(), |m| m.scores.truncate(1)), "regions.data");
-    assert_eq!(field(regions(), |m| m.regions = Default::default()), "regions.header.frame_id");
+    assert_eq!(
+        field(regions(), |m| m.regions = proctor_msgs::sensor_msgs::Image::default()),
+        "regions.header.frame_id"
+    );
     assert_eq!(field(Found::Scores(vec![class("a")]), |m| m.scores[0].score = f32::NAN), "scores[0].score");
 }
 

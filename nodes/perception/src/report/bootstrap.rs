@@ -55,7 +55,7 @@ pub fn percentile(ascending: &[f64], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn mean<'a>(values: &'a [f64]) -> impl Fn(&[u32]) -> Option<f64> + 'a {
+    fn mean(values: &[f64]) -> impl Fn(&[u32]) -> Option<f64> + '_ {
         |times| {
             let n: u32 = times.iter().sum();
             Some(values.iter().zip(times).map(|(v, t)| v * f64::from(*t)).sum::<f64>() / f64::from(n))

@@ -79,7 +79,7 @@ mod tests {
             let mut logits = vec![0.0; Class::COUNT * w * h];
             logits[w * h..2 * w * h].fill(5.0 * input[key]);
             logits[2 * w * h..3 * w * h].fill(4.0);
-            let posterior = Posterior::new(&logits)?;
+            let posterior = Posterior::new(Class::COUNT, &logits)?;
             Ok((logits, posterior))
         };
         let found = occlude(&input, (w, h), &each, run).unwrap();
