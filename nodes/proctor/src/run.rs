@@ -238,8 +238,8 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key").display().to_string();
-        assert_eq!(secret(&format!("run sim perception fusion autonomy --authority-key {file}")), Ok(false));
-        for node in ["safety", "console"] {
+        assert_eq!(secret(&format!("run perception fusion autonomy --authority-key {file}")), Ok(false));
+        for node in ["safety", "console", "sim"] {
             let e = secret(&format!("run {node} --authority-key {file}")).unwrap_err();
             assert!(e.contains(&file) && e.contains("does not exist") && e.contains("0600"), "{e}");
         }
