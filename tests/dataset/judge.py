@@ -125,7 +125,7 @@ def main(root: Path) -> None:
                 hidden = (metres[around] < z - 0.004).any() or (labels[around] == 0).any()
                 assert hidden or (instances[around] == tool["instance"]).any(), f"frame {i}: {tool['name']} is not at its tip"
                 tips += not hidden
-    assert tried > 10 * len(annotated) and matched > 0.9 * tried, f"disparity: {matched} of {tried} patches"
+    assert tried >= 5 * len(annotated) and matched > 0.9 * tried, f"disparity: {matched} of {tried} patches"
     print(f"{len(annotated)} frames, {len(coco['annotations'])} masks, {tips} tips; disparity agrees in {matched} of {tried} patches")
 
 

@@ -138,6 +138,8 @@ fn nested(out: &mut Output, scene: &msg::Scene) {
     scene.clearances.iter().for_each(|m| out.case("proctor_msgs/msg/Clearance", m));
     scene.grasp_target.iter().for_each(|m| out.case("proctor_msgs/msg/GraspTarget", m));
     out.case("proctor_msgs/msg/ImageQuality", &scene.quality);
+    out.case("proctor_msgs/msg/TimeOffset", &scene.time);
+    scene.instruments.iter().for_each(|m| out.case("proctor_msgs/msg/Finding", &m.finding));
 }
 
 macro_rules! hashes {
@@ -152,6 +154,7 @@ fn types() -> BTreeMap<String, String> {
         msg::Constraint,
         msg::Decision,
         msg::Evidence,
+        msg::Finding,
         msg::Findings,
         msg::FoundBox,
         msg::FoundPoint,
@@ -172,6 +175,7 @@ fn types() -> BTreeMap<String, String> {
         msg::Skill,
         msg::SkillRequest,
         msg::SurfacePoint,
+        msg::TimeOffset,
         msg::TissueClass,
         msg::ToolKeypoint,
         msg::Trajectory,

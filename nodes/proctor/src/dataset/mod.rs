@@ -1,7 +1,7 @@
 //! `proctor dataset generate`: labelled stereo pictures of the simulator, with everything that is true about them, in a folder.
 //!
 //! A frame is a function of the recipe and its index: threads, stops and resumptions do not change a byte. What lies where is in
-//! [`card`], which is also the README of every data set.
+//! `card.rs`, which is also the README of every data set.
 
 mod card;
 mod coco;
