@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Filter, gate and state machine with what they are made of.
 FILES = [
-    "filter", "gate", "gate_shapes", "scalar", "serial", "smooth", "braking", "player", "touch", "view", "remote_centre", "machine", "authority",
+    "filter", "filter/aim", "filter/check", "filter/clearance", "gate", "gate_shapes", "scalar", "serial", "smooth", "braking", "player", "touch", "view", "remote_centre", "machine", "authority",
     "sessions",
 ]
 

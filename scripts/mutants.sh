@@ -16,7 +16,7 @@ cd "$(scripts/kernel.sh)"
 built() {
   case $1 in
     machine) echo --test machine --test timelines ;;
-    gate | scalar | gate_shapes | filter | smooth | braking | player) echo --lib ;;
+    gate | scalar | serial | gate_shapes | filter | filter/* | smooth | braking | player | touch | view | remote_centre) echo --lib ;;
     authority | sessions) echo --lib --test approvals --test offers ;;
     *) echo --lib --test stops --test timelines --test slide ;;
   esac

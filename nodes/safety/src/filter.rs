@@ -6,20 +6,23 @@
 //! rest of a stop already checked. So a feasible stop exists at every moment, as long as the world stands still; when the world
 //! moves (new tissue, new hand-eye) so that an arm finds itself too near, it may only move away.
 //!
-//! A path is checked by its middle: no point of the arm moves farther than `Body::travel` from there, so every
-//! clearance along half a path of length `L` is at least the middle's less `L / 2`. Where that does not suffice the path is halved,
-//! at most `MAX_HALVINGS` times. Fast motion near things therefore needs more room than slow motion.
+//! `aim`: what the arm's own limits leave of a wish. `clearance`: how near everything is. `check`: whether a tick and the stop after it may be taken.
+
+mod aim;
+mod check;
+mod clearance;
+
+pub(crate) use aim::aim;
 
 use crate::{
     Finding, SafetyParams, Touch,
-    bend::{Aim, Around, Barrier, Bender, Bent, Wish},
-    body::{Body, Shape},
+    bend::{Around, Barrier, Bender, Bent, Wish},
+    body::Body,
     braking::MotionState,
-    dofs::{Bounds, N, PerArm, Q, Sides, map2},
+    dofs::{Bounds, PerArm, Q, Sides, map2},
     plan::Plan,
     player::{Player, Step},
-    remote_centre::RemoteCentre,
-    surface::{FAR, LiveScene, Policy, Vicinity, probes},
+    surface::{LiveScene, Policy, Vicinity, probes},
     touch::{Bearing, Distances},
     view::Lookout,
     zones::{Keepout, MAX_ZONES},
@@ -31,57 +34,16 @@ use proctor_types::{Alignment, ArmId, Class, Constraint, SceneFault, Stamp};
 
 /// Kept on top of every margin, m, so that the gate's exact margin is never reached by rounding or between samples.
 pub const RESERVE: f64 = 1e-4;
-/// Longest stop, in metres of travel, from a state in which an arm leaves a place it must not be.
-const ESCAPE_TRAVEL: f64 = 2e-4;
-/// Most ticks such a stop may take, the start included.
-const ESCAPE_TICKS: usize = 48;
-/// Parts of a stop along a path that are looked at one by one when it is such a stop.
-const PATH_SAMPLES: u32 = 8;
 /// An arm that finds itself farther inside a margin than this, m, is not led along what it is in: it goes straight out, or not at all.
 const DEEP: f64 = 1e-3;
 /// Tissue is looked for farther away than now matters by as much as a tick may lengthen a stop, and more, m.
 const FARTHER: f64 = 2e-3;
-/// A path is halved at most so often before it is refused.
-const MAX_HALVINGS: u32 = 2;
-/// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
-const MAX_TRAVEL: f64 = 2.0 * FAR;
 /// Parts of the straight way that are tried after the whole, most first; and of a way that was bent, with a part of the straight one last.
 const STRAIGHT: [f64; 3] = [0.5, 0.25, 0.1];
 const BENT: [f64; 3] = [1.0, 0.5, 0.2];
 const AFTER_BENT: f64 = 0.25;
-/// Part of the tip-speed limit that is planned for, and that a candidate may reach.
+/// Part of the tip-speed limit that is planned for.
 pub(crate) const TIP_PLANNED: f64 = 0.95;
-const TIP_CHECKED: f64 = 0.98;
-
-const DEPTH: usize = 0;
-const ZONES: usize = 1;
-const CLASSES: usize = ZONES + MAX_ZONES;
-const TOOLS: usize = CLASSES + Class::COUNT;
-const VIEW: usize = TOOLS + ArmId::ALL.len();
-const CLEARANCES: usize = VIEW + 1;
-
-/// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms, the picture's edge.
-type Clearance = [f64; CLEARANCES];
-
-/// Nothing is known to be clear.
-const UNKNOWN: Clearance = [f64::NEG_INFINITY; CLEARANCES];
-
-/// What an arm is near to where it is.
-#[derive(Debug, Clone, Copy)]
-struct Here {
-    q: Q,
-    clearance: Clearance,
-    tissue: Distances,
-}
-
-/// What is known of a shape before it is looked at: no point of it is farther than `moved`, m, from another shape of the arm, with these clearances
-/// and this tissue around it. No clearance differs by more than that from there to here.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    clearance: &'a Clearance,
-    vicinity: &'a Vicinity,
-    moved: f64,
-}
 
 /// Tissue around an arm where it is.
 #[derive(Debug, Default)]
@@ -341,7 +303,7 @@ impl Filter {
         if let Some(state) = state {
             let end = state.stop(&self.bounds.get(arm).acceleration);
             let half = body.travel(&state.q, &end) / 2.0;
-            if let Some(shape) = body.shape(&middle(&state.q, &end)) {
+            if let Some(shape) = body.shape(&map2(&state.q, &end, f64::midpoint)) {
                 capsules = shape.capsules;
                 capsules.iter_mut().for_each(|c| c.radius += half);
             }
@@ -458,237 +420,6 @@ impl Filter {
         }
         follow(&hard, first, true)
     }
-
-    /// Checks a tick along a path: the straight stop from it, and the stop along the path.
-    fn check_step(
-        &self,
-        arm: ArmId,
-        from: &MotionState,
-        plan: &Plan,
-        step: &Step,
-        here: &Here,
-        rules: &Rules,
-    ) -> Result<(), Finding> {
-        self.check(arm, from, &MotionState { q: step.q, v: step.v }, here, rules)?;
-        let body = self.bodies.get(arm);
-        let (half, end) = step.player.stop(plan);
-        let (first, second) = (step.player.travel(plan, body, &half), half.travel(plan, body, &end));
-        let (middle, end) = (half.position(plan), end.position(plan));
-        let (half, travel) = (first.max(second), body.travel(&from.q, &step.q) + first + second);
-        if keeps(&here.clearance, travel, travel) {
-            return Ok(());
-        }
-        let at_middle = self.clearance_at(arm, &middle, here, half + 2.0 * RESERVE, rules);
-        if keeps(&at_middle, half, half) {
-            return Ok(());
-        }
-        let places = (0..=PATH_SAMPLES).map(|k| step.player.stopping(plan, f64::from(k) / f64::from(PATH_SAMPLES)));
-        let ahead = std::iter::once(step.q).chain(places.map(|place| place.position(plan)));
-        if self.escapes(arm, here, ahead, travel, rules) {
-            return Ok(());
-        }
-        Err(self.finding(arm, &here.clearance, &at_middle, &self.clearance_at(arm, &end, here, FAR, rules), rules))
-    }
-
-    /// Checks the way from `from` to `to` and the straight stop after it.
-    fn check(
-        &self,
-        arm: ArmId,
-        from: &MotionState,
-        to: &MotionState,
-        here: &Here,
-        rules: &Rules,
-    ) -> Result<(), Finding> {
-        let (body, b) = (self.bodies.get(arm), self.bounds.get(arm));
-        let end = to.stop(&b.acceleration);
-        if let Some(j) = (0..N).find(|&j| outside(from, &end, b, j)) {
-            let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
-            return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
-        }
-        body.stops_in_trocar(&from.q, to, b)?;
-        let travel = body.travel(&from.q, &end);
-        let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
-        let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
-        if tip > TIP_CHECKED * allowed {
-            return Err(by_tissue(Finding::of(arm, Constraint::TipSpeed, tip, allowed), class));
-        }
-        if let Some((force, sent)) = rules.force {
-            let (bearable, class) = self.bears.bears(&here.tissue);
-            if self.bears.grows_beyond(bearable, &force, body, [&sent, &from.q, &end]) {
-                let finding = Finding::of(arm, Constraint::Force, force.norm(), bearable);
-                return Err(class.map_or(finding, |c| finding.at(c)));
-            }
-        }
-        let mut worst = here.clearance;
-        if travel <= MAX_TRAVEL {
-            // Most often nothing is within reach of the whole way.
-            if keeps(&here.clearance, travel, body.depth_travel(&from.q, &end, travel)) {
-                return Ok(());
-            }
-            for halvings in 0..=MAX_HALVINGS {
-                let parts = 1u32 << halvings;
-                let part =
-                    |k: u32| map2(&from.q, &end, |a, b| a + (b - a) * f64::from(2 * k + 1) / f64::from(2 * parts));
-                let half = travel / f64::from(2 * parts);
-                let half_depth = body.depth_travel(&from.q, &end, travel) / f64::from(2 * parts);
-                let clear = (0..parts).all(|k| {
-                    let at = self.clearance_at(arm, &part(k), here, half + 2.0 * RESERVE, rules);
-                    worst = map_min(&worst, &at);
-                    keeps(&at, half, half_depth)
-                });
-                if clear {
-                    return Ok(());
-                }
-                // A place on the way that is too near itself does not get better by looking closer.
-                if half < RESERVE || worst.iter().any(|&h| h < RESERVE) {
-                    break;
-                }
-            }
-        }
-        // Every tick of the stop: between two ticks on the way out of a place an arm may near what lies beside it.
-        let stop =
-            std::iter::successors(Some(*to), |s| (!s.rests()).then(|| s.advanced(s.brake_velocity(&b.acceleration))));
-        if self.escapes(arm, here, stop.map(|s| s.q), travel, rules) {
-            return Ok(());
-        }
-        Err(self.finding(arm, &here.clearance, &worst, &self.clearance_at(arm, &end, here, FAR, rules), rules))
-    }
-
-    /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
-    /// ample, and no point of tissue that is too near comes nearer.
-    fn escapes(&self, arm: ArmId, here: &Here, ahead: impl Iterator<Item = Q>, travel: f64, rules: &Rules) -> bool {
-        if travel > ESCAPE_TRAVEL {
-            return false;
-        }
-        let body = self.bodies.get(arm);
-        let Some(start) = body.shape(&here.q) else { return false };
-        let mut way = ArrayVec::<_, ESCAPE_TICKS>::new();
-        way.push(probes(&start.capsules));
-        let mut last = here.clearance;
-        for q in ahead {
-            let Some(shape) = body.shape(&q).filter(|_| !way.is_full()) else { return false };
-            let now = self.clearance(arm, &shape, self.known(arm, here, travel), travel + 2.0 * RESERVE, rules);
-            if !now.iter().zip(&last).all(|(h, last)| h >= last || h - travel >= RESERVE) {
-                return false;
-            }
-            last = now;
-            way.push(probes(&shape.capsules));
-        }
-        let vicinity = &self.tissue.get(arm).vicinity;
-        self.scene.as_ref().is_none_or(|s| s.surface.recedes(&way, vicinity, &rules.policy, RESERVE + travel))
-    }
-
-    fn here(&mut self, arm: ArmId, state: &MotionState, rules: &Rules) -> Here {
-        let tissue = self.tissue(arm, state, rules);
-        let clearance = match self.bodies.get(arm).shape(&state.q) {
-            Some(shape) => {
-                let vicinity = &self.tissue.get(arm).vicinity;
-                self.clearance(arm, &shape, Known { clearance: &UNKNOWN, vicinity, moved: 0.0 }, FAR, rules)
-            }
-            None => UNKNOWN,
-        };
-        Here { q: state.q, clearance, tissue }
-    }
-
-    /// Clearances at `q`, exact where they are less than `within`, and no less than that elsewhere.
-    fn clearance_at(&self, arm: ArmId, q: &Q, here: &Here, within: f64, rules: &Rules) -> Clearance {
-        let body = self.bodies.get(arm);
-        let known = self.known(arm, here, body.travel(&here.q, q));
-        body.shape(q).map_or(UNKNOWN, |shape| self.clearance(arm, &shape, known, within, rules))
-    }
-
-    fn known<'a>(&'a self, arm: ArmId, here: &'a Here, moved: f64) -> Known<'a> {
-        Known { clearance: &here.clearance, vicinity: &self.tissue.get(arm).vicinity, moved }
-    }
-
-    /// The same of a shape.
-    fn clearance(&self, arm: ArmId, shape: &Shape, known: Known, within: f64, rules: &Rules) -> Clearance {
-        let mut h = [within; CLEARANCES];
-        let near = |i: usize| known.clearance.get(i).is_none_or(|h| h - known.moved < within);
-        let mut set = |i: usize, x: f64| {
-            if let Some(slot) = h.get_mut(i) {
-                *slot = x;
-            }
-        };
-        set(DEPTH, shape.depth - self.least_depth(arm));
-        let zones = self.zones.iter().enumerate().filter(|(i, z)| z.holds_for(arm) && near(ZONES + i));
-        for (i, zone) in zones {
-            let keep = zone.margin() + rules.policy.doubt_of_arm();
-            set(ZONES + i, (zone.distance(arm, &shape.capsules, within + keep) - keep).min(within));
-        }
-        if let Some(scene) = self.scene.as_ref().filter(|_| (CLASSES..TOOLS).any(near)) {
-            let keep = |class| rules.policy.kept(class).filter(|_| near(CLASSES + usize::from(class.id())));
-            let (probes, vicinity) = (probes(&shape.capsules), (known.vicinity, known.moved));
-            let classes = scene.surface.clearances(&probes, vicinity, &rules.policy, within, keep);
-            classes.iter().enumerate().for_each(|(i, &x)| set(CLASSES + i, x));
-        }
-        for other in ArmId::ALL.into_iter().filter(|o| *o != arm && near(TOOLS + o.index())) {
-            let theirs = &self.sweeps.get(other).capsules;
-            let pairs = shape.capsules.iter().flat_map(|a| theirs.iter().map(move |b| a.distance_to(b)));
-            let d = pairs.fold(within + self.params.clearance.tool_tool, f64::min);
-            set(TOOLS + other.index(), d - self.params.clearance.tool_tool);
-        }
-        if rules.watched
-            && near(VIEW)
-            && let Some((inside, _)) = self.lookout.clearance(arm, &shape.pose)
-        {
-            set(VIEW, inside.min(within));
-        }
-        h
-    }
-
-    fn least_depth(&self, arm: ArmId) -> f64 {
-        let c = &self.params.clearance;
-        if arm.has_jaw() { c.psm_depth } else { c.ecm_depth }
-    }
-
-    /// Names what stands in the way most, with the distance it has now.
-    fn finding(&self, arm: ArmId, here: &Clearance, middle: &Clearance, end: &Clearance, rules: &Rules) -> Finding {
-        let ahead = map_min(middle, end);
-        let (i, _) = ahead.iter().enumerate().fold((0, f64::INFINITY), |w, (i, &h)| if h < w.1 { (i, h) } else { w });
-        self.named(arm, i, here, rules)
-    }
-
-    fn barred(&self, arm: ArmId, barrier: Barrier, here: &Clearance, rules: &Rules) -> Finding {
-        let i = match barrier {
-            Barrier::Zone(i) => ZONES + i,
-            Barrier::Tissue(class) => CLASSES + usize::from(class.id()),
-            Barrier::Tool(other) => TOOLS + other.index(),
-        };
-        self.named(arm, i, here, rules)
-    }
-
-    /// Names clearance number `i`.
-    fn named(&self, arm: ArmId, i: usize, here: &Clearance, rules: &Rules) -> Finding {
-        let now = here.get(i).copied().unwrap_or(0.0);
-        let doubt = rules.policy.doubt_of_arm();
-        let named = |constraint, limit: f64, index: usize| Finding::of(arm, constraint, now + limit, limit).at(index);
-        if i >= VIEW {
-            let whose = if arm.has_jaw() { arm } else { self.lookout.nearest().unwrap_or(arm) };
-            named(Constraint::OutOfView, self.lookout.margin(), whose.index())
-        } else if i >= TOOLS {
-            named(Constraint::ToolToolDistance, self.params.clearance.tool_tool, i - TOOLS)
-        } else if i >= CLASSES {
-            let keep = rules.policy.keep.get(i - CLASSES).copied().flatten().unwrap_or(0.0);
-            named(Constraint::LiveSurface, keep + rules.policy.doubt(0.0), i - CLASSES)
-        } else if i >= ZONES {
-            let margin = self.zones.get(i - ZONES).map_or(0.0, Keepout::margin);
-            named(Constraint::NoGoZone, margin + doubt, i - ZONES)
-        } else {
-            Finding::of(arm, Constraint::RemoteCentre, now + self.least_depth(arm), self.least_depth(arm))
-        }
-    }
-
-    /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
-    pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
-        let shape = self.bodies.get(arm).shape(q);
-        let nothing = Known { clearance: &UNKNOWN, vicinity: &Vicinity::default(), moved: 0.0 };
-        let here = shape.map_or(UNKNOWN, |shape| self.clearance(arm, &shape, nothing, FAR, rules));
-        let nearest = self.finding(arm, &here, &here, &here, rules);
-        let body = self.bodies.get(arm);
-        let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
-        offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)
-    }
 }
 
 /// A limit of the tip's speed that is tissue's says so.
@@ -699,89 +430,19 @@ fn by_tissue(finding: Finding, class: Option<usize>) -> Finding {
     }
 }
 
-/// What an arm's own limits leave of the way to a goal, and which of them was binding.
-pub(crate) fn aim(body: &Body, b: &Bounds, wish: &Wish) -> (Aim, Option<Finding>) {
-    let Wish { state, goal, rules } = wish;
-    let arm = body.arm();
-    let mut binding = None;
-    let clamped = map2(&map2(goal, &b.lower, f64::max), &b.upper, f64::min);
-    if let Some(j) = (0..N).find(|&j| goal.get(j) != clamped.get(j)) {
-        let (value, limit) = (entry(goal, j), entry(&clamped, j));
-        binding = Some(Finding::of(arm, Constraint::JointPosition, value, limit).at(j));
-    }
-    let wanted = state.approach(&clamped, &b.velocity, &b.acceleration);
-    let wanted = match body.remote_centre() {
-        None => wanted,
-        Some(rc) => {
-            let (led, foreseen) = rc.lead(body.chain(), state, &wanted, b);
-            binding = binding.or(foreseen.map(|offset| body.off_trocar(offset)));
-            led
-        }
-    };
-    let speed = b.velocity.worst_ratio(&wanted);
-    if speed > 0.97 {
-        let j = b.velocity.worst_index(&wanted);
-        let value = entry(&wanted, j);
-        let finding = Finding::of(arm, Constraint::JointVelocity, value.abs(), b.velocity.towards(j, value));
-        binding = binding.or(Some(finding.at(j)));
-    }
-    let tip = body.tip_speed(&state.q, &wanted).unwrap_or(f64::INFINITY);
-    let too_fast = tip > TIP_PLANNED * rules.tip_speed;
-    let wanted = if too_fast {
-        binding = Some(Finding::of(arm, Constraint::TipSpeed, tip, rules.tip_speed));
-        let part = TIP_PLANNED * rules.tip_speed / tip;
-        wanted.map(|w| w * part)
-    } else {
-        wanted
-    };
-    let next = match body.remote_centre() {
-        None => state.accelerate(&wanted, &b.acceleration),
-        Some(_) => RemoteCentre::mend(body.chain(), state, &wanted, b),
-    };
-    if binding.is_none() && next != wanted {
-        let change = map2(&wanted, &state.v, |w, v| w - v).map(|d| d / crate::dofs::DT);
-        let j = b.acceleration.worst_index(&change);
-        let (value, limit) = (entry(&change, j).abs(), b.acceleration.towards(j, entry(&change, j)));
-        binding = Some(Finding::of(arm, Constraint::JointAcceleration, value, limit).at(j));
-    }
-    (Aim { wanted, next, braking: state.brake_velocity(&b.acceleration) }, binding)
-}
-
 fn nominal_variance(arm: ArmId, params: &SafetyParams) -> f64 {
     // The ECM's base is exact by definition (ARCHITECTURE.md).
     if arm.has_jaw() { params.clearance.nominal_sigma.powi(2) } else { 0.0 }
-}
-
-fn middle(a: &Q, b: &Q) -> Q {
-    map2(a, b, f64::midpoint)
 }
 
 fn entry(q: &Q, j: usize) -> f64 {
     q.get(j).copied().unwrap_or(0.0)
 }
 
-fn map_min(a: &Clearance, b: &Clearance) -> Clearance {
-    let mut out = *a;
-    out.iter_mut().zip(b).for_each(|(x, &y)| *x = x.min(y));
-    out
-}
-
 /// Brakes straight; the remainder of a stop that was checked.
 fn brake(state: &MotionState, acceleration: &Sides) -> Decided {
     let next = state.advanced(state.brake_velocity(acceleration));
     Decided { state: next, player: None, binding: None, blocked: false }
-}
-
-/// Whether a stop that ends at `end` leaves joint `j`'s range. An arm that is outside already may come back.
-fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
-    let (now, then) = (entry(&from.q, j), entry(end, j));
-    then < entry(&b.lower, j).min(now) || then > entry(&b.upper, j).max(now)
-}
-
-/// Whether a clearance at the middle of a path suffices for all of it: no point moves farther than `half` from there, and the
-/// depth, which depends on the insertion alone, changes by no more than `half_depth`.
-fn keeps(at: &Clearance, half: f64, half_depth: f64) -> bool {
-    at.iter().enumerate().all(|(i, &h)| h - if i == DEPTH { half_depth } else { half } >= RESERVE)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the filter answers to goals and states that no run brings about: it brakes, and says why.
 
 use super::*;
+use crate::dofs::N;
 use proctor_types::{
     Class, Digest, Evidence, HandEye, ImageQuality, Joints, PlannedWith, Pose, Proposal, ProposalId, QualityVerdict,
     Scene, Skill, Trajectory, TrajectoryPoint,
