@@ -9,7 +9,7 @@ pids=()
 secrets=$(mktemp -d)
 trap 'kill -INT "${pids[@]}" 2>/dev/null; wait; rm -rf "$secrets"' EXIT
 trap 'exit 0' INT TERM
-# What console and safety share, and nobody else.
+# What console, safety and the simulated arms share, and nobody else.
 export PROCTOR_AUTHORITY_KEY=$secrets/authority.key
 target/release/proctor authority-key "$PROCTOR_AUTHORITY_KEY" >/dev/null
 target/release/proctor run sim --listen "$here" --camera-fps "${CAMERA_FPS:-15}" <&0 & pids+=($!)
