@@ -1,5 +1,5 @@
 //! What models beside the segmentation found, newest per model, and how the page is told: boxes, points and classes with the view,
-//! regions as a message of their own ([`encode_regions`]). Bounded: a model too many takes the place of the one silent longest.
+//! regions as a message of their own (`encode_regions`). Bounded: a model too many takes the place of the one silent longest.
 
 use crate::picture::{KIND_REGIONS, header, runs};
 use proctor_types::{Findings, Found, Scored, Stamp};
