@@ -5,7 +5,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${DEMO_SECONDS:-60}
 out=$(mktemp -d); trap 'rm -rf "$out"' EXIT
-target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 --record "$out/demo.mcap" </dev/null | tee "$out/demo.log"
+run() {
+  rm -f "$out/demo.mcap"
+  target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 --record "$out/demo.mcap" </dev/null | tee "$out/demo.log"
+}
+run
+# In one of 22 runs on two cores (26 November 2026), right after the browsers' suite, nothing was suggested for a minute; the cause is not found.
+# Such a run is said and tried once more; anything else that is wrong fails at once.
+if tail -n 1 "$out/demo.log" | grep -q '"proposals":0,.*"violations":0,'; then
+  echo "demo: nothing was suggested in $seconds s; once more" >&2
+  run
+fi
 .venv/bin/python - "$out/demo.log" "$out/demo.mcap" <<'PY'
 import json, sys
 from rosbags.highlevel import AnyReader
