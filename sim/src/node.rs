@@ -142,28 +142,33 @@ where
         Ok(Self { arm, topic: bus.subscriber(topic)?, depth: topic.qos.depth, receiver, refused: 0 })
     }
 
-    /// Hands on what is taken, oldest first. What is refused moves nothing; the first is said, then every thousandth.
+    /// Hands on what is taken, oldest first. What is refused moves nothing.
     fn each(&mut self, now: Stamp, mut taken: impl FnMut(T)) {
         for _ in 0..self.depth {
-            let refusal = match (self.topic.take(), &mut self.receiver) {
-                (None, _) => break,
-                (Some(Err(error)), _) => error.to_string(),
-                (Some(Ok(sealed)), None) => {
-                    taken(sealed.body);
-                    continue;
-                }
-                (Some(Ok(sealed)), Some(receiver)) => match receiver.take(&sealed, now) {
-                    Ok(command) => {
-                        taken(command);
-                        continue;
-                    }
-                    Err(why) => why.to_string(),
-                },
-            };
-            if self.refused.is_multiple_of(1000) {
-                tracing::warn!(arm = %self.arm, kind = T::DOMAIN, total = self.refused + 1, "command not taken: {refusal}");
+            let Some(heard) = self.topic.take() else { break };
+            let command = heard.map_err(|error| error.to_string()).and_then(|sealed| match &mut self.receiver {
+                None => Ok(sealed.body),
+                Some(receiver) => receiver.take(&sealed, now).map_err(|why| why.to_string()),
+            });
+            match command {
+                Ok(command) => taken(command),
+                Err(why) => self.refuse(&why),
             }
-            self.refused += 1;
+        }
+    }
+
+    /// The newest that is taken.
+    fn newest(&mut self, now: Stamp) -> Option<T> {
+        let mut newest = None;
+        self.each(now, |command| newest = Some(command));
+        newest
+    }
+
+    /// Says the first, then every thousandth.
+    fn refuse(&mut self, why: &str) {
+        self.refused += 1;
+        if self.refused % 1000 == 1 {
+            tracing::warn!(arm = %self.arm, kind = T::DOMAIN, total = self.refused, "command not taken: {why}");
         }
     }
 }
@@ -218,17 +223,11 @@ impl ArmPorts {
     fn hear(&mut self, simulator: &mut Simulator, now: Stamp) {
         let arm = self.arm;
         self.state_command.each(now, |c| simulator.command(arm, Command::State(c.request)));
-        let mut goal = None;
-        self.servo_jp.each(now, |c| goal = Some(c.position));
-        if let Some(goal) = goal {
-            simulator.command(arm, Command::ServoJp(goal));
+        if let Some(goal) = self.servo_jp.newest(now) {
+            simulator.command(arm, Command::ServoJp(goal.position));
         }
-        let mut goal = None;
-        if let Some((_, jaw)) = &mut self.jaw {
-            jaw.each(now, |c| goal = Some(c.position));
-        }
-        if let Some(goal) = goal {
-            simulator.command(arm, Command::ServoJaw(goal));
+        if let Some(goal) = self.jaw.as_mut().and_then(|(_, jaw)| jaw.newest(now)) {
+            simulator.command(arm, Command::ServoJaw(goal.position));
         }
     }
 

@@ -76,11 +76,9 @@ impl Command for StateCommand {
 }
 
 /// The tag's bytes so far: domain, boot, number, arm, stamp, and the command.
-fn cover<T: Command>(root: &[u8; 32], body: &T, boot: Boot, seq: u64) -> key::HmacSha256 {
-    let mut mac = key::hmac(root);
-    // No domain is a prefix of another once its length stands before it.
-    mac.update(&(T::DOMAIN.len() as u64).to_le_bytes());
-    mac.update(T::DOMAIN.as_bytes());
+fn cover<T: Command>(key: &[u8; 32], body: &T, boot: Boot, seq: u64) -> key::HmacSha256 {
+    let mut mac = key::hmac(key);
+    key::name(&mut mac, T::DOMAIN);
     mac.update(&boot.0.to_le_bytes());
     mac.update(&seq.to_le_bytes());
     mac.update(&(body.arm().index() as u64).to_le_bytes());
@@ -116,10 +114,7 @@ struct ArmKey([u8; 32]);
 
 impl ArmKey {
     fn new(root: &RootSecret) -> Self {
-        let mut mac = key::hmac(root.bytes());
-        mac.update(b"proctor arm commands v1");
-        mac.update(&[1]);
-        Self(mac.finalize().into_bytes().into())
+        Self(root.expand(&[b"proctor arm commands v1"]))
     }
 }
 

@@ -30,14 +30,16 @@ impl RootSecret {
         &self.0
     }
 
-    /// The key of a session: HKDF-Expand (RFC 5869, 2.3) of one block, the root secret as the pseudorandom key and everything the
-    /// session is bound to as the info.
+    /// The key of a session, from everything it is bound to.
     pub(crate) fn derive(&self, operator: OperatorId, session: SessionId, expires: Stamp) -> [u8; 32] {
+        let (operator, expires) = (operator.0.to_le_bytes(), expires.nanos().to_le_bytes());
+        self.expand(&[b"proctor session v1", &operator, &session.0, &expires])
+    }
+
+    /// HKDF-Expand (RFC 5869, 2.3) of one block, the root secret as the pseudorandom key and these parts, one after the other, as the info.
+    pub(crate) fn expand(&self, info: &[&[u8]]) -> [u8; 32] {
         let mut mac = hmac(&self.0);
-        mac.update(b"proctor session v1");
-        mac.update(&operator.0.to_le_bytes());
-        mac.update(&session.0);
-        mac.update(&expires.nanos().to_le_bytes());
+        info.iter().for_each(|part| mac.update(part));
         mac.update(&[1]);
         mac.finalize().into_bytes().into()
     }
@@ -56,11 +58,15 @@ pub(crate) fn hmac(key: &[u8; 32]) -> HmacSha256 {
     HmacSha256::new(&block)
 }
 
+/// Feeds the name of what is sealed. No name is a prefix of another once its length stands before it.
+pub(crate) fn name(mac: &mut HmacSha256, domain: &str) {
+    mac.update(&(domain.len() as u64).to_le_bytes());
+    mac.update(domain.as_bytes());
+}
+
 /// Feeds everything that a tag covers.
 pub(crate) fn cover<T: Spoken>(mac: &mut HmacSha256, body: &T, session: SessionId, expires: Stamp, boot: Boot) {
-    // No domain is a prefix of another once its length stands before it.
-    mac.update(&(T::DOMAIN.len() as u64).to_le_bytes());
-    mac.update(T::DOMAIN.as_bytes());
+    name(mac, T::DOMAIN);
     mac.update(&session.0);
     mac.update(&expires.nanos().to_le_bytes());
     mac.update(&boot.0.to_le_bytes());

@@ -5,7 +5,7 @@
 
 use super::{ConvertError, Origin, Wire};
 use crate::{crtk_msgs::StringStamped, sensor_msgs::JointState};
-use proctor_types::{Boot, CommandSeal, ToArm};
+use proctor_types::{Boot, CommandSeal, Digest, ToArm};
 
 const FORM: &str = "proctor1";
 
@@ -36,31 +36,19 @@ impl Labelled for StringStamped {
 }
 
 fn write(seal: &CommandSeal) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("{FORM} {:016x} {:016x} ", seal.boot.0, seal.seq);
-    // Writing to a text cannot fail.
-    seal.tag.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap_or_default());
-    text
+    format!("{FORM} {:016x} {:016x} {}", seal.boot.0, seal.seq, Digest(seal.tag))
 }
 
 fn read(text: &str) -> Option<CommandSeal> {
-    let (form, rest) = text.split_at_checked(FORM.len())?;
-    let [b' ', boot @ .., _] = rest.as_bytes() else { return None };
-    // " ", 16, " ", 16, " ", 64.
-    let spaces = rest.len() == 99 && boot.get(16) == Some(&b' ') && boot.get(33) == Some(&b' ');
-    let digits = |from: usize, to: usize| {
-        let digits = rest.get(from..to)?;
-        digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(digits)
-    };
-    if form != FORM || !spaces {
+    let parts: [&str; 4] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let [form, boot, seq, tag] = parts;
+    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if form != FORM || !digits(boot, 16) || !digits(seq, 16) || !digits(tag, 64) {
         return None;
     }
-    let number = |from| u64::from_str_radix(digits(from, from + 16)?, 16).ok();
-    let mut tag = [0; 32];
-    for (i, byte) in tag.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits(35 + 2 * i, 37 + 2 * i)?, 16).ok()?;
-    }
-    Some(CommandSeal { boot: Boot(number(1)?), seq: number(18)?, tag })
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    let Digest(tag) = tag.parse().ok()?;
+    Some(CommandSeal { boot: Boot(number(boot)?), seq: number(seq)?, tag })
 }
 
 impl<T: Wire> Wire for ToArm<T>

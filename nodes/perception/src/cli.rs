@@ -29,18 +29,26 @@ pub struct ModelArgs {
     pub threads: u16,
 }
 
-/// `proctor segment`: overlays and label pictures for any pictures.
+/// Where the pictures come from.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SegmentArgs {
+pub struct SourceArgs {
     /// Pictures, folders of pictures, or videos.
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
-    /// Folder for NAME_overlay.png and NAME_labels.png; made if missing.
-    #[arg(long)]
-    pub out: PathBuf,
     /// Take every Nth frame of a video.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
+}
+
+/// `proctor segment`: overlays and label pictures for any pictures.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SegmentArgs {
+    /// The pictures.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Folder for NAME_overlay.png and NAME_labels.png; made if missing.
+    #[arg(long)]
+    pub out: PathBuf,
     /// Print one JSON array instead of lines.
     #[arg(long)]
     pub json: bool,
@@ -143,7 +151,7 @@ impl Segmented {
 
 /// Runs `proctor segment`: writes the pictures and prints what was seen to `out`.
 pub fn segment(args: &SegmentArgs, out: &mut dyn Write) -> Result<(), PerceptionError> {
-    let sources = sources(&args.inputs)?;
+    let sources = sources(&args.source.inputs)?;
     let mut perception = load(&args.model)?;
     std::fs::create_dir_all(&args.out).map_err(PerceptionError::io(&args.out))?;
     let print = PerceptionError::io("standard output");
@@ -151,7 +159,7 @@ pub fn segment(args: &SegmentArgs, out: &mut dyn Write) -> Result<(), Perception
     let mut seq = 0;
     for source in &sources {
         perception.forget();
-        for_each(source, args.every as usize, |name, picture| {
+        for_each(source, args.source.every as usize, |name, picture| {
             let s = perception.segment(Stamp::FIRST, Stamp::FIRST, seq, &picture)?;
             seq += 1;
             let labels = picture::resize_labels(&s.labels, picture.width(), picture.height())?;

@@ -2,7 +2,7 @@
 
 use crate::{
     Device, Finder, Model, OrtConfig, PerceptionError,
-    cli::onnxruntime,
+    cli::{SourceArgs, onnxruntime},
     overlay, picture,
     segment::{for_each, sources},
 };
@@ -13,18 +13,15 @@ use std::{io::Write, path::PathBuf};
 /// `proctor find`: what models find in any pictures.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FindArgs {
-    /// Pictures, folders of pictures, or videos.
-    #[arg(required = true)]
-    pub inputs: Vec<PathBuf>,
+    /// The pictures.
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Model folder (model.onnx and model.toml); may be given several times.
     #[arg(long = "model", value_name = "FOLDER", required = true)]
     pub models: Vec<PathBuf>,
     /// Folder for NAME_MODEL.png, the picture with what was found; made if missing.
     #[arg(long)]
     pub out: PathBuf,
-    /// Take every Nth frame of a video.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub every: u32,
     /// Print one JSON array instead of lines.
     #[arg(long)]
     pub json: bool,
@@ -81,7 +78,7 @@ impl<'a> Line<'a> {
 
 /// Runs `proctor find`, printing to `out`.
 pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<(), PerceptionError> {
-    let sources = sources(&args.inputs)?;
+    let sources = sources(&args.source.inputs)?;
     let library_path = onnxruntime(args.onnxruntime.as_deref())?;
     let config = OrtConfig { library_path, threads: args.threads.into() };
     let mut finders = Vec::new();
@@ -92,7 +89,7 @@ pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<(), PerceptionError>
     let print = || PerceptionError::io("standard output");
     let mut first = true;
     for source in &sources {
-        for_each(source, args.every as usize, |name, picture| {
+        for_each(source, args.source.every as usize, |name, picture| {
             for finder in &mut finders {
                 let findings = finder.find(Stamp::FIRST, &picture)?;
                 let file = args.out.join(format!("{name}_{}.png", findings.name));

@@ -6,6 +6,7 @@ mod common;
 use common::{config, folder, load};
 use proctor_perception::{
     Device, Finder, Model, PerceptionError,
+    cli::SourceArgs,
     find::{FindArgs, find},
     picture,
     picture::Rgb,
@@ -251,10 +252,9 @@ fn the_tool_draws_and_prints_what_every_model_finds() {
     let names = ["squares_yolo_v8", "squares_pose", "colour_logits", "zones_labels"];
     let run = |json: bool, out: &Path| {
         let args = FindArgs {
-            inputs: vec![file.clone()],
+            source: SourceArgs { inputs: vec![file.clone()], every: 1 },
             models: names.map(folder).to_vec(),
             out: out.to_owned(),
-            every: 1,
             json,
             onnxruntime: None,
             threads: 1,

@@ -4,7 +4,7 @@ mod common;
 
 use common::{COLOURS, folder, paint};
 use proctor_perception::{
-    cli::{EvalArgs, ModelArgs, SegmentArgs, eval_segmentation, segment},
+    cli::{EvalArgs, ModelArgs, SegmentArgs, SourceArgs, eval_segmentation, segment},
     picture,
 };
 use proctor_types::{Class, Image};
@@ -19,7 +19,7 @@ fn halves(x: usize, _: usize) -> Class {
 }
 
 fn run_segment(inputs: Vec<PathBuf>, out: &Path, json: bool) -> Result<String, String> {
-    let args = SegmentArgs { inputs, out: out.to_owned(), every: 1, json, model: model() };
+    let args = SegmentArgs { source: SourceArgs { inputs, every: 1 }, out: out.to_owned(), json, model: model() };
     let mut text = Vec::new();
     segment(&args, &mut text).map_err(|e| e.to_string())?;
     Ok(String::from_utf8(text).unwrap())

@@ -78,13 +78,12 @@ pub fn map2(a: &Q, b: &Q, f: impl Fn(f64, f64) -> f64) -> Q {
 
 /// Largest `|a| / b` over the entries, 0 for none; infinite when a positive entry meets a zero limit.
 pub fn worst_ratio(a: &Q, b: &Q) -> f64 {
-    a.iter().zip(b).map(|(&x, &y)| if x == 0.0 { 0.0 } else { x.abs() / y }).fold(0.0, f64::max)
+    Sides::even(*b).worst_ratio(a)
 }
 
 /// Which entry has the largest `|a| / b`.
 pub fn worst_index(a: &Q, b: &Q) -> usize {
-    let ratio = |(&x, &y): (&f64, &f64)| if x == 0.0 { 0.0 } else { x.abs() / y };
-    a.iter().zip(b).map(ratio).enumerate().fold((0, 0.0), |best, (i, r)| if r > best.1 { (i, r) } else { best }).0
+    Sides::even(*b).worst_index(a)
 }
 
 /// How large a rate may be to each side, per degree of freedom; both positive.

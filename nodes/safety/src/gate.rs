@@ -171,14 +171,15 @@ impl Gate {
             let shape = body.shape(&[0.0; N]).map(|s| s.capsules).unwrap_or_default();
             let mut radii = [0.0; 3];
             radii.iter_mut().zip(&shape).for_each(|(r, c)| *r = c.radius);
+            let bounds = Bounds::new(arm, body.chain().limits(), params);
             Arm {
-                bounds: Bounds::new(arm, body.chain().limits(), params),
+                window: window(&bounds),
+                bounds,
                 lengths: lengths(body),
                 radii,
                 jaw_length: body.chain().instrument().map_or(0.0, |i| i.jaw_length),
                 least_depth: if arm.has_jaw() { params.clearance.psm_depth } else { params.clearance.ecm_depth },
                 base: axes(body.world_from_base()),
-                window: window(&Bounds::new(arm, body.chain().limits(), params)),
                 history: None,
             }
         };
