@@ -15,5 +15,6 @@ pub mod faults;
 pub mod live;
 pub mod monitor;
 pub mod monitor_node;
+pub mod network;
 pub mod run;
 pub mod stack;

@@ -329,7 +329,7 @@ impl Judge {
         let scope = self.chains.ecm.links(&ecm[..4]).unwrap().tip;
         let seen = (self.bases.ecm * scope * self.mount).inverse_transform_point(tip);
         let v = &self.params.view;
-        let beyond = |x: f64, half: f64| x.hypot(seen.z) * (x.atan2(seen.z) - half).min(1.57).sin();
+        let beyond = |x: f64, half: f64| x.hypot(seen.z) * (x.atan2(seen.z) - half).sin();
         beyond(seen.x.abs(), v.horizontal).max(beyond(seen.y.abs(), v.vertical))
     }
 
