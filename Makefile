@@ -30,6 +30,12 @@ test-browser: ## only the console in real Chromium (part of `make test`)
 	@scripts/setup.sh test
 	@tests/browser/run.sh
 
+test-ros: ## against the ROS 2 that is sourced: colcon, launch, ros2 tools, rclpy, the whole loop (skipped, and said so, without one)
+	@tests/ros/run.sh
+
+check-ros: ## type-check the backend for a sourced ROS 2 on a machine without one
+	$(CARGO) clippy --release --package proctor-bus --features r2r-check --target-dir target/r2r-check -- -D warnings
+
 soak: setup ## attack the safety core for SOAK_SECONDS (60) or SOAK_STEPS, from SOAK_SEED on; the last line is JSON
 	$(CARGO) build --release --workspace --example soak
 	@target/release/examples/soak
@@ -55,4 +61,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-ros check-ros soak fuzz coverage mutants bench fmt clean
