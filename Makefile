@@ -36,6 +36,10 @@ test-ros: ## against the ROS 2 that is sourced: colcon, launch, ros2 tools, rclp
 check-ros: ## type-check the backend for a sourced ROS 2 on a machine without one
 	$(CARGO) clippy --release --package proctor-bus --features r2r-check --target-dir target/r2r-check -- -D warnings
 
+test-network: build ## the stack on four machines in network namespaces: TLS, access control, a cut line, strangers (root)
+	$(CARGO) build --release --workspace --examples
+	@.venv/bin/python tests/network/run.py
+
 soak: setup ## attack the safety core for SOAK_SECONDS (60) or SOAK_STEPS, from SOAK_SEED on; the last line is JSON
 	$(CARGO) build --release --workspace --example soak
 	@target/release/examples/soak
@@ -61,4 +65,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser test-ros check-ros soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-network test-ros check-ros soak fuzz coverage mutants bench fmt clean

@@ -20,6 +20,7 @@ mod node;
 pub mod parameters;
 mod queue;
 pub mod ros_args;
+mod router;
 mod stereo;
 mod wire_hiroz;
 #[cfg(feature = "r2r")]
@@ -33,4 +34,5 @@ pub use node::{Node, Urgency};
 pub use parameters::{Parameter, ParameterValue, Parameters};
 pub use proctor_msgs::{ConvertError, Wire};
 pub use ros_args::RosArgs;
+pub use router::{Router, check_router};
 pub use stereo::StereoSubscriber;

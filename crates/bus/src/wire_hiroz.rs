@@ -45,24 +45,28 @@ impl Session {
     pub(crate) fn open(config: &HirozConfig) -> Result<Self, BusError> {
         let context = ZContextBuilder::default()
             .with_domain_id(config.domain_id)
-            .with_mode(config.mode.zenoh_name())
-            .with_listen_endpoints(config.listen.iter().cloned())
-            .with_connect_endpoints(config.connect.iter().cloned())
             .disable_multicast_scouting()
-            // Peers tell each other of peers: whoever reaches one of them reaches all, without a router.
-            .with_json(
-                "scouting/gossip/target",
-                BTreeMap::from(["router", "peer"].map(|tells| (tells, ["router", "peer"]))),
-            )
-            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
-            .build()
-            .map_err(|e| failed("opening the Zenoh session", e))?;
+            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD);
+        let context = match &config.session {
+            Some(file) => context.with_config_file(file),
+            None => context
+                .with_mode(config.mode.zenoh_name())
+                .with_listen_endpoints(config.listen.iter().cloned())
+                .with_connect_endpoints(config.connect.iter().cloned())
+                // Peers tell each other of peers: whoever reaches one of them reaches all, without a router.
+                .with_json(
+                    "scouting/gossip/target",
+                    BTreeMap::from(["router", "peer"].map(|tells| (tells, ["router", "peer"]))),
+                ),
+        };
+        let context = context.build().map_err(|e| failed("opening the Zenoh session", e))?;
         let (name, ros) = (config.node_name.clone(), config.ros.clone());
         let node = context.create_node(&name).with_namespace(ros.namespace.as_deref().unwrap_or("/"));
-        let silent = config.parameters == Parameters::default();
-        let node = if silent { node.without_parameters() } else { node };
+        // A session file has access control that knows topics only.
+        let shown = config.session.is_none() && config.parameters != Parameters::default();
+        let node = if shown { node } else { node.without_parameters() };
         let node = node.build().map_err(|e| failed(format!("creating the node {name}"), e))?;
-        for parameter in config.parameters.iter() {
+        for parameter in config.parameters.iter().filter(|_| shown) {
             let declared = node.declare_parameter(&parameter.name, value(&parameter.value), descriptor(parameter));
             declared.map_err(|e| failed(format!("declaring the parameter {}", parameter.name), e))?;
         }

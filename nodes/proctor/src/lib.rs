@@ -18,6 +18,7 @@ pub mod live;
 pub mod middleware;
 pub mod monitor;
 pub mod monitor_node;
+pub mod network;
 pub mod overrides;
 pub mod run;
 pub mod stack;

@@ -66,6 +66,9 @@ pub struct RunArgs {
     /// Zenoh endpoints to listen on.
     #[arg(long, default_value = "tcp/127.0.0.1:0")]
     listen: Vec<String>,
+    /// Zenoh session file of this machine, for a network of several (docs/deployment.md), instead of the two above.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["connect", "listen"])]
+    session: Option<PathBuf>,
     /// What console and safety share, so that safety knows whose word is the console's: 64 hexadecimal digits, mode 0600. Without
     /// it ~/.config/proctor/authority.key is used, and made at the first start.
     #[arg(long, env = "PROCTOR_AUTHORITY_KEY", value_name = "FILE")]
@@ -114,6 +117,7 @@ impl RunArgs {
             domain_id: self.domain,
             connect: self.connect.clone(),
             listen: self.listen.clone(),
+            session: self.session.clone(),
             node_name: ros.node.clone().unwrap_or(own),
             ros: ros.clone(),
             ..HirozConfig::default()
@@ -126,6 +130,10 @@ impl RunArgs {
         }
         let recorder = self.nodes.contains(&NodeName::Recorder);
         anyhow::ensure!(!recorder || self.record.is_some(), "the recorder needs --record FILE");
+        anyhow::ensure!(
+            self.session.is_none() || self.bus == BusKind::Hiroz,
+            "--session is Zenoh's: it goes with --bus hiroz"
+        );
         anyhow::ensure!(
             self.bus != BusKind::Memory,
             "--bus memory: nobody would hear the nodes; `proctor demo` runs them all so"
@@ -317,6 +325,7 @@ mod tests {
         assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");
         assert!(check("run").is_err());
         assert!(check("run safety --bus memory").unwrap_err().contains("memory"));
+        assert!(check("run safety --bus r2r --session s.json5").unwrap_err().contains("--session"));
     }
 
     #[test]
