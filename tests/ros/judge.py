@@ -148,7 +148,8 @@ def strangers_words(node):
     decision = node.create_publisher(Decision, "/proctor/decision", QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE))
     teleop = node.create_publisher(JointState, "/teleop/PSM1/servo_jp", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     until("readers", lambda: decision.get_subscription_count() and teleop.get_subscription_count())
-    for payload in (b"", b"\x00\x01", b"\x00\x01\x00\x00" + b"\xff" * 64, b"\x00" * 4096):
+    # Four bytes at least: CycloneDDS loses its own thread over a shorter payload, and sends nothing after it.
+    for payload in (b"\x00\x01\x00\x00", b"\x00\x01\x00\x00" + b"\xff" * 64, b"\x00" * 4096):
         decision.publish(payload)
     decision.publish(Decision())
     nan = JointState(position=[float("nan")] * 6)

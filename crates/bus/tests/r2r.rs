@@ -68,6 +68,7 @@ fn values_cross_and_malformed_bytes_are_counted_errors() {
         raw.take()
     });
     while until_quiet(&raw) {}
+    // None shorter than the header: over such a one CycloneDDS sends nothing more.
     let bad: [Vec<u8>; 4] = [
         good[..good.len() / 2].to_vec(),
         vec![0, 1, 0, 0],
