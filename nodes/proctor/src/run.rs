@@ -134,6 +134,12 @@ impl RunArgs {
             self.session.is_none() || self.bus == BusKind::Hiroz,
             "--session is Zenoh's: it goes with --bus hiroz"
         );
+        // rcl reads the variable itself; another number here would be a node in a graph that nobody expects it in.
+        let domain = std::env::var("ROS_DOMAIN_ID").ok().and_then(|d| d.parse().ok()).unwrap_or(0);
+        anyhow::ensure!(
+            self.bus != BusKind::R2r || self.domain == domain,
+            "--domain: with --bus r2r it is ROS_DOMAIN_ID's"
+        );
         anyhow::ensure!(
             self.bus != BusKind::Memory,
             "--bus memory: nobody would hear the nodes; `proctor demo` runs them all so"
@@ -325,6 +331,7 @@ mod tests {
         assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");
         assert!(check("run").is_err());
         assert!(check("run safety --bus memory").unwrap_err().contains("memory"));
+        assert!(check("run safety --bus r2r --domain 231").unwrap_err().contains("ROS_DOMAIN_ID"));
         assert!(check("run safety --bus r2r --session s.json5").unwrap_err().contains("--session"));
     }
 
