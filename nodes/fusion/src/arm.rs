@@ -161,6 +161,12 @@ impl Arm {
         })
     }
 
+    /// Stands nominally at `world_from_base`; before anything is learnt.
+    pub fn stand(&mut self, world_from_base: Isometry3<f64>, params: &FusionParams) {
+        self.filter = HandEyeFilter::new(world_from_base, params);
+        self.version_pose = world_from_base;
+    }
+
     /// Whether the last verdict was that picture and kinematics agree.
     pub fn is_aligned(&self) -> bool {
         self.verdict.alignment() == Alignment::Aligned

@@ -4,7 +4,7 @@
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
-//! - [`calibrate`], [`dataset`], [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
+//! - [`calibrate`], [`dataset`], [`demo`], [`fuse`], [`run`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
 pub mod dataset;
@@ -12,6 +12,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exec;
 pub mod faults;
+pub mod fuse;
 pub mod live;
 pub mod monitor;
 pub mod monitor_node;
