@@ -16,6 +16,7 @@ pub mod graph;
 mod hub;
 mod node;
 mod queue;
+mod router;
 mod stereo;
 mod wire_hiroz;
 
@@ -25,4 +26,5 @@ pub use config::{HirozConfig, Mode};
 pub use graph::{Qos, Topic};
 pub use node::{Node, Urgency};
 pub use proctor_msgs::{ConvertError, Wire};
+pub use router::{Router, check_router};
 pub use stereo::StereoSubscriber;

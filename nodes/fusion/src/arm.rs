@@ -31,6 +31,9 @@ const UNKNOWN_REACH: f64 = 0.05;
 /// While contradicted, the estimate is thrown away this often, s.
 const RETRY: f64 = 3.0;
 
+/// Share of features beyond the gate below which they fit.
+const FITTING: f64 = 0.25;
+
 /// Fewest features of which a share means anything.
 const MIN_FEATURES: usize = 5;
 
@@ -340,7 +343,9 @@ impl Arm {
         params: &FusionParams,
     ) -> Sight {
         let tip_sigma = self.tip_sigma(posture);
-        if let (Some(residual_px), update) = (agreement.residual_px, update) {
+        if agreement.hidden {
+            Sight::Blind
+        } else if let (Some(residual_px), update) = (agreement.residual_px, update) {
             let rejected = update.map_or(0.0, |u| {
                 let all = u.used + u.rejected;
                 if all < MIN_FEATURES { 0.0 } else { u.rejected as f64 / all as f64 }
@@ -370,6 +375,8 @@ impl Arm {
         let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
+            // While the features fit, opening the estimate wins nothing: it is the outline that something changes.
+            Sight::Seen { rejected, .. } if just_contradicted && rejected < FITTING => return,
             Sight::Seen { .. } if just_contradicted => self.filter.reopen(),
             Sight::Seen { residual_px, .. } if overdue && residual_px > params.inconsistent_px => self.filter.reset(),
             _ if just_contradicted => {}

@@ -14,7 +14,7 @@ use proctor_types::{CameraModel, Class};
 const CAP_PX: f64 = 40.0;
 /// Fewest outline samples in view that make a measurement.
 const MIN_SAMPLES: usize = 8;
-/// Share of the outline in view that must be bare for the rest to count as covered by something.
+/// Share of the outline in view that must be bare for it to say anything where the rest is covered.
 const LEAST_BARE: f64 = 0.3;
 /// How far open jaws reach aside, m.
 const OPEN: f64 = 0.003;
@@ -28,6 +28,8 @@ pub struct Agreement {
     pub expected: usize,
     /// How many of them lie on (any) instrument pixels.
     pub covered: usize,
+    /// What is seen of it is where it should be, but most of it is covered by something: nothing can be said.
+    pub hidden: bool,
 }
 
 impl Agreement {
@@ -46,7 +48,7 @@ pub fn agreement(
     camera: &CameraModel,
 ) -> opencv::Result<Agreement> {
     let (expected, covered) = coverage(mask, pictures, tool, camera);
-    let mut out = Agreement { residual_px: None, expected, covered };
+    let mut out = Agreement { residual_px: None, expected, covered, hidden: false };
     let Some(distance) = distance_to_outline(mask, pictures, arm)? else { return Ok(out) };
     let own = |p: Point2<f64>| mask.index(&mask.to_label(p)).is_some_and(|i| mask.owner[i] == owner_of(arm));
     let (mut all, mut bare) = (Mean::default(), Mean::default());
@@ -63,9 +65,10 @@ pub fn agreement(
         }
     }
     // Where nothing of the instrument is seen, something may lie in front of it, if all that is seen of it is where it should be.
-    let covered = bare.n as f64 >= LEAST_BARE * all.n as f64 && is_explained(mask, arm, tool, camera);
-    let mean = if covered { bare } else { all };
-    out.residual_px = (mean.n >= MIN_SAMPLES).then(|| mean.sum / mean.n as f64);
+    let explained = bare.n < all.n && is_explained(mask, arm, tool, camera);
+    out.hidden = explained && (bare.n as f64) < LEAST_BARE * all.n as f64;
+    let mean = if explained { bare } else { all };
+    out.residual_px = (mean.n >= MIN_SAMPLES && !out.hidden).then(|| mean.sum / mean.n as f64);
     Ok(out)
 }
 
@@ -85,8 +88,8 @@ impl Mean {
 
 /// Whether the pixels of `arm` lie where `tool` has their part, every part's nearly all.
 fn is_explained(mask: &Mask, arm: usize, tool: &Tool, camera: &CameraModel) -> bool {
-    /// Farthest outside its part, px.
-    const BESIDE: f64 = 6.0;
+    /// Farthest outside its part: px, and m at its depth; the larger counts.
+    const BESIDE: (f64, f64) = (6.0, 0.0015);
     /// Share of a part's pixels that must be explained, and fewest pixels that count.
     const NEARLY: f64 = 0.8;
     const FEWEST: usize = 20;
@@ -116,7 +119,8 @@ fn is_explained(mask: &Mask, arm: usize, tool: &Tool, camera: &CameraModel) -> b
             let along = ((p - pa).dot(&(pb - pa)) / (pb - pa).norm_squared().max(1e-9)).clamp(0.0, 1.0);
             let depth = 1.0 / ((1.0 - along) / a.z + along / b.z);
             let width = (radius * camera.fx / depth).min(widths[0].max(widths[1]));
-            inside += u32::from(segment_distance_2d(&p, &pa, &pb) <= width + BESIDE);
+            inside +=
+                u32::from(segment_distance_2d(&p, &pa, &pb) <= width + BESIDE.0.max(BESIDE.1 * camera.fx / depth));
             n += 1;
         }
         f64::from(inside) >= NEARLY * f64::from(n)

@@ -16,5 +16,6 @@ pub mod fuse;
 pub mod live;
 pub mod monitor;
 pub mod monitor_node;
+pub mod network;
 pub mod run;
 pub mod stack;

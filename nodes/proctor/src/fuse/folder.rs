@@ -55,7 +55,7 @@ impl Folder {
         if !poses.exists() {
             bail!("{}: poses.csv is expected in it, or --poses", path.display());
         }
-        let pictures = Self::pictures(path)?;
+        let pictures = Self::pictures(path, args.rate)?;
         let stamps = Some(path.join("stamps.csv")).filter(|p| p.exists()).map(|p| read_stamps(&p)).transpose()?;
         let out = Self { path: path.to_owned(), pictures, stamps, rate: args.rate, poses };
         if let Some(stamps) = &out.stamps
@@ -66,7 +66,7 @@ impl Folder {
         Ok(out)
     }
 
-    fn pictures(path: &Path) -> anyhow::Result<Pictures> {
+    fn pictures(path: &Path, rate: f64) -> anyhow::Result<Pictures> {
         let sides = [path.join("left"), path.join("right")];
         if sides.iter().all(|s| s.is_dir()) {
             let [left, right] = sides.map(|s| calibration::list(&[s]));
@@ -74,7 +74,10 @@ impl Folder {
             for alone in &pairs.alone {
                 tracing::warn!("{alone} has no partner and is not used");
             }
-            return Ok(Pictures::Files(pairs.pairs.into_iter().map(|(l, r)| (l.path, r.path)).collect()));
+            let mut pairs: Vec<(PathBuf, PathBuf)> = pairs.pairs.into_iter().map(|(l, r)| (l.path, r.path)).collect();
+            // Names sort as texts: 10.0 before 9.0. Those without a number keep their order.
+            pairs.sort_by_key(|(left, _)| stamp_in_name(left, rate));
+            return Ok(Pictures::Files(pairs));
         }
         let video = |side: &str| VIDEOS.iter().map(|e| path.join(format!("{side}.{e}"))).find(|p| p.exists());
         let (Some(left), Some(right)) = (video("left"), video("right")) else {
