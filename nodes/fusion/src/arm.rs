@@ -54,6 +54,8 @@ pub struct Arm {
     last_update: Option<Stamp>,
     movement: Movement,
     retried: Option<Stamp>,
+    /// Whether the estimate was aligned since it was last opened.
+    settled: bool,
     /// Whether its joints can be.
     pub plausibility: Plausibility,
     /// What was noticed to be wrong.
@@ -158,6 +160,7 @@ impl Arm {
             last_update: None,
             movement: Movement::default(),
             retried: None,
+            settled: false,
             plausibility: Plausibility::default(),
             findings: Findings::default(),
             finding: Finding::None,
@@ -369,19 +372,24 @@ impl Arm {
     pub fn conclude(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) {
         let just_contradicted = self.verdict.observe(stamp, sight, params);
         if self.verdict.alignment() != Alignment::Inconsistent {
+            self.settled |= self.is_aligned();
             self.retried = None;
             return;
         }
         let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
-            // While the features fit, opening the estimate wins nothing: it is the outline that something changes.
-            Sight::Seen { rejected, .. } if just_contradicted && rejected < FITTING => return,
+            // What was right before and fits its features still wins nothing by being opened: it is the outline that something changes.
+            Sight::Seen { rejected, .. } if just_contradicted && self.settled && rejected < FITTING => {
+                self.retried = Some(stamp);
+                return;
+            }
             Sight::Seen { .. } if just_contradicted => self.filter.reopen(),
             Sight::Seen { residual_px, .. } if overdue && residual_px > params.inconsistent_px => self.filter.reset(),
             _ if just_contradicted => {}
             _ => return,
         }
+        self.settled = false;
         self.retried = Some(stamp);
         self.last_update = None;
         self.movement.spent = 0.0;
