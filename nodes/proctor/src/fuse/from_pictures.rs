@@ -121,6 +121,8 @@ struct Walk<'a> {
     arms: &'a [Arm],
     next: Vec<usize>,
     origin: i64,
+    /// Newest stamp of the endoscope's nominal joints.
+    endoscope: Stamp,
     kept: Vec<Kept>,
 }
 
@@ -139,7 +141,7 @@ impl<'a> Walk<'a> {
             findings: Vec::new(),
             last: None,
         };
-        Ok(Self { fusion, arms, next: vec![0; arms.len()], origin, kept: arms.iter().map(kept).collect() })
+        Ok(Self { fusion, arms, next: vec![0; arms.len()], origin, endoscope: Stamp::FIRST, kept: arms.iter().map(kept).collect() })
     }
 
     fn stamp(&self, ns: i64) -> Stamp {
@@ -156,7 +158,9 @@ impl<'a> Walk<'a> {
                 self.next[i] += 1;
                 let (position, velocity, jaw) = (*position, *velocity, *jaw);
                 self.fusion.on_arm_state(ArmState { arm: arm.id, stamp, position, velocity, jaw });
-                if let Ok(position) = Joints::new(&ECM) {
+                // Arms are fed one after the other; the endoscope's stamps must rise all the same.
+                if let Some(position) = Joints::new(&ECM).ok().filter(|_| stamp > self.endoscope) {
+                    self.endoscope = stamp;
                     let velocity = Joints::zeros(ECM.len());
                     self.fusion.on_arm_state(ArmState { arm: ArmId::Ecm, stamp, position, velocity, jaw: 0.0 });
                 }
