@@ -47,7 +47,7 @@ impl FromStr for Pinhole {
             cy: n[3],
             distortion: [0.0; 5],
         };
-        Ok(Self(Eyes { camera, baseline: n.get(4).map(|mm| mm * 1e-3) }))
+        Ok(Self(Eyes { camera, baseline: n.get(4).map(|mm| mm / 1e3) }))
     }
 }
 
@@ -90,7 +90,7 @@ impl Cameras {
         }
         let baseline = right.as_ref().map(CameraInfo::baseline);
         if let (Some(b), Some(p)) = (baseline, &args.right_camera)
-            && !(b > 1e-4)
+            && (b.is_nan() || b <= 1e-4)
         {
             bail!(
                 "{}: projection_matrix says that the right camera stands {:.1} mm to the right of the left one; are the files swapped, or not of a pair?",
@@ -99,7 +99,7 @@ impl Cameras {
             );
         }
         let lens = |info: &CameraInfo| {
-            (!args.rectified).then(|| Lens { intrinsics: info.intrinsics, rectification: info.rectification })
+            (!args.rectified).then_some(Lens { intrinsics: info.intrinsics, rectification: info.rectification })
         };
         Ok(Self { eyes: Eyes { camera, baseline }, left: lens(&left), right: right.as_ref().and_then(lens) })
     }

@@ -262,7 +262,7 @@ fn line(arm: &Arm, stamp: i64, scene: &Scene, unusable: Option<String>) -> Optio
         base_sigma: (sigma(0), sigma(3)),
         alignment: instrument.alignment,
         finding: instrument.finding,
-        offset: (scene.time.timing == Timing::Known).then(|| (scene.time.seconds + arm.shift, scene.time.sigma)),
+        offset: (scene.time.timing == Timing::Known).then_some((scene.time.seconds + arm.shift, scene.time.sigma)),
     })
 }
 

@@ -45,7 +45,7 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
     let origin = arms.iter().flat_map(|a| [a.tips[0].stamp, a.poses[0].stamp]).min().unwrap_or(0);
     let recordings: Vec<Recording> = arms
         .iter()
-        .map(|a| Recording { camera_from_base: hand_eyes.of(a.arm), ..a.recording(origin, args.max_offset) })
+        .map(|a| Recording { camera_from_base: hand_eyes.of(a.id), ..a.recording(origin, args.max_offset) })
         .collect();
     let mut report = Report::default();
     for (files, what) in [(&tips.left_out, &tips.path), (&poses.left_out, &poses.path)] {
@@ -56,7 +56,7 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
     for ((arm, recording), tracked) in arms.iter().zip(&recordings).zip(tracked) {
         match tracked {
             Ok(tracked) => arm.report(&tracked, recording, (&tips.path, &poses.path), &mut report),
-            Err(error) => failed.push(format!("{}: {error}", arm.arm)),
+            Err(error) => failed.push(format!("{}: {error}", arm.id)),
         }
     }
     if report.arms.is_empty() {
@@ -75,7 +75,7 @@ fn left_out(path: &Path, line: u64, stamp: Option<i64>, arm: Option<ArmId>, why:
 }
 
 struct Arm<'a> {
-    arm: ArmId,
+    id: ArmId,
     tips: &'a [TipRow],
     poses: &'a [PoseRow],
     on_tip: Vector3<f64>,
@@ -97,7 +97,7 @@ impl<'a> Arm<'a> {
                 row.line
             );
         }
-        tips.first().context("no points").map(|_| Self { arm, tips, poses, on_tip, eyes })
+        tips.first().context("no points").map(|_| Self { id: arm, tips, poses, on_tip, eyes })
     }
 
     fn recording(&self, origin: i64, max_offset: f64) -> Recording {
@@ -116,14 +116,14 @@ impl<'a> Arm<'a> {
         let bad = self.tips.iter().zip(&tracked.estimates).filter(|(_, e)| e.fate != Fate::Used);
         report.rejected.extend(bad.map(|(row, e)| Rejected {
             residual_px: e.residual.map(|r| r.norm()),
-            ..left_out(tips, row.line, Some(row.stamp), Some(self.arm), e.fate.words())
+            ..left_out(tips, row.line, Some(row.stamp), Some(self.id), e.fate.words())
         }));
         let jumps = recording.way.jumps().iter().filter_map(|i| self.poses.get(*i));
         let why = "the arm cannot have been there: the poses before and after agree with each other";
-        report.rejected.extend(jumps.map(|p| left_out(poses, p.line, Some(p.stamp), Some(self.arm), why)));
+        report.rejected.extend(jumps.map(|p| left_out(poses, p.line, Some(p.stamp), Some(self.id), why)));
         let aligned = tracked.estimates.iter().filter(|e| e.alignment == Alignment::Aligned).count();
         report.arms.push(ArmReport {
-            arm: self.arm,
+            arm: self.id,
             words: self.words(tracked, recording, aligned),
             figures: self.figures(tracked, recording, aligned),
         });
@@ -133,7 +133,7 @@ impl<'a> Arm<'a> {
         let sigma = |from: usize| (from..from + 3).map(|k| e.covariance[(k, k)]).fold(0.0, f64::max).sqrt();
         Line {
             stamp: row.stamp,
-            arm: self.arm,
+            arm: self.id,
             residual_px: e.residual.map(|r| r.norm()),
             residual: e.residual,
             rejected: e.fate.words().to_owned(),

@@ -44,13 +44,13 @@ impl Tips {
         for (nth, row) in table.rows().enumerate() {
             let stamp = stamp_of(&row, columns.stamp, columns.frame, nth, reading.rate)?;
             let arm = arm_of(&row, columns.arm, reading.arm)?;
-            let Some(left) = columns.pixel(&row, columns.left, cameras, Cameras::left)? else {
+            let Some(left) = Columns::pixel(&row, columns.left, cameras, Cameras::left)? else {
                 out.unseen += 1;
                 continue;
             };
             let right = match columns.right {
                 Some(right) if cameras.eyes.baseline.is_some() => {
-                    columns.pixel(&row, right, cameras, Cameras::right)?
+                    Columns::pixel(&row, right, cameras, Cameras::right)?
                 }
                 _ => None,
             };
@@ -110,7 +110,6 @@ impl Columns {
     }
 
     fn pixel(
-        &self,
         row: &Row<'_>,
         [u, v]: [Column; 2],
         cameras: &Cameras,
