@@ -31,6 +31,9 @@ const UNKNOWN_REACH: f64 = 0.05;
 /// While contradicted, the estimate is thrown away this often, s.
 const RETRY: f64 = 3.0;
 
+/// Share of features beyond the gate below which they fit.
+const FITTING: f64 = 0.25;
+
 /// Fewest features of which a share means anything.
 const MIN_FEATURES: usize = 5;
 
@@ -51,6 +54,8 @@ pub struct Arm {
     last_update: Option<Stamp>,
     movement: Movement,
     retried: Option<Stamp>,
+    /// Whether the estimate was aligned since it was last opened.
+    settled: bool,
     /// Whether its joints can be.
     pub plausibility: Plausibility,
     /// What was noticed to be wrong.
@@ -155,10 +160,17 @@ impl Arm {
             last_update: None,
             movement: Movement::default(),
             retried: None,
+            settled: false,
             plausibility: Plausibility::default(),
             findings: Findings::default(),
             finding: Finding::None,
         })
+    }
+
+    /// Stands nominally at `world_from_base`; before anything is learnt.
+    pub fn stand(&mut self, world_from_base: Isometry3<f64>, params: &FusionParams) {
+        self.filter = HandEyeFilter::new(world_from_base, params);
+        self.version_pose = world_from_base;
     }
 
     /// Whether the last verdict was that picture and kinematics agree.
@@ -334,7 +346,9 @@ impl Arm {
         params: &FusionParams,
     ) -> Sight {
         let tip_sigma = self.tip_sigma(posture);
-        if let (Some(residual_px), update) = (agreement.residual_px, update) {
+        if agreement.hidden {
+            Sight::Blind
+        } else if let (Some(residual_px), update) = (agreement.residual_px, update) {
             let rejected = update.map_or(0.0, |u| {
                 let all = u.used + u.rejected;
                 if all < MIN_FEATURES { 0.0 } else { u.rejected as f64 / all as f64 }
@@ -358,17 +372,24 @@ impl Arm {
     pub fn conclude(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) {
         let just_contradicted = self.verdict.observe(stamp, sight, params);
         if self.verdict.alignment() != Alignment::Inconsistent {
+            self.settled |= self.is_aligned();
             self.retried = None;
             return;
         }
         let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
+            // What was right before and fits its features still wins nothing by being opened: it is the outline that something changes.
+            Sight::Seen { rejected, .. } if just_contradicted && self.settled && rejected < FITTING => {
+                self.retried = Some(stamp);
+                return;
+            }
             Sight::Seen { .. } if just_contradicted => self.filter.reopen(),
             Sight::Seen { residual_px, .. } if overdue && residual_px > params.inconsistent_px => self.filter.reset(),
             _ if just_contradicted => {}
             _ => return,
         }
+        self.settled = false;
         self.retried = Some(stamp);
         self.last_update = None;
         self.movement.spent = 0.0;

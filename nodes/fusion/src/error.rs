@@ -26,6 +26,29 @@ pub enum FusionError {
     /// The robot's description was refused.
     #[error(transparent)]
     Kinematics(#[from] proctor_kinematics::KinematicsError),
+    /// A recording in which hardly any point has a pose at its time.
+    #[error(
+        "only {pairs} of {points} points have a pose at their time ({poses} poses), at least {needed} are needed: are the stamps of one clock?"
+    )]
+    TooFewPairs {
+        /// Points with a pose.
+        pairs: usize,
+        /// How many are needed.
+        needed: usize,
+        /// All points.
+        points: usize,
+        /// All poses.
+        poses: usize,
+    },
+    /// A recording whose motion does not tell where the arm's base is.
+    #[error(
+        "the motion does not tell where the arm's base is (standard deviation {:.0} mm): give a hand-eye file, or a recording in which the tip \
+         moves in all directions", .sigma * 1e3
+    )]
+    Undetermined {
+        /// Standard deviation of the point before the camera, m.
+        sigma: f64,
+    },
     /// OpenCV could not set up what fusion needs.
     #[error("OpenCV: {0}")]
     OpenCv(#[from] opencv::Error),

@@ -175,6 +175,9 @@ fn middle_features(
     /// Share of the expected area that is the whole part, and that cannot be the part alone.
     const LEAST: f64 = 0.4;
     const MOST: f64 = 2.5;
+    /// Share of the expected area below which some of it is missing, and by how much of the missing length the middle may be off.
+    const WHOLE: f64 = 0.85;
+    const MISSING: f64 = 0.4;
     let mask = picture.mask;
     let Some(blob) = blob(mask, arm, class) else { return };
     let (a, b, radius) = tool.part(part);
@@ -194,6 +197,9 @@ fn middle_features(
     if whole {
         // Larger parts are surer to be all there; open jaws are not a capsule.
         let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
+        // What is missing lay somewhere: the middle of the whole may be that far from the middle of the rest.
+        let missing = ((WHOLE - ratio) / WHOLE).max(0.0);
+        let sigma = sigma.hypot(MISSING * missing * seen_length);
         for direction in [Vector2::x(), Vector2::y()] {
             out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
         }

@@ -65,6 +65,11 @@ pub enum FeatureKind {
         /// Unit direction of measurement.
         direction: Vector2<f64>,
     },
+    /// The end of the jaws itself has this disparity.
+    EndDisparity {
+        /// Measured disparity, px.
+        disparity: f64,
+    },
     /// The front of a part, on the ray through `at`, has this disparity.
     Disparity {
         /// Whose front.
@@ -80,7 +85,7 @@ impl Feature {
     /// Adds that the instrument may have been up to `px` away when the picture was taken. Sizes and depths hardly change with it.
     pub fn blur(&mut self, px: f64) {
         match self.kind {
-            FeatureKind::Width { .. } | FeatureKind::Disparity { .. } => {}
+            FeatureKind::Width { .. } | FeatureKind::EndDisparity { .. } | FeatureKind::Disparity { .. } => {}
             FeatureKind::Centre { .. }
             | FeatureKind::Edge { .. }
             | FeatureKind::ShaftEnd { .. }
@@ -115,6 +120,10 @@ impl Feature {
                 (project(camera, &tool.middle(part)?.0)? - at).dot(&direction)
             }
             FeatureKind::JawEnd { at, direction } => (project(camera, &tool.end)? - at).dot(&direction),
+            FeatureKind::EndDisparity { disparity } => {
+                project(camera, &tool.end)?;
+                camera.fx * rig.baseline / tool.end.z - disparity
+            }
             FeatureKind::Disparity { part, at, disparity } => front_disparity(tool, part, &at, rig)? - disparity,
         };
         residual.is_finite().then_some(residual)

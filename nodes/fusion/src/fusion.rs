@@ -22,8 +22,8 @@ use crate::{
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Cell;
 use proctor_types::{
-    ArmId, ArmState, Camera, CameraModel, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame, StereoRig,
-    Timing, World,
+    ArmId, ArmState, Base, Camera, CameraModel, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame,
+    StereoRig, Timing, World,
 };
 use std::time::Duration;
 
@@ -100,6 +100,20 @@ impl Fusion {
             stats: FusionStats::default(),
             params,
         })
+    }
+
+    /// As [`Fusion::new`], with arms that stand elsewhere before the camera (as at the endoscope's nominal joints) than in the standard cell.
+    pub fn before_camera(
+        params: FusionParams,
+        camera_from_base: [Option<Pose<Camera, Base>>; MAX_ARMS],
+    ) -> Result<Self, FusionError> {
+        let mut out = Self::new(params)?;
+        for (arm, base) in out.arms.iter_mut().zip(camera_from_base) {
+            if let Some(base) = base {
+                arm.stand(*(out.world_from_camera * base).iso(), &out.params);
+            }
+        }
+        Ok(out)
     }
 
     /// Counters since the start.

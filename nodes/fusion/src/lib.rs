@@ -26,6 +26,7 @@ mod offset;
 mod params;
 mod picture;
 mod plausible;
+pub mod points;
 mod report;
 mod residual;
 mod shaft;

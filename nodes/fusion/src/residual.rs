@@ -1,7 +1,7 @@
 //! How far the projected instrument lies from the seen one, and whether it should be seen at all.
 
 use crate::{
-    geometry::{clip_near, project},
+    geometry::{clip_near, project, segment_distance_2d},
     mask::{Mask, NOT_INSTRUMENT, owner_of},
     picture::Pictures,
     tool::{Part, Tool},
@@ -14,6 +14,10 @@ use proctor_types::{CameraModel, Class};
 const CAP_PX: f64 = 40.0;
 /// Fewest outline samples in view that make a measurement.
 const MIN_SAMPLES: usize = 8;
+/// Share of the outline in view that must be bare for it to say anything where the rest is covered.
+const LEAST_BARE: f64 = 0.3;
+/// How far open jaws reach aside, m.
+const OPEN: f64 = 0.003;
 
 /// Agreement of the expected with the seen silhouette.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +28,8 @@ pub struct Agreement {
     pub expected: usize,
     /// How many of them lie on (any) instrument pixels.
     pub covered: usize,
+    /// What is seen of it is where it should be, but most of it is covered by something: nothing can be said.
+    pub hidden: bool,
 }
 
 impl Agreement {
@@ -42,20 +48,83 @@ pub fn agreement(
     camera: &CameraModel,
 ) -> opencv::Result<Agreement> {
     let (expected, covered) = coverage(mask, pictures, tool, camera);
-    let mut out = Agreement { residual_px: None, expected, covered };
+    let mut out = Agreement { residual_px: None, expected, covered, hidden: false };
     let Some(distance) = distance_to_outline(mask, pictures, arm)? else { return Ok(out) };
-    let (mut sum, mut n) = (0.0, 0usize);
-    for p in outline(tool, camera) {
+    let own = |p: Point2<f64>| mask.index(&mask.to_label(p)).is_some_and(|i| mask.owner[i] == owner_of(arm));
+    let (mut all, mut bare) = (Mean::default(), Mean::default());
+    for (p, inside) in outline(tool, camera) {
         let Some(i) = mask.index(&mask.to_label(p)) else { continue };
         let hidden = mask.owner[i] != NOT_INSTRUMENT && mask.owner[i] != owner_of(arm);
         if hidden || at_border(mask, i) || rim(mask, pictures, i) {
             continue;
         }
-        sum += distance.at(mask, i)?;
-        n += 1;
+        let away = distance.at(mask, i)?;
+        all.add(away);
+        if own(inside) {
+            bare.add(away);
+        }
     }
-    out.residual_px = (n >= MIN_SAMPLES).then(|| sum / n as f64);
+    // Where nothing of the instrument is seen, something may lie in front of it, if all that is seen of it is where it should be.
+    let explained = bare.n < all.n && is_explained(mask, arm, tool, camera);
+    out.hidden = explained && (bare.n as f64) < LEAST_BARE * all.n as f64;
+    let mean = if explained { bare } else { all };
+    out.residual_px = (mean.n >= MIN_SAMPLES && !out.hidden).then(|| mean.sum / mean.n as f64);
     Ok(out)
+}
+
+/// A mean in the making.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    sum: f64,
+    n: usize,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.n += 1;
+    }
+}
+
+/// Whether the pixels of `arm` lie where `tool` has their part, every part's nearly all.
+fn is_explained(mask: &Mask, arm: usize, tool: &Tool, camera: &CameraModel) -> bool {
+    /// Farthest outside its part: px, and m at its depth; the larger counts.
+    const BESIDE: (f64, f64) = (6.0, 0.0015);
+    /// Share of a part's pixels that must be explained, and fewest pixels that count.
+    const NEARLY: f64 = 0.8;
+    const FEWEST: usize = 20;
+    let shaft = (tool.pitch - tool.top).try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
+    let wrist = (tool.yaw - tool.pitch).try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
+    let (clevis, cheeks) = (tool.pitch - shaft * tool.seams.shaft_end, tool.yaw + wrist * tool.seams.wrist_end);
+    // Open jaws reach as far aside as they are shorter than closed ones.
+    let parts = [
+        (Class::InstrumentShaft, tool.top, clevis, tool.radii[0]),
+        (Class::InstrumentWrist, clevis, cheeks, tool.radii[1]),
+        (Class::InstrumentJaws, tool.yaw, tool.end, tool.radii[2] + OPEN),
+    ];
+    parts.into_iter().all(|(class, a, b, radius)| {
+        let count = mask.pixels(arm, class).count();
+        if count < FEWEST {
+            return true;
+        }
+        let Some((a, b)) = clip_near(a, b) else { return false };
+        let (Some(pa), Some(pb)) = (project(camera, &a), project(camera, &b)) else { return false };
+        // Wide where it is near: a tube that comes from beside the camera is a wedge.
+        let widths = [radius * camera.fx / a.z, radius * camera.fx / b.z];
+        let stride = (count / 200).max(1);
+        let sampled = mask.pixels(arm, class).step_by(stride);
+        let (mut inside, mut n) = (0u32, 0u32);
+        for i in sampled {
+            let p = mask.to_full(mask.point(i));
+            let along = ((p - pa).dot(&(pb - pa)) / (pb - pa).norm_squared().max(1e-9)).clamp(0.0, 1.0);
+            let depth = 1.0 / ((1.0 - along) / a.z + along / b.z);
+            let width = (radius * camera.fx / depth).min(widths[0].max(widths[1]));
+            inside +=
+                u32::from(segment_distance_2d(&p, &pa, &pb) <= width + BESIDE.0.max(BESIDE.1 * camera.fx / depth));
+            n += 1;
+        }
+        f64::from(inside) >= NEARLY * f64::from(n)
+    })
 }
 
 /// Whether a label pixel lies on the dark rim outside the circular field of view.
@@ -104,9 +173,11 @@ fn dotted(a: &Point2<f64>, b: &Point2<f64>, step: f64, camera: &CameraModel) -> 
         .collect()
 }
 
-/// Points of the expected outline: both sides of shaft and wrist, and the end of the jaws. The sides of the jaws are
-/// left out because how jaws look when open is not a capsule.
-fn outline(tool: &Tool, camera: &CameraModel) -> Vec<Point2<f64>> {
+/// Points of the expected outline, each with one inside the instrument beside it: both sides of shaft and wrist, and the end of the jaws. The
+/// sides of the jaws are left out because how jaws look when open is not a capsule.
+fn outline(tool: &Tool, camera: &CameraModel) -> Vec<(Point2<f64>, Point2<f64>)> {
+    /// How far towards the axis the point inside lies.
+    const INWARD: f64 = 0.6;
     /// Spacing along the axis, metres.
     const SPACING: f64 = 0.001;
     /// Longest piece of shaft that can be in a picture, metres.
@@ -121,14 +192,21 @@ fn outline(tool: &Tool, camera: &CameraModel) -> Vec<Point2<f64>> {
             let q = b + up * s;
             if let Some(side) = up.cross(&q.coords).try_normalize(1e-9) {
                 let side: Vector3<f64> = side * radius;
-                points.extend([q + side, q - side].iter().filter_map(|p| project(camera, p)));
+                let pair = |sign: f64| {
+                    Some((
+                        project(camera, &(q + side * sign))?,
+                        project(camera, &(q + side * (sign * (1.0 - INWARD))))?,
+                    ))
+                };
+                points.extend([1.0, -1.0].into_iter().filter_map(pair));
             }
             s += SPACING;
         }
     }
     // The end counts as much as a centimetre of sides.
-    if let Some(end) = project(camera, &tool.end) {
-        points.extend(std::iter::repeat_n(end, 10));
+    let within = tool.end + (tool.yaw - tool.end) * INWARD;
+    if let (Some(end), Some(within)) = (project(camera, &tool.end), project(camera, &within)) {
+        points.extend(std::iter::repeat_n((end, within), 10));
     }
     points
 }

@@ -5,7 +5,7 @@
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
-//! - [`calibrate`], [`dataset`], [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
+//! - [`calibrate`], [`dataset`], [`demo`], [`fuse`], [`run`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
 pub mod dataset;
@@ -14,6 +14,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exec;
 pub mod faults;
+pub mod fuse;
 pub mod live;
 pub mod middleware;
 pub mod monitor;

@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, dataset, demo, doctor, network, run};
 use proctor_bus::{RosArgs, ros_args};
+use proctor::{calibrate, dataset, demo, doctor, fuse, network, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
@@ -45,6 +45,9 @@ enum Command {
     /// Cameras, stereo pairs and hand-eye transforms from pictures of a board.
     #[command(subcommand)]
     Calibrate(calibrate::Calibrate),
+    /// Tracking over a recording: estimates, residuals, rejected samples, and what is wrong with it.
+    #[command(after_help = fuse::HELP)]
+    Fuse(fuse::FuseArgs),
     /// Forward kinematics of a table of joints: CSV with header on standard input, poses on standard output.
     Fk(FkArgs),
     /// Make the secret that console and safety share, in a new file that only its owner can read.
@@ -121,6 +124,7 @@ fn dispatch(command: Command, ros: RosArgs) -> anyhow::Result<ExitCode> {
         }
         Command::Dataset(what) => dataset::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Calibrate(what) => calibrate::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Fuse(args) => fuse::run(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
         Command::AuthorityKey { file } => {
             proctor_seal::key_file::create(&file)?;

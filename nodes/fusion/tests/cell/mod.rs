@@ -2,6 +2,8 @@
 //! whatever else a test wants to be wrong. Labels are the renderer's ground truth at half size, as perception delivers them at best.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
+mod occlusion;
+
 use nalgebra::Vector3;
 use proctor_fusion::{Fusion, FusionInput, FusionParams};
 use proctor_sim::{
@@ -18,6 +20,9 @@ use std::{collections::VecDeque, time::Duration};
 /// A needle driver and a grasper, as in the demo.
 pub const INSTRUMENTS: [&str; 2] = ["LARGE_NEEDLE_DRIVER_400006", "PROGRASP_FORCEPS_400093"];
 
+/// How far an instrument is drawn out to be out of view, m.
+const DRAWN: f64 = 0.085;
+
 pub struct Cell {
     pub sim: Simulator,
     pub renderer: Renderer,
@@ -28,6 +33,10 @@ pub struct Cell {
     pub swell: i32,
     /// Nobody moves.
     pub at_rest: bool,
+    /// Share of every instrument's pixels that something lies in front of.
+    pub occluded: f64,
+    /// From when to when PSM1's instrument is drawn out of view, s.
+    pub away: Option<(f64, f64)>,
     pub wrong: Wrong,
     states: VecDeque<(u32, ArmState)>,
     pictures: VecDeque<(u32, FusionInput, Truth)>,
@@ -98,6 +107,8 @@ impl Cell {
             seq: 0,
             swell: 0,
             at_rest: false,
+            occluded: 0.0,
+            away: None,
             wrong: Wrong::default(),
             states: VecDeque::new(),
             pictures: VecDeque::new(),
@@ -113,13 +124,18 @@ impl Cell {
         let hz = [0.17, 0.23, 0.13, 0.11, 0.19, 0.29];
         for (arm, home) in ArmId::PSMS.into_iter().zip(self.home) {
             let phase = arm.index() as f64 * 1.7;
+            // Drawn out and put in again within a second each.
+            let gone = self.away.filter(|_| arm == ArmId::Psm1).map_or(0.0, |(from, to)| {
+                let ramp = |since: f64| since.clamp(0.0, 1.0);
+                ramp(t - from) * ramp(to - t)
+            });
             let q: Vec<f64> = (0..6)
                 .map(|i| {
                     let swing = |t: f64| (std::f64::consts::TAU * hz[i] * t + phase * i as f64).sin();
                     // Starts where the arm is.
                     home[i]
                         + amplitude[i] * (swing(t) - swing(0.0) * (-t).exp())
-                        + if i == 2 { 0.012 * (1.0 - (-t).exp()) } else { 0.0 }
+                        + if i == 2 { 0.012 * (1.0 - (-t).exp()) - DRAWN * gone } else { 0.0 }
                 })
                 .collect();
             self.sim.command(arm, Command::ServoJp(Joints::new(&q).unwrap()));
@@ -140,6 +156,7 @@ impl Cell {
             faults: &ImageFaults::default(),
         };
         let rendered = self.renderer.render(&view, Want::Rectified);
+        let rendered = occlusion::covered(rendered, self.occluded, self.seq, &self.renderer.rig());
         let frame = rendered.frame(self.sim.now(), self.seq, self.renderer.rig());
         let mut segmentation = segmentation(&rendered, frame.stamp, self.seq, self.swell);
         segmentation.keypoints = self.keypoints(&rendered);

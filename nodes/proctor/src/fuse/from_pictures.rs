@@ -1,0 +1,304 @@
+//! `proctor fuse FOLDER`: stereo pictures, segmented by perception's model, and the arms' poses, through the running node's own logic.
+
+use super::{
+    FuseArgs,
+    folder::{Folder, Moment},
+    hand_eyes::HandEyes,
+    poses::{PoseRow, Poses, Reading},
+    seeing::{self, Seeing},
+    write::{ArmReport, Line, Rejected, Report, finding, percentile},
+};
+use anyhow::bail;
+use nalgebra::Isometry3;
+use proctor_fusion::{Fusion, FusionInput, FusionParams};
+use proctor_kinematics::{Chain, Instrument};
+use proctor_types::{
+    Alignment, ArmId, ArmState, Base, Camera, Finding, Joints, Pose, QualityVerdict, Scene, Stamp, Timing,
+};
+use serde_json::json;
+use std::{path::Path, time::Duration};
+
+/// Stamps inside start here: a recording's own may start at zero, which is no stamp.
+const START: Duration = Duration::from_secs(100);
+/// How far beyond a picture's stamp joints are fed before it: the largest offset that fusion finds, and a little.
+const AHEAD: f64 = 0.6;
+/// Nominal joints of an endoscope that stands still.
+const ECM: [f64; 4] = [0.0, 0.0, 0.110, 0.0];
+
+/// Reads the folder, tracks, and reports.
+pub fn run(args: &FuseArgs, path: &Path) -> anyhow::Result<Report> {
+    let folder = Folder::open(path, args)?;
+    let reading = Reading { arm: args.arm, instrument: &args.instrument, rate: args.rate };
+    let poses = Poses::read(&folder.poses, &reading)?;
+    let mut seeing = Seeing::new(args, &folder)?;
+    let told = HandEyes::read(&folder.hand_eyes(args), args.arm)?;
+    let mut arms = Vec::new();
+    for (arm, rows) in &poses.arms {
+        arms.push(Arm { id: *arm, states: states(*arm, rows, args)?, base: told.of(*arm), shift: 0.0 });
+    }
+    let mut report = Report::default();
+    report.notes.push(format!("{}: {} pairs of pictures", path.display(), folder.len()));
+    if arms.iter().any(|a| a.base.is_none()) {
+        seeing::find_bases(&mut seeing, &folder, &mut arms, args, &mut report.notes)?;
+    }
+    if arms.iter().all(|a| a.base.is_none()) {
+        bail!("{}: no arm's base is known before the camera: {}", path.display(), report.notes.join("; "));
+    }
+    let origin = arms.iter().filter_map(|a| a.states.first()).map(|s| s.0).chain((folder.len() > 0).then(|| folder.stamp(0))).min().unwrap_or(0);
+    let mut walk = Walk::new(args, &arms, origin)?;
+    folder.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
+    for (line, why) in &poses.left_out {
+        let file = poses.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        report.rejected.push(Rejected { file, line: *line, stamp: None, arm: None, why: why.clone(), residual_px: None });
+    }
+    walk.conclude(&mut report);
+    Ok(report)
+}
+
+/// An arm's recording.
+pub struct Arm {
+    /// Which.
+    pub id: ArmId,
+    /// Its states with their stamps, ns.
+    pub states: Vec<(i64, Joints, Joints, f64)>,
+    /// Where its base is in the camera.
+    pub base: Option<Isometry3<f64>>,
+    /// What is taken from its stamps before fusion sees them, s: an offset that fusion could not find alone.
+    pub shift: f64,
+}
+
+/// Joints with velocities; poses become joints by inverse kinematics, which must reach nearly all of them.
+fn states(arm: ArmId, rows: &[PoseRow], args: &FuseArgs) -> anyhow::Result<Vec<(i64, Joints, Joints, f64)>> {
+    let chain = Chain::psm(&Instrument::named(&args.instrument)?)?;
+    let mut seed = chain.mid_range();
+    let mut joints: Vec<(i64, Joints, f64)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let q = match (row.joints, row.turn) {
+            (Some(q), _) => Joints::new(&q)?,
+            (None, Some(turn)) => {
+                let pose = Pose::new(Isometry3::from_parts(row.tip.coords.into(), turn));
+                let Some(q) = chain.ik(&pose, &seed).solution() else { continue };
+                q
+            }
+            (None, None) => bail!("line {} of the poses: joints, or poses with their turn, are needed with pictures", row.line),
+        };
+        seed = q;
+        joints.push((row.stamp, q, row.jaw));
+    }
+    if joints.len() * 10 < rows.len() * 9 {
+        bail!(
+            "{arm}: {} of {} poses cannot be reached by {}: is it another instrument, or are poses not in the arm's own base (local/measured_cp)?",
+            rows.len() - joints.len(),
+            rows.len(),
+            args.instrument
+        );
+    }
+    Ok((0..joints.len()).map(|i| with_velocity(&joints, i)).collect())
+}
+
+fn with_velocity(joints: &[(i64, Joints, f64)], i: usize) -> (i64, Joints, Joints, f64) {
+    let (before, after) = (&joints[i.saturating_sub(1)], &joints[(i + 1).min(joints.len() - 1)]);
+    let dt = (after.0 - before.0) as f64 * 1e-9;
+    let slope = |a: f64, b: f64| if dt > 1e-6 && dt < 0.3 { (b - a) / dt } else { 0.0 };
+    let velocity = before.1.zip_with(&after.1, slope).unwrap_or_else(|| Joints::zeros(6));
+    (joints[i].0, joints[i].1, velocity, joints[i].2)
+}
+
+/// What is kept about one arm on the way.
+struct Kept {
+    arm: ArmId,
+    pictures: usize,
+    aligned: usize,
+    unseen: usize,
+    residuals: Vec<f64>,
+    /// Every finding with how often, and when first and last, s since the start.
+    findings: Vec<(Finding, usize, f64, f64)>,
+    last: Option<Line>,
+}
+
+struct Walk<'a> {
+    fusion: Fusion,
+    arms: &'a [Arm],
+    next: Vec<usize>,
+    origin: i64,
+    /// Newest stamp of the endoscope's nominal joints.
+    endoscope: Stamp,
+    kept: Vec<Kept>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(args: &FuseArgs, arms: &'a [Arm], origin: i64) -> anyhow::Result<Self> {
+        let name = args.instrument.clone();
+        let params = FusionParams { instruments: [name.clone(), name], ..FusionParams::default() };
+        let base = |arm: ArmId| arms.iter().find(|a| a.id == arm).and_then(|a| a.base).map(Pose::<Camera, Base>::new);
+        let fusion = Fusion::before_camera(params, ArmId::PSMS.map(base))?;
+        let kept = |a: &Arm| Kept {
+            arm: a.id,
+            pictures: 0,
+            aligned: 0,
+            unseen: 0,
+            residuals: Vec::new(),
+            findings: Vec::new(),
+            last: None,
+        };
+        Ok(Self { fusion, arms, next: vec![0; arms.len()], origin, endoscope: Stamp::FIRST, kept: arms.iter().map(kept).collect() })
+    }
+
+    fn stamp(&self, ns: i64) -> Stamp {
+        let since = Duration::from_nanos(u64::try_from(ns - self.origin).unwrap_or(0));
+        Stamp::FIRST.plus(START).plus(since)
+    }
+
+    /// Everything that the arms measured until `until` ns.
+    fn feed(&mut self, until: i64) {
+        for (i, arm) in self.arms.iter().enumerate().filter(|(_, a)| a.base.is_some()) {
+            let shift = (arm.shift * 1e9) as i64;
+            while let Some((ns, position, velocity, jaw)) = arm.states.get(self.next[i]).filter(|s| s.0 - shift <= until) {
+                let stamp = self.stamp(ns - shift);
+                self.next[i] += 1;
+                let (position, velocity, jaw) = (*position, *velocity, *jaw);
+                self.fusion.on_arm_state(ArmState { arm: arm.id, stamp, position, velocity, jaw });
+                // Arms are fed one after the other; the endoscope's stamps must rise all the same.
+                if let Some(position) = Joints::new(&ECM).ok().filter(|_| stamp > self.endoscope) {
+                    self.endoscope = stamp;
+                    let velocity = Joints::zeros(ECM.len());
+                    self.fusion.on_arm_state(ArmState { arm: ArmId::Ecm, stamp, position, velocity, jaw: 0.0 });
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, seeing: &mut Seeing, moment: &Moment, report: &mut Report) -> anyhow::Result<()> {
+        self.feed(moment.stamp + (AHEAD * 1e9) as i64);
+        let stamp = self.stamp(moment.stamp);
+        let (frame, segmentation) = seeing.see(moment, stamp)?;
+        let quality = segmentation.quality.clone();
+        let unusable = (quality.verdict == QualityVerdict::Unusable).then(|| format!("picture unusable: {}", quality.reason));
+        let scene = self.fusion.step(stamp, &FusionInput { frame, segmentation });
+        for i in 0..self.arms.len() {
+            if self.arms[i].base.is_some() {
+                self.keep(i, moment, &scene, unusable.clone(), report);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, i: usize, moment: &Moment, scene: &Scene, unusable: Option<String>, report: &mut Report) {
+        let arm = &self.arms[i];
+        let Some(line) = line(arm, moment.stamp, scene, unusable) else { return };
+        let t = (moment.stamp - self.origin) as f64 * 1e-9;
+        let kept = &mut self.kept[i];
+        kept.pictures += 1;
+        kept.aligned += usize::from(line.alignment == Alignment::Aligned);
+        kept.residuals.extend(line.residual_px);
+        kept.unseen += usize::from(line.residual_px.is_none());
+        if line.finding != Finding::None {
+            match kept.findings.iter_mut().find(|f| f.0 == line.finding) {
+                Some(found) => (found.1, found.3) = (found.1 + 1, t),
+                None => kept.findings.push((line.finding, 1, t, t)),
+            }
+        }
+        if !line.rejected.is_empty() {
+            report.rejected.push(Rejected {
+                file: moment.name.clone(),
+                line: moment.number as u64,
+                stamp: Some(moment.stamp),
+                arm: Some(arm.id),
+                why: line.rejected.clone(),
+                residual_px: line.residual_px,
+            });
+        }
+        kept.last = Some(line.clone());
+        report.lines.push(line);
+    }
+
+    fn conclude(self, report: &mut Report) {
+        let stats = *self.fusion.stats();
+        report.notes.push(format!(
+            "joints left out as impossible {}, repeated {}, backward {}; pictures repeated {}, backward {}, unusable {}; changes of the offset {}",
+            stats.bad_poses,
+            stats.duplicate_states,
+            stats.backward_states,
+            stats.duplicate_frames,
+            stats.backward_frames,
+            stats.malformed_pictures,
+            stats.time_jumps
+        ));
+        for (kept, arm) in self.kept.iter().zip(self.arms).filter(|(_, a)| a.base.is_some()) {
+            report.arms.push(kept.report(arm));
+        }
+    }
+}
+
+/// What a scene says about an arm.
+fn line(arm: &Arm, stamp: i64, scene: &Scene, unusable: Option<String>) -> Option<Line> {
+    let instrument = scene.instrument(arm.id)?;
+    let hand_eye = scene.hand_eyes.iter().find(|h| h.arm == arm.id)?;
+    let camera_from_world = scene.world_from_camera.inverse();
+    let turn = camera_from_world.rotation().to_rotation_matrix();
+    let tip = camera_from_world.transform(&instrument.world_from_tip.translation().into());
+    let covariance = turn * instrument.covariance.fixed_view::<3, 3>(0, 0) * turn.transpose();
+    let sigma = |from: usize| (from..from + 3).map(|k| hand_eye.covariance[(k, k)]).fold(0.0, f64::max).sqrt();
+    let measured = instrument.residual_px > 0.0;
+    let known = instrument.alignment != Alignment::Unknown;
+    let rejected = match (unusable, known, measured, instrument.finding) {
+        (Some(why), ..) => why,
+        (None, false, ..) => "no joints at its time".to_owned(),
+        (None, true, _, found) if found != Finding::None => found.words().to_owned(),
+        (None, true, false, _) => "not seen in the picture".to_owned(),
+        (None, true, true, _) if instrument.alignment == Alignment::Inconsistent => {
+            "picture and kinematics disagree".to_owned()
+        }
+        (None, true, true, _) => String::new(),
+    };
+    Some(Line {
+        stamp,
+        arm: arm.id,
+        residual_px: measured.then_some(instrument.residual_px),
+        residual: None,
+        rejected,
+        tip: known.then_some((tip, covariance)),
+        camera_from_base: camera_from_world.iso() * hand_eye.world_from_base.iso(),
+        base_sigma: (sigma(0), sigma(3)),
+        alignment: instrument.alignment,
+        finding: instrument.finding,
+        offset: (scene.time.timing == Timing::Known).then_some((scene.time.seconds + arm.shift, scene.time.sigma)),
+    })
+}
+
+impl Kept {
+    fn report(&self, arm: &Arm) -> ArmReport {
+        let mut words = Vec::new();
+        for (found, times, first, last) in &self.findings {
+            words.push(format!("FINDING: {}, in {times} pictures between {first:.1} and {last:.1} s", found.words()));
+        }
+        if self.findings.is_empty() {
+            words.push("nothing is found to be wrong".to_owned());
+        }
+        let (median, p95) = (percentile(&self.residuals, 0.5), percentile(&self.residuals, 0.95));
+        words.push(format!("{} pictures, aligned in {}, not seen in {}", self.pictures, self.aligned, self.unseen));
+        words.push(format!("outline off by {median:.1} px median, {p95:.1} px p95 (of pictures 640 px wide)"));
+        let Some(last) = &self.last else { return ArmReport { arm: self.arm, words, figures: json!({}) } };
+        if let (Some(told), Some((_, covariance))) = (arm.base, &last.tip) {
+            let moved = (told.translation.vector - last.camera_from_base.translation.vector).norm() * 1e3;
+            let turned = told.rotation.angle_to(&last.camera_from_base.rotation).to_degrees();
+            let sigma = covariance.symmetric_eigenvalues().max().max(0.0).sqrt() * 1e3;
+            words.push(format!("in the end the base is {moved:.1} mm and {turned:.2} degrees from where the walk began; the tip is known to {sigma:.2} mm"));
+        }
+        words.push(match last.offset {
+            Some((s, sigma)) => format!("joints are stamped {:+.1} +- {:.1} ms against the picture of the same instant", s * 1e3, sigma * 1e3),
+            None => "offset between the stamps: not known in the end".to_owned(),
+        });
+        let (t, q) = (last.camera_from_base.translation.vector, last.camera_from_base.rotation);
+        let figures = json!({
+            "findings": self.findings.iter().map(|f| finding(f.0)).collect::<Vec<_>>(),
+            "pictures": self.pictures,
+            "aligned": self.aligned,
+            "unseen": self.unseen,
+            "outline_px": { "median": median, "p95": p95 },
+            "offset_s": last.offset.map(|(s, sigma)| [s, sigma]),
+            "camera_from_base": { "position_m": [t.x, t.y, t.z], "quaternion_xyzw": [q.i, q.j, q.k, q.w] },
+        });
+        ArmReport { arm: self.arm, words, figures }
+    }
+}
