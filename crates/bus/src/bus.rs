@@ -4,6 +4,7 @@ use crate::{
     config::HirozConfig,
     graph::Topic,
     hub::{Channel, Hub, Item},
+    names::Names,
     queue::Queue,
     wire_hiroz::{self, Session},
 };
@@ -59,7 +60,16 @@ pub enum BusError {
 
 /// Publishes and subscribes. Clones share the same bus.
 #[derive(Clone)]
-pub struct Bus(Backend);
+pub struct Bus(Backend, Arc<Names>);
+
+/// Who says and who hears a topic: the ROS types under which its writers and its readers are known, one entry each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Of its writers.
+    pub writers: Vec<String>,
+    /// Of its readers.
+    pub readers: Vec<String>,
+}
 
 #[derive(Clone)]
 enum Backend {
@@ -79,20 +89,46 @@ impl std::fmt::Debug for Bus {
 impl Bus {
     /// A bus inside this process: deterministic, messages are shared, nothing is serialised.
     pub fn memory() -> Self {
-        Self(Backend::Memory(Arc::default()))
+        Self(Backend::Memory(Arc::default()), Arc::default())
     }
 
     /// ROS 2 over Zenoh.
     pub fn hiroz(config: &HirozConfig) -> Result<Self, BusError> {
         config.validate()?;
-        Ok(Self(Backend::Hiroz(Arc::new(Session::open(config)?))))
+        Ok(Self(Backend::Hiroz(Arc::new(Session::open(config)?)), Arc::default()))
+    }
+
+    /// The same bus, on which topics have these names.
+    #[must_use]
+    pub fn with_names(&self, names: Names) -> Self {
+        Self(self.0.clone(), Arc::new(names))
+    }
+
+    /// Whether this bus stays inside the process.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.0, Backend::Memory(_))
+    }
+
+    /// Who else says and hears a topic. Over the network these are other processes; in memory everybody, so that a caller counts its
+    /// own out.
+    pub fn announced(&self, topic: &Topic) -> Announced {
+        let name = self.1.of(&topic.name);
+        match &self.0 {
+            Backend::Memory(hub) => hub.announced(name),
+            Backend::Hiroz(session) => session.announced(name),
+        }
     }
 
     /// A writer of a topic. The topic's type must be `T`'s message.
     pub fn publisher<T: Wire>(&self, topic: &Topic) -> Result<Publisher<T>, BusError> {
+        let topic = &self.1.named(topic);
         check_type(topic, &ros_name::<T::Msg>())?;
         let out = match &self.0 {
-            Backend::Memory(hub) => Out::Memory(channel(hub, topic)?),
+            Backend::Memory(hub) => {
+                let channel = channel(hub, topic)?;
+                let writes = channel.write();
+                Out::Memory(channel, writes)
+            }
             Backend::Hiroz(session) => Out::Hiroz(session.publisher::<T::Msg>(topic)?),
         };
         Ok(Publisher { out })
@@ -105,14 +141,17 @@ impl Bus {
 
     /// A reader that holds at most `depth` messages.
     pub fn subscriber_of_depth<T: Wire>(&self, topic: &Topic, depth: usize) -> Result<Subscriber<T>, BusError> {
+        let topic = &self.1.named(topic);
         check_type(topic, &ros_name::<T::Msg>())?;
         let source = self.source(topic, depth, registry::Entry::of::<T::Msg>)?;
-        Ok(Subscriber { source, origin: Origin { arm: topic.arm }, refused: AtomicU64::new(0), value: PhantomData })
+        let origin = Origin { arm: topic.arm, frame: topic.arm.and_then(|arm| self.1.frame(arm)) };
+        Ok(Subscriber { source, origin, refused: AtomicU64::new(0), value: PhantomData })
     }
 
     /// A reader of any topic's bytes that holds at most `depth` messages. In memory the bytes are made when they are
     /// taken, on the reader's thread.
     pub fn raw_subscriber(&self, topic: &Topic, depth: usize) -> Result<RawSubscriber, BusError> {
+        let topic = &self.1.named(topic);
         let unknown = || BusError::UnknownType { topic: topic.name.to_string(), type_name: topic.type_name.to_owned() };
         let entry = registry::find(topic.type_name).ok_or_else(unknown)?;
         let source = self.source(topic, depth, || entry)?;
@@ -150,7 +189,8 @@ pub struct Publisher<T: Wire> {
 }
 
 enum Out<M: Message> {
-    Memory(Arc<Channel>),
+    /// The channel, and the sign that it has a writer, which is only held.
+    Memory(Arc<Channel>, #[expect(dead_code, reason = "it counts while it lives")] Arc<()>),
     Hiroz(wire_hiroz::HirozPublisher<M>),
 }
 
@@ -158,7 +198,7 @@ impl<T: Wire> Publisher<T> {
     /// Publishes a value. In memory this never waits and never fails.
     pub fn publish(&self, value: &T) -> Result<(), BusError> {
         match &self.out {
-            Out::Memory(channel) => {
+            Out::Memory(channel, _) => {
                 channel.publish(Arc::new(value.encode()));
                 Ok(())
             }

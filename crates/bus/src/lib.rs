@@ -3,6 +3,7 @@
 //! - [`Bus`]: `Bus::memory()` (one process, deterministic, messages shared, nothing serialised) or `Bus::hiroz(..)`
 //!   (ROS 2 over Zenoh, on the wire with rmw_zenoh).
 //! - [`graph`]: the closed table of topics: name, type, quality of service, rate, writer, readers.
+//! - [`Names`]: what topics are called on a robot that calls them otherwise.
 //! - [`Node`]: what an executor drives.
 //! - [`StereoSubscriber`], [`ArmSubscriber`], [`ArmPublisher`]: several topics that are one value.
 //!
@@ -14,15 +15,17 @@ mod bus;
 mod config;
 pub mod graph;
 mod hub;
+pub mod names;
 mod node;
 mod queue;
 mod stereo;
 mod wire_hiroz;
 
 pub use arm::{ArmPublisher, ArmSubscriber};
-pub use bus::{Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
+pub use bus::{Announced, Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
 pub use config::{HirozConfig, Mode};
 pub use graph::{Qos, Topic};
+pub use names::Names;
 pub use node::{Node, Urgency};
 pub use proctor_msgs::{ConvertError, Wire};
 pub use stereo::StereoSubscriber;
