@@ -3,7 +3,7 @@
 use crate::{
     config::HirozConfig,
     graph::Topic,
-    hub::{Channel, Hub, Item},
+    hub::{Bytes, Channel, Hub, Item},
     names::Names,
     queue::Queue,
     wire_hiroz::{self, Session},
@@ -12,7 +12,7 @@ use proctor_msgs::{ConvertError, Message, Origin, Problem, Wire, cdr, registry, 
 use std::{
     marker::PhantomData,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -145,7 +145,20 @@ impl Bus {
         check_type(topic, &ros_name::<T::Msg>())?;
         let source = self.source(topic, depth, registry::Entry::of::<T::Msg>)?;
         let origin = Origin { arm: topic.arm, frame: topic.arm.and_then(|arm| self.1.frame(arm)) };
-        Ok(Subscriber { source, origin, refused: AtomicU64::new(0), value: PhantomData })
+        Ok(Subscriber { source, origin, refused: AtomicU64::new(0), layout: OnceLock::new(), value: PhantomData })
+    }
+
+    /// A writer of any topic's bytes, for recordings that are played back; in memory only. They are checked by whoever reads them, as bytes from a
+    /// network are.
+    pub fn raw_publisher(&self, topic: &Topic) -> Result<RawPublisher, BusError> {
+        let topic = &self.1.named(topic);
+        let Backend::Memory(hub) = &self.0 else {
+            let what = format!("publishing bytes on {}", topic.name);
+            return Err(BusError::Middleware { what, reason: "recordings are played in memory".to_owned() });
+        };
+        let channel = channel(hub, topic)?;
+        let writes = channel.write();
+        Ok(RawPublisher { channel, _writes: writes })
     }
 
     /// A reader of any topic's bytes that holds at most `depth` messages. In memory the bytes are made when they are
@@ -256,6 +269,8 @@ pub struct Subscriber<T: Wire> {
     source: Source,
     origin: Origin,
     refused: AtomicU64,
+    /// Of messages that come as bytes.
+    layout: OnceLock<cdr::Layout>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -292,7 +307,14 @@ impl<T: Wire> Subscriber<T> {
 
     pub(crate) fn take_message(&self) -> Option<Result<Received<T::Msg>, ConvertError>> {
         match &self.source {
-            Source::Memory(queue) => queue.pop().map(|item| Ok(Received::Shared(item, PhantomData))),
+            Source::Memory(queue) => queue.pop().map(|item| match item.message.as_any().downcast_ref::<Bytes>() {
+                Some(Bytes(bytes)) => {
+                    let layout = self.layout.get_or_init(cdr::Layout::of::<T::Msg>);
+                    let message = cdr::from_cdr(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
+                    Ok(Received::Owned(message, item.seq))
+                }
+                None => Ok(Received::Shared(item, PhantomData)),
+            }),
             Source::Hiroz(subscriber) => subscriber.take(|layout, bytes, seq| {
                 let message = cdr::from_cdr(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
                 Ok(Received::Owned(message, seq))
@@ -307,6 +329,19 @@ impl<T: Wire> Subscriber<T> {
             ConvertError::new("payload", problem)
         };
         T::decode(received.message().ok_or_else(other_type)?, self.origin)
+    }
+}
+
+/// Writes one topic's bytes.
+pub struct RawPublisher {
+    channel: Arc<Channel>,
+    _writes: Arc<()>,
+}
+
+impl RawPublisher {
+    /// Publishes CDR with its 4-byte header.
+    pub fn publish(&self, cdr: Vec<u8>) {
+        self.channel.publish(Arc::new(Bytes(cdr)));
     }
 }
 

@@ -23,6 +23,18 @@ impl<M: Message> Erased for M {
     }
 }
 
+/// A message of which only the bytes are known.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Erased for Bytes {
+    fn to_cdr(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// A message with its publisher's running number.
 #[derive(Clone)]
 pub(crate) struct Item {

@@ -22,7 +22,7 @@ mod stereo;
 mod wire_hiroz;
 
 pub use arm::{ArmPublisher, ArmSubscriber};
-pub use bus::{Announced, Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
+pub use bus::{Announced, Bus, BusError, Publisher, RawMessage, RawPublisher, RawSubscriber, Subscriber};
 pub use config::{HirozConfig, Mode};
 pub use graph::{Qos, Topic};
 pub use names::Names;

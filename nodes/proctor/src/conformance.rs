@@ -89,12 +89,12 @@ impl ConformanceArgs {
         let last = self.arm.rsplit('/').next().unwrap_or_default();
         let place = match self.place {
             Some(place) => place,
-            None => last.parse().context("--as says which place the arm has, if its namespace does not")?,
+            None => last.parse::<ArmId>().context("--as says which place the arm has, if its namespace does not")?,
         };
         let (names, frame, carried) = match &profile {
             Some(p) => {
                 let carried = p.instrument(place).map_or_else(|| self.instrument.clone(), str::to_owned);
-                (p.names()?, p.frame(place).to_owned(), carried)
+                (p.names(), p.frame(place).to_owned(), carried)
             }
             None => {
                 let namespace = format!("/{}", self.arm.trim_start_matches('/'));

@@ -4,9 +4,11 @@
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
-//! - [`calibrate`], [`dataset`], [`demo`], [`run`], [`doctor`]: what the commands of the same name do.
+//! - [`profile`]: what a robot's topics, frames and instruments are, from a file.
+//! - [`calibrate`], [`conformance`], [`dataset`], [`demo`], [`run`], [`shadow`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
+pub mod conformance;
 pub mod dataset;
 pub mod demo;
 pub mod doctor;
@@ -15,5 +17,7 @@ pub mod faults;
 pub mod live;
 pub mod monitor;
 pub mod monitor_node;
+pub mod profile;
 pub mod run;
+pub mod shadow;
 pub mod stack;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, dataset, demo, doctor, run};
+use proctor::{calibrate, conformance, dataset, demo, doctor, run, shadow};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
@@ -28,6 +28,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Single nodes on ROS 2 (rmw_zenoh on the wire).
     Run(run::RunArgs),
+    /// Probe a CRTK arm: names, types, frames, units, rates, state machine, and what it does with commands that it must not follow.
+    Conformance(conformance::ConformanceArgs),
+    /// Judge a recording of a robot as the safety node would have: what it would have refused, limited and stopped, and why.
+    Shadow(shadow::ShadowArgs),
     /// Overlays and label pictures for pictures, folders or videos.
     Segment(SegmentArgs),
     /// What models of any task find - boxes, points, classes, regions - in pictures, folders or videos.
@@ -99,6 +103,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Shadow(args) => shadow::run(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Segment(args) => {
             Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
         }
