@@ -366,7 +366,9 @@ impl Probe {
             return next;
         }
         let moves = s.from == OperatingState::Enabled && !matches!(s.act, Act::Say(..));
-        let homes = moves && self.arm.state == Some(s.from) && !self.arm.is_homed;
+        // What an arm does while PAUSED tells more once it could move: it is homed before, if it may be.
+        let pauses = matches!(s.act, Act::Say("pause", _)) && self.options.home;
+        let homes = (moves || pauses) && self.arm.state == Some(s.from) && !self.arm.is_homed;
         if homes && !self.options.home {
             self.skip(s, "the arm is not homed; --home lets it home");
             return next;

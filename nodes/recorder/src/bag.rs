@@ -21,6 +21,8 @@ use std::{
 pub const MOST_BYTES: u64 = 4 << 30;
 /// A message's own stamp is believed when it was logged at most this long after it, in nanoseconds; otherwise it is another clock's.
 const ON_THE_WAY: i64 = 2_000_000_000;
+/// And at most this long before it: a logger that writes in batches gives its last one the time of the batch before.
+const AHEAD: i64 = 100_000_000;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl Recorded {
             .zip(field(8))
             .and_then(|(sec, nanosec)| Stamp::from_ros("stamp", number(sec).cast_signed(), number(nanosec)).ok());
         let late = |s: &Stamp| self.logged.nanos() - s.nanos();
-        stamp.filter(|s| (0..ON_THE_WAY).contains(&late(s))).unwrap_or(self.logged)
+        stamp.filter(|s| (-AHEAD..ON_THE_WAY).contains(&late(s))).unwrap_or(self.logged)
     }
 }
 
