@@ -30,6 +30,10 @@ test-browser: ## only the console in real Chromium (part of `make test`)
 	@scripts/setup.sh test
 	@tests/browser/run.sh
 
+test-network: build ## the stack on four machines in network namespaces: TLS, access control, a cut line, strangers (root)
+	$(CARGO) build --release --workspace --examples
+	@.venv/bin/python tests/network/run.py
+
 soak: setup ## attack the safety core for SOAK_SECONDS (60) or SOAK_STEPS, from SOAK_SEED on; the last line is JSON
 	$(CARGO) build --release --workspace --example soak
 	@target/release/examples/soak
@@ -55,4 +59,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-network soak fuzz coverage mutants bench fmt clean

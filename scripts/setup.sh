@@ -11,7 +11,7 @@ command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain (
 
 packages=(build-essential pkg-config libclang-dev clang libopencv-dev python3-venv)
 if [ "$what" = test ]; then
-  packages+=(liburdfdom-tools)
+  packages+=(liburdfdom-tools iproute2 openssl)
   command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
   # Ubuntu ships Chromium as a snap only; there the browser tests run when a Chromium or Chrome is found and say so otherwise.
   grep -qi '^ID=debian' /etc/os-release && packages+=(chromium)

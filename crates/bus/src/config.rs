@@ -2,6 +2,7 @@
 
 use crate::BusError;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Zenoh mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct HirozConfig {
     pub connect: Vec<String>,
     /// Whether `listen` may name addresses other machines can reach. Nothing on such a network is authenticated.
     pub allow_network: bool,
+    /// A Zenoh session file instead of mode, listen and connect: how a machine reaches the router of its network, with certificates
+    /// (docs/deployment.md).
+    pub session: Option<PathBuf>,
     /// Node name in the ROS graph.
     pub node_name: String,
 }
@@ -53,6 +57,7 @@ impl Default for HirozConfig {
             listen: vec!["tcp/127.0.0.1:0".to_owned()],
             connect: Vec::new(),
             allow_network: false,
+            session: None,
             node_name: "proctor".to_owned(),
         }
     }

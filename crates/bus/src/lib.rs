@@ -18,6 +18,7 @@ mod hub;
 pub mod names;
 mod node;
 mod queue;
+mod router;
 mod stereo;
 mod wire_hiroz;
 
@@ -28,4 +29,5 @@ pub use graph::{Qos, Topic};
 pub use names::Names;
 pub use node::{Node, Urgency};
 pub use proctor_msgs::{ConvertError, Wire};
+pub use router::{Router, check_router};
 pub use stereo::StereoSubscriber;

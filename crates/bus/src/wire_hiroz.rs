@@ -43,18 +43,21 @@ impl Session {
     pub(crate) fn open(config: &HirozConfig) -> Result<Self, BusError> {
         let context = ZContextBuilder::default()
             .with_domain_id(config.domain_id)
-            .with_mode(config.mode.zenoh_name())
-            .with_listen_endpoints(config.listen.iter().cloned())
-            .with_connect_endpoints(config.connect.iter().cloned())
             .disable_multicast_scouting()
-            // Peers tell each other of peers: whoever reaches one of them reaches all, without a router.
-            .with_json(
-                "scouting/gossip/target",
-                BTreeMap::from(["router", "peer"].map(|tells| (tells, ["router", "peer"]))),
-            )
-            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
-            .build()
-            .map_err(|e| failed("opening the Zenoh session", e))?;
+            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD);
+        let context = match &config.session {
+            Some(file) => context.with_config_file(file),
+            None => context
+                .with_mode(config.mode.zenoh_name())
+                .with_listen_endpoints(config.listen.iter().cloned())
+                .with_connect_endpoints(config.connect.iter().cloned())
+                // Peers tell each other of peers: whoever reaches one of them reaches all, without a router.
+                .with_json(
+                    "scouting/gossip/target",
+                    BTreeMap::from(["router", "peer"].map(|tells| (tells, ["router", "peer"]))),
+                ),
+        };
+        let context = context.build().map_err(|e| failed("opening the Zenoh session", e))?;
         let node = context
             .create_node(&config.node_name)
             .without_parameters()

@@ -5,7 +5,10 @@ mod logic;
 
 pub use logic::{Policy, ScriptedSurgeon, Summary};
 
-use crate::{auth::Token, protocol::MAX_MESSAGE_BYTES};
+use crate::{
+    auth::Token,
+    protocol::{ClientMessage, MAX_MESSAGE_BYTES},
+};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes, header};
@@ -66,6 +69,17 @@ pub async fn run(
     policy: Policy,
     duration: Duration,
 ) -> Result<Summary, ScriptedError> {
+    run_watched(console, token, policy, duration, |_| {}).await
+}
+
+/// As [`run`]; `watch` sees everything that it says.
+pub async fn run_watched(
+    console: SocketAddr,
+    token: Token,
+    policy: Policy,
+    duration: Duration,
+    mut watch: impl FnMut(&ClientMessage),
+) -> Result<Summary, ScriptedError> {
     let cookie = in_time(login(console, token)).await?;
     let mut request = format!("ws://{console}/ws").into_client_request().map_err(Box::new)?;
     let value = |text: String| header::HeaderValue::try_from(text).map_err(hyper::http::Error::from);
@@ -93,6 +107,7 @@ pub async fn run(
             },
             _ = beat.tick() => {
                 for message in surgeon.act(start.elapsed()) {
+                    watch(&message);
                     let text = serde_json::to_string(&message)?;
                     debug_assert!(text.len() <= MAX_MESSAGE_BYTES);
                     socket.send(Message::text(text)).await.map_err(Box::new)?;

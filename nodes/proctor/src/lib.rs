@@ -17,6 +17,7 @@ pub mod faults;
 pub mod live;
 pub mod monitor;
 pub mod monitor_node;
+pub mod network;
 pub mod profile;
 pub mod run;
 pub mod shadow;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, conformance, dataset, demo, doctor, run, shadow};
+use proctor::{calibrate, conformance, dataset, demo, doctor, network, run, shadow};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
@@ -53,6 +53,13 @@ enum Command {
     /// Make the secret that console and safety share, in a new file that only its owner can read.
     AuthorityKey {
         /// The file, which must not exist.
+        file: PathBuf,
+    },
+    /// Zenoh files for a robot cart, a GPU box and a console apart: who they are and what they may say.
+    Network(network::NetworkArgs),
+    /// Connects the machines of a network and passes on what its file allows.
+    Router {
+        /// The router's file, as `proctor network` makes it; one that lets strangers in is refused.
         file: PathBuf,
     },
     /// Every topic: type, writer, readers, rate, quality of service.
@@ -124,6 +131,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", file.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Network(args) => network::write(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Router { file } => network::route(&file).map(|()| ExitCode::SUCCESS),
         Command::Graph => run::print_graph(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Doctor => {
             let complete = doctor::report(&doctor::examine(Path::new(".")), &mut std::io::stdout().lock())?;

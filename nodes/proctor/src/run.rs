@@ -59,6 +59,9 @@ pub struct RunArgs {
     /// Zenoh endpoints to listen on.
     #[arg(long, default_value = "tcp/127.0.0.1:0")]
     listen: Vec<String>,
+    /// Zenoh session file of this machine, for a network of several (docs/deployment.md), instead of the two above.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["connect", "listen"])]
+    session: Option<PathBuf>,
     /// What console and safety share, so that safety knows whose word is the console's: 64 hexadecimal digits, mode 0600. Without
     /// it ~/.config/proctor/authority.key is used, and made at the first start.
     #[arg(long, env = "PROCTOR_AUTHORITY_KEY", value_name = "FILE")]
@@ -153,6 +156,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         domain_id: args.domain,
         connect: args.connect.clone(),
         listen: args.listen.clone(),
+        session: args.session.clone(),
         ..HirozConfig::default()
     })?;
     let bus = profile.map_or(bus.clone(), |p| bus.with_names(p.names()));

@@ -242,16 +242,19 @@ impl Filter {
             self.sweep(arm, states.get(arm).as_ref());
         }
         *self.tissue = PerArm::default();
-        self.lookout.rest();
-        self.bodies.ecm.look(0.0);
         self.bender.begin(states);
     }
 
     /// Arms move by themselves in this tick, after [`Filter::begin`]: instruments stay in the picture.
     pub fn watch(&mut self, states: &PerArm<Option<MotionState>>) {
-        let at = PerArm::from_fn(|arm| states.get(arm).map(|s| s.q));
-        let farthest = self.lookout.watch(&self.bodies, &at);
+        let farthest = self.lookout.watch(&self.bodies, states);
         self.bodies.ecm.look(farthest);
+    }
+
+    /// No arm moves by itself in this tick: nothing need stay in the picture.
+    pub fn look_away(&mut self) {
+        self.lookout.rest();
+        self.bodies.ecm.look(0.0);
     }
 
     /// What teleoperation wants of the arms in this tick, after [`Filter::begin`]. An arm that is decided towards another goal, or without

@@ -6,7 +6,7 @@
 //! 1. decided and sent: every number is finite, the joints are in range - or come back;
 //! 2. decided and sent: `|q - q1| / dt` and `|q - 2 q1 + q2| / dt^2` are within the limits;
 //! 3. sent: `|q - 3 q1 + 3 q2 - q3| / dt^3` is within the limits, and it is the mean of what was decided;
-//! 4. decided, unless it brakes (every joint slower than before, none turned round): tip and jaw end are not too fast, the less so near
+//! 4. decided, unless it brakes (no joint faster than before, one of them slower, none turned round): tip and jaw end are not too fast, the less so near
 //!    tissue, and do not go against a force that is too large already; depth, zones, tissue, other arms and, for what moves by itself, the
 //!    picture's edge are kept clear, and the shaft of an arm whose remote centre software keeps stays in its trocar, on the stop from there too - or come no nearer than at `q1`, for an arm that the world moved into them.
 
@@ -30,6 +30,8 @@ use proctor_types::{ArmId, Class, Constraint, Joints, Stamp};
 const ROUNDING: f64 = 1e-6;
 /// How far what is sent may be from the mean of what was decided, rad or m: rounding.
 const MEAN: f64 = 1e-12;
+/// A joint that is to count as slowed down does so by at least this part of its acceleration limit.
+const SLOWS: f64 = 0.01;
 /// Distances may fall short of their margin by so much, m: rounding, not room.
 const SLACK: f64 = 1e-7;
 
@@ -125,6 +127,8 @@ pub struct Gate {
     mount: Axes,
     picture: (f64, f64),
     inside: f64,
+    /// Whose tips the endoscope keeps in the picture: those that were in it when it last stood still, while they are.
+    kept: PerArm<bool>,
 }
 
 /// A zone in the gate's form.
@@ -193,6 +197,7 @@ impl Gate {
             mount: axes(mount),
             picture: (params.view.horizontal, params.view.vertical),
             inside: params.view.margin,
+            kept: PerArm::default(),
         }
     }
 
@@ -219,11 +224,14 @@ impl Gate {
     /// Judges a set-point; lets it through or says what is wrong with it.
     pub fn clear(&mut self, ask: &Question) -> Result<Cleared<SetPoint>, Finding> {
         let arm = ask.arm;
-        let state = self.arms.get(arm);
-        let Some(mut history) = state.history else {
+        let Some(mut history) = self.arms.get(arm).history else {
             return Err(Finding::of(arm, Constraint::WrongMode, 0.0, 1.0));
         };
         let [q1, q2, ..] = history.planned;
+        if !arm.has_jaw() && *ask.planned != q1 {
+            self.keep(ask, &q1, &q2);
+        }
+        let state = self.arms.get(arm);
         let braking = numbers(arm, &state.bounds, ask.planned, &q1, &q2)?;
         let [s1, s2, s3] = history.sent;
         numbers(arm, &state.bounds, ask.q, &s1, &s2)?;
@@ -316,14 +324,30 @@ impl Gate {
         Err(class.map_or(finding, |class| finding.at(class)))
     }
 
+    /// How far inside the picture an instrument's tip is that is seen from `q`.
+    fn inside(&self, q: &Q, tip: V) -> f64 {
+        scalar::inside_picture(&scalar::camera(self.arms.ecm.base, q, &self.mount), self.picture, tip)
+    }
+
+    fn tip(&self, psm: ArmId) -> Option<V> {
+        let a = self.arms.get(psm);
+        let [theirs, ..] = a.history.as_ref()?.planned;
+        Some(scalar::corners(a.base, &a.lengths, &theirs).tip)
+    }
+
+    /// Notes what an endoscope that moves by itself keeps in its picture. It stood still when `q1` and `q2` are one.
+    fn keep(&mut self, ask: &Question, q1: &Q, q2: &Q) {
+        for psm in ArmId::PSMS {
+            let may = ask.rules.watched && (q1 == q2 || *self.kept.get(psm));
+            *self.kept.get_mut(psm) = may && self.tip(psm).is_some_and(|tip| self.inside(q1, tip) >= 0.0);
+        }
+    }
+
     /// What moves by itself keeps in the picture what is in it, and an instrument that is not in it only comes back.
     fn picture(&self, ask: &Question, [at, before]: [&Corners; 2], q1: &Q) -> Result<(), Finding> {
-        let scope = &self.arms.ecm;
-        let Some(History { planned: [ecm, ..], .. }) = scope.history.filter(|_| ask.rules.watched) else {
+        let Some(History { planned: [ecm, ..], .. }) = self.arms.ecm.history.filter(|_| ask.rules.watched) else {
             return Ok(());
         };
-        let inside =
-            |q: &Q, tip: V| scalar::inside_picture(&scalar::camera(scope.base, q, &self.mount), self.picture, tip);
         let judge = |whose: ArmId, now: f64, then: f64| {
             if now < self.inside - SLACK && now < then {
                 return Err(Finding::of(ask.arm, Constraint::OutOfView, now, self.inside).at(whose.index()));
@@ -331,16 +355,11 @@ impl Gate {
             Ok(())
         };
         if ask.arm.has_jaw() {
-            return judge(ask.arm, inside(&ecm, at.tip), inside(&ecm, before.tip));
+            return judge(ask.arm, self.inside(&ecm, at.tip), self.inside(&ecm, before.tip));
         }
-        for psm in ArmId::PSMS {
-            let a = self.arms.get(psm);
-            let Some(History { planned: [theirs, ..], .. }) = a.history else { continue };
-            let tip = scalar::corners(a.base, &a.lengths, &theirs).tip;
-            let then = inside(q1, tip);
-            if then >= self.inside {
-                judge(psm, inside(ask.planned, tip), then)?;
-            }
+        for psm in ArmId::PSMS.into_iter().filter(|psm| *self.kept.get(*psm)) {
+            let Some(tip) = self.tip(psm) else { continue };
+            judge(psm, self.inside(ask.planned, tip), self.inside(q1, tip))?;
         }
         Ok(())
     }
@@ -377,7 +396,7 @@ impl Gate {
 
 /// Rules 1 and 2. Returns whether the command brakes.
 fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Finding> {
-    let mut braking = true;
+    let (mut braking, mut slows) = (true, false);
     let history = q.iter().zip(q1).zip(q2).enumerate();
     for ((j, ((&x, &x1), &x2)), (&lower, &upper)) in history.zip(b.lower.iter().zip(&b.upper)) {
         if !x.is_finite() {
@@ -392,11 +411,12 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         beyond(arm, Constraint::JointVelocity, &b.velocity, j, v)?;
         beyond(arm, Constraint::JointAcceleration, &b.acceleration, j, a)?;
         // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
-        let slower = v.abs() <= v1.abs() + 1e-12;
+        let no_faster = v.abs() <= v1.abs() + 1e-12;
         let turned = v * v1 < 0.0 && v.abs() > 1e-12;
-        braking &= slower && !turned;
+        braking &= no_faster && !turned;
+        slows |= (v1.abs() - v.abs()) / DT > SLOWS * b.acceleration.towards(j, -v1);
     }
-    Ok(braking)
+    Ok(braking && slows)
 }
 
 /// The shaft of an arm whose remote centre software keeps is in its trocar now, and on the stop from here at full deceleration.

@@ -19,6 +19,7 @@ const PSM: ArmId = ArmId::Psm1;
 /// Insertion of a step, m: 0.5 m/s^2 from rest, half of the limit.
 const STEP: f64 = 5e-7;
 const YAW: usize = 0;
+const PITCH: usize = 1;
 const INSERTION: usize = 2;
 const ROLL: usize = 3;
 const WRIST_YAW: usize = 5;
@@ -455,7 +456,7 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
     refused(b.rest(&q).plan(&moved(&q, INSERTION, STEP)), NoGoZone, depth, 0.002, 0);
     b.rest(&q).plan(&moved(&q, INSERTION, -STEP)).unwrap();
     b.rest(&q).plan(&q).unwrap();
-    // No faster than before, and not turned round: a stop under way.
+    // Slower than before, and not turned round: a stop under way.
     let on = |b: &mut Bench, steps: &[f64]| {
         let mut at = q;
         steps
@@ -475,7 +476,9 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
         b.rest(&q).plan(&moved(&q, INSERTION, STEP)).unwrap();
         b.gate.swap_zones(&mut none);
     };
-    for (next, passes) in [(STEP, true), (0.5 * STEP, true), (0.0, true), (1.1 * STEP, false)] {
+    // Slower by at least a hundredth of its limit, 1 m/s^2: by 1e-8 m in a tick.
+    let slower = [(STEP, false), (STEP - 0.9e-8, false), (STEP - 1.1e-8, true), (0.5 * STEP, true), (0.0, true)];
+    for (next, passes) in slower.into_iter().chain([(1.1 * STEP, false)]) {
         let mut b = deep();
         going(&mut b);
         let got = b.plan(&moved(&q, INSERTION, STEP + next));
@@ -764,8 +767,85 @@ fn what_moves_by_itself_keeps_instruments_in_the_picture() {
     refused(endoscope(margin, true, outwards), Constraint::OutOfView, at(outwards), margin, index);
     endoscope(margin, true, -outwards).unwrap();
     endoscope(margin, false, outwards).unwrap();
-    endoscope(here + 1e-10, true, outwards).unwrap();
+    refused(endoscope(here + 1e-3, true, outwards), Constraint::OutOfView, at(outwards), here + 1e-3, index);
+    endoscope(here + 1e-3, true, -outwards).unwrap();
     endoscope(here - 1e-6, true, outwards).unwrap();
+}
+
+#[test]
+fn an_endoscope_keeps_in_the_picture_what_was_in_it_when_it_last_stood_still() {
+    let params = SafetyParams {
+        zones: Vec::new(),
+        view: crate::View { margin: 0.015, ..SafetyParams::default().view },
+        ..SafetyParams::default()
+    };
+    let view = (params.view.horizontal, params.view.vertical);
+    let mount = *crate::Filter::new(&params).unwrap().camera_mount();
+    let ecm = straight(0.11);
+    let mut b = Bench::with(&params);
+    ArmId::ALL.into_iter().for_each(|arm| b.gate.place(arm, b.bodies.get(arm).world_from_base()));
+    // The instrument a millimetre within one edge of the picture, beyond it, and within the opposite edge; the endoscope's yaw and pitch together lead across.
+    let along = |yaw: f64| moved(&straight(0.16), YAW, yaw);
+    let place = |sign: f64, off: f64| {
+        let edge = |m: f64| inside(&b, &mount, view, &along(sign * m), &ecm);
+        let found = (0..60).fold((0.0, 0.6), |(a, z), _| {
+            let m = f64::midpoint(a, z);
+            if edge(m) > off { (m, z) } else { (a, m) }
+        });
+        along(sign * found.0)
+    };
+    let [within, beyond, other] = [place(1.0, 0.001), place(1.0, -0.001), place(-1.0, 0.001)];
+    for (psm, off) in [(within, 0.001), (beyond, -0.001), (other, 0.001)] {
+        let there = inside(&b, &mount, view, &psm, &ecm);
+        assert!((there - off).abs() < 1e-9, "{there} {off} {psm:?}");
+    }
+    let turned = |by: f64| moved(&moved(&ecm, YAW, by), PITCH, by);
+    let step = 1.9e-6;
+    let inwards = |psm: &Q| {
+        let here = inside(&b, &mount, view, psm, &ecm);
+        if inside(&b, &mount, view, psm, &turned(step)) > here { step } else { -step }
+    };
+    let (inwards, back) = (inwards(&within), inwards(&other));
+    assert!(inwards * back < 0.0, "one side's inwards is the other's outwards");
+    // Begins to move with the instrument at the first place, goes on the same way with it at the others in turn.
+    let mut passes = |places: &[Q]| -> bool {
+        b.rules.watched = true;
+        b.rest_of(ArmId::Ecm, &ecm);
+        (1..).zip(places).all(|(tick, psm)| {
+            b.gate.rest_at(PSM, psm);
+            b.plan_of(ArmId::Ecm, &turned(f64::from(tick) * inwards)).is_ok()
+        })
+    };
+    assert!(passes(&[within, within]));
+    assert!(!passes(&[other]));
+    assert!(!passes(&[within, other]), "at a steady speed as well");
+    assert!(passes(&[beyond, other]), "it was not in the picture when the motion began");
+    assert!(passes(&[within, beyond, other]), "it has left since");
+    b.rules.watched = false;
+    b.rest_of(ArmId::Ecm, &ecm).gate.rest_at(PSM, &within);
+    b.plan_of(ArmId::Ecm, &turned(inwards)).unwrap();
+    b.rules.watched = true;
+    b.gate.rest_at(PSM, &other);
+    b.plan_of(ArmId::Ecm, &turned(2.0 * inwards)).unwrap();
+}
+
+#[test]
+fn a_steady_speed_is_no_braking() {
+    let floor = ZoneShape::HalfSpace { point: [0.0, 0.0, -0.2], normal: [0.0, 0.0, 1.0] };
+    let mut b = Bench::in_zone(floor, &[]);
+    // The wrist, straight down: how far in for the jaws to be at the zone's margin, by the gate's own word.
+    let mut q = straight(0.15);
+    b.rest(&q);
+    let (mut speed, mut refusal) = (0.0, None);
+    for _ in 0..20_000 {
+        speed = (speed + STEP / 4.0_f64).min(2e-5);
+        q = moved(&q, INSERTION, speed);
+        if let Err(finding) = b.plan(&q) {
+            refusal = Some((speed, finding.constraint));
+            break;
+        }
+    }
+    assert_eq!(refusal, Some((2e-5, NoGoZone)), "it went at 0.02 m/s into the zone");
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! Staying in the picture: an instrument that moves by itself keeps its tip inside the pyramid that the endoscope sees, and an endoscope
-//! that moves by itself keeps those tips inside that it sees. The distance of a point from the pyramid's sides changes no faster than the
-//! point moves in the camera's frame, so the filter's bound on travel holds for it as for every other distance.
+//! that moves by itself keeps those tips inside that it saw when it last stood still: what it brings into the picture on its way, too fast to
+//! stop for, it may lose again. The distance of a point from the pyramid's sides changes no faster than the point moves in the camera's
+//! frame, so the filter's bound on travel holds for it as for every other distance.
 
-use crate::{
-    body::Body,
-    dofs::{PerArm, Q},
-    params::View,
-};
+use crate::{body::Body, braking::MotionState, dofs::PerArm, params::View};
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Cell;
 use proctor_types::ArmId;
@@ -25,8 +22,8 @@ pub struct Lookout {
     mount: Isometry3<f64>,
     /// World from camera, while something is to be kept in the picture.
     camera: Option<Isometry3<f64>>,
-    /// Tips that are in the picture.
-    seen: PerArm<Option<Point3<f64>>>,
+    /// Tips that the endoscope keeps in the picture.
+    kept: PerArm<Option<Point3<f64>>>,
     /// The one nearest to its edge.
     nearest: Option<ArmId>,
 }
@@ -34,27 +31,31 @@ pub struct Lookout {
 impl Lookout {
     /// Watches nothing yet.
     pub fn new(view: View, cell: &Cell) -> Self {
-        Self { view, mount: *cell.tip_from_camera().iso(), camera: None, seen: PerArm::default(), nearest: None }
+        Self { view, mount: *cell.tip_from_camera().iso(), camera: None, kept: PerArm::default(), nearest: None }
     }
 
-    /// Watches nothing in this tick.
+    /// Watches nothing, until told to.
     pub fn rest(&mut self) {
         self.camera = None;
+        self.kept = PerArm::default();
     }
 
-    /// Watches from where the arms are. Returns how far the farthest tip in the picture is from the endoscope's pivot, m.
-    pub fn watch(&mut self, bodies: &PerArm<Body>, at: &PerArm<Option<Q>>) -> f64 {
+    /// Watches from where the arms are in this tick. Returns how far the farthest tip that is kept in the picture is from the endoscope's
+    /// pivot, m.
+    pub fn watch(&mut self, bodies: &PerArm<Body>, states: &PerArm<Option<MotionState>>) -> f64 {
         let scope = bodies.get(ArmId::Ecm);
-        let tip = at.get(ArmId::Ecm).and_then(|q| scope.shape(&q));
+        let stands = states.ecm.is_some_and(|s| s.rests());
+        let tip = states.ecm.and_then(|s| scope.shape(&s.q));
         self.camera = tip.as_ref().map(|shape| shape.pose * self.mount);
-        self.seen = PerArm::default();
+        let before = std::mem::take(&mut self.kept);
         let Some(camera) = self.camera else { return 0.0 };
         let pivot = Point3::from(scope.world_from_base().translation.vector);
         let mut farthest: f64 = 0.0;
         for arm in ArmId::PSMS {
-            let Some(shape) = at.get(arm).and_then(|q| bodies.get(arm).shape(&q)) else { continue };
-            if inside(&self.view, &camera.inverse_transform_point(&shape.tip)) >= 0.0 {
-                *self.seen.get_mut(arm) = Some(shape.tip);
+            let Some(shape) = states.get(arm).and_then(|s| bodies.get(arm).shape(&s.q)) else { continue };
+            let in_picture = inside(&self.view, &camera.inverse_transform_point(&shape.tip)) >= -self.view.margin;
+            if in_picture && (stands || before.get(arm).is_some()) {
+                *self.kept.get_mut(arm) = Some(shape.tip);
                 farthest = farthest.max((shape.tip - pivot).norm());
             }
         }
@@ -71,7 +72,7 @@ impl Lookout {
             return Some((inside(&self.view, &camera.inverse_transform_point(&tip)), arm));
         }
         let camera = pose * self.mount;
-        let each = ArmId::PSMS.into_iter().filter_map(|psm| Some((psm, (*self.seen.get(psm))?)));
+        let each = ArmId::PSMS.into_iter().filter_map(|psm| Some((psm, (*self.kept.get(psm))?)));
         each.map(|(psm, tip)| (inside(&self.view, &camera.inverse_transform_point(&tip)), psm))
             .min_by(|a, b| a.0.total_cmp(&b.0))
     }
@@ -95,7 +96,7 @@ impl Lookout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SafetyParams;
+    use crate::{SafetyParams, dofs::Q};
     use nalgebra::Vector3;
 
     const VIEW: View = View { horizontal: 0.5, vertical: 0.39, margin: 0.002 };
@@ -125,7 +126,8 @@ mod tests {
         assert_eq!(lookout.clearance(ArmId::Psm1, &tip(ArmId::Psm1, &psm)), None, "nothing is watched yet");
         // PSM2 drawn back out of the picture.
         let out = [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.2];
-        let at = PerArm { psm1: Some(psm), psm2: Some(out), ecm: Some(ecm) };
+        let [psm1, psm2, scope] = [psm, out, ecm].map(|q| Some(MotionState::resting(q)));
+        let at = PerArm { psm1, psm2, ecm: scope };
         let farthest = lookout.watch(&bodies, &at);
         let pivot = Point3::from(bodies.ecm.world_from_base().translation.vector);
         assert_eq!(farthest, (bodies.psm1.shape(&psm).unwrap().tip - pivot).norm());
@@ -143,5 +145,35 @@ mod tests {
         assert!((then - mine).abs() <= 0.001 * 0.5_f64.cos() + 1e-12);
         lookout.rest();
         assert_eq!(lookout.clearance(ArmId::Ecm, &tip(ArmId::Ecm, &ecm)), None);
+    }
+
+    #[test]
+    fn an_endoscope_keeps_what_was_in_the_picture_when_it_last_stood_still() {
+        let params = SafetyParams::default();
+        let bodies = PerArm::from_fn(|arm| Body::configured(arm, &params).unwrap());
+        let mut lookout = Lookout::new(VIEW, &Cell::standard().unwrap());
+        let ecm = [0.0, 0.0, 0.08, 0.0, 0.0, 0.0, 0.0];
+        let (stands, moves) = (MotionState::resting(ecm), MotionState { q: ecm, v: [0.01; 7] });
+        let far_in = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
+        let mut watch = |psm1: Q, ecm| {
+            lookout.watch(&bodies, &PerArm { psm1: Some(MotionState::resting(psm1)), psm2: None, ecm: Some(ecm) });
+            lookout.clearance(ArmId::Ecm, &bodies.ecm.shape(&ecm.q).unwrap().pose).map(|(d, _)| d)
+        };
+        // Yawed, the tip leaves the picture; between its edge and the margin there is a place, by bisection.
+        let mut at = |yaw: f64| watch([yaw, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2], stands);
+        let (mut a, mut z) = (0.0, 0.6);
+        assert!(at(a).unwrap() > 0.0 && at(z).is_none());
+        while at(a).unwrap() > -0.001 {
+            let m = f64::midpoint(a, z);
+            if at(m).is_some() { a = m } else { z = m }
+        }
+        let near_edge = [a, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
+        let gone = [0.6, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
+        assert!((-0.002..-0.001).contains(&watch(near_edge, stands).unwrap()), "in the picture, within the margin");
+        assert!(watch(near_edge, moves).unwrap() < 0.0, "and kept on the way");
+        assert!(watch(far_in, moves).unwrap() > 0.0);
+        assert_eq!(watch(gone, moves), None);
+        assert_eq!(watch(far_in, moves), None, "what comes in on the way may be lost again");
+        assert!(watch(far_in, stands).unwrap() > 0.0);
     }
 }

@@ -95,6 +95,8 @@ impl SafetyCore {
         self.filter.begin(&states);
         if self.machine.mode == SafetyMode::Supervised {
             self.filter.watch(&states);
+        } else {
+            self.filter.look_away();
         }
         if self.machine.mode == SafetyMode::Teleop && self.machine.may_move() {
             let wish = |arm: ArmId| {

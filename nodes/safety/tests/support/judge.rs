@@ -39,6 +39,8 @@ pub struct Judge {
     bearable: PerArm<u64>,
     /// The camera on the endoscope's tip.
     mount: Isometry3<f64>,
+    /// Whose tips were in the picture when the endoscope last stood still, and have been since.
+    kept: PerArm<bool>,
     pub found: Vec<String>,
     pub judged: u64,
 }
@@ -156,6 +158,7 @@ impl Judge {
             force: PerArm::default(),
             bearable: PerArm::default(),
             mount: *cell.tip_from_camera().iso(),
+            kept: PerArm::default(),
             found: Vec::new(),
             judged: 0,
         }
@@ -315,39 +318,46 @@ impl Judge {
                 }
             }
         }
-        if tick - self.bearable.get(arm) > 2 * ONSET {
+        if tick - self.bearable.get(arm) > 2 * ONSET && self.deeper(arm, q, q1) > ASIDE {
             found.push(format!("goes {} m deeper at a load of {}", self.deeper(arm, q, q1), self.load(arm, q)));
         }
         found
     }
 
-    /// Instruments that leave the picture, by their angles.
-    fn out_of_view(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7]) -> Vec<String> {
+    /// How far a tip is outside the nearest side of what the camera sees, by its angles, m.
+    fn off(&self, ecm: &[f64; 7], tip: &Point3<f64>) -> f64 {
+        let scope = self.chains.ecm.links(&ecm[..4]).unwrap().tip;
+        let seen = (self.bases.ecm * scope * self.mount).inverse_transform_point(tip);
+        let v = &self.params.view;
+        let beyond = |x: f64, half: f64| x.hypot(seen.z) * (x.atan2(seen.z) - half).sin();
+        beyond(seen.x.abs(), v.horizontal).max(beyond(seen.y.abs(), v.vertical))
+    }
+
+    /// Notes what the endoscope at `q1` has to keep in the picture from here on.
+    fn watch(&mut self, q1: &[f64; 7], supervised: bool, still: bool) {
+        for psm in ArmId::PSMS {
+            let tip = self.history.get(psm).front().map(|theirs| self.parts(psm, theirs).1[0]);
+            let may = supervised && (still || *self.kept.get(psm));
+            *self.kept.get_mut(psm) = may && tip.is_some_and(|tip| self.off(q1, &tip) <= 0.0);
+        }
+    }
+
+    /// Instruments that leave the picture.
+    fn out_of_view(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], stopping: impl Fn(f64) -> bool) -> Vec<String> {
         let Some(ecm) = self.history.ecm.front() else { return Vec::new() };
-        // How far outside the nearest side of what the camera sees, m.
-        let off = |ecm: &[f64; 7], tip: &Point3<f64>| {
-            let scope = self.chains.ecm.links(&ecm[..4]).unwrap().tip;
-            let seen = (self.bases.ecm * scope * self.mount).inverse_transform_point(tip);
-            let v = &self.params.view;
-            let beyond = |x: f64, half: f64| x.hypot(seen.z) * (x.atan2(seen.z) - half).min(1.57).sin();
-            beyond(seen.x.abs(), v.horizontal).max(beyond(seen.y.abs(), v.vertical))
-        };
         let mut found = Vec::new();
         let mut judge = |whose: ArmId, now: f64, then: f64| {
-            if now > 1e-6 && now > then + 1e-9 {
+            if now > 1e-6 && now > then + 1e-9 && !stopping(now - then) {
                 found.push(format!("the tip of {whose} leaves the picture by {now} m, {then} before"));
             }
         };
         if arm.has_jaw() {
-            judge(arm, off(ecm, &self.parts(arm, q).1[0]), off(ecm, &self.parts(arm, q1).1[0]));
+            judge(arm, self.off(ecm, &self.parts(arm, q).1[0]), self.off(ecm, &self.parts(arm, q1).1[0]));
         } else {
-            for psm in ArmId::PSMS {
+            for psm in ArmId::PSMS.into_iter().filter(|psm| *self.kept.get(*psm)) {
                 let Some(theirs) = self.history.get(psm).front() else { continue };
                 let tip = self.parts(psm, theirs).1[0];
-                let then = off(q1, &tip);
-                if then <= 0.0 {
-                    judge(psm, off(q, &tip), then);
-                }
+                judge(psm, self.off(q, &tip), self.off(q1, &tip));
             }
         }
         found
@@ -415,7 +425,17 @@ impl Judge {
             braking &= v.abs() <= v1.abs() + 1e-10;
             still &= v == 0.0;
         }
-        if let (Some(q1), true) = (history.front().copied(), geometry && !still) {
+        let q1 = history.front().copied();
+        if !arm.has_jaw() {
+            self.watch(&q1.unwrap_or(q), supervised, still);
+        }
+        // Joints of an arm whose mechanism does not hold it have longer levers.
+        let levers = if self.chains.get(arm).home().is_some() { 10.0 } else { 1.0 };
+        let runs_out = tick - *self.last_braking.get(arm) < ONSET;
+        let since = tick.saturating_sub(self.world_changed);
+        // Whether a distance may fall by so much because a stop had to follow a change of the world.
+        let stopping = |fell: f64| since < ONSET || (since < STOP && (braking || runs_out && fell < levers * RUN_OUT));
+        if let (Some(q1), true) = (q1, geometry && !still) {
             let (_, tips, _) = self.parts(arm, &q);
             let (_, before, _) = self.parts(arm, &q1);
             let speed = tips.iter().zip(&before).map(|(a, b)| (a - b).norm() / 1e-3).fold(0.0, f64::max);
@@ -428,19 +448,14 @@ impl Judge {
                 found.extend(self.touch(arm, &q, &q1, tick));
             }
             if supervised {
-                found.extend(self.out_of_view(arm, &q, &q1));
+                found.extend(self.out_of_view(arm, &q, &q1, stopping));
             }
             let now = self.clearances(arm, &q, supervised);
             let near = now.iter().any(|(_, h)| *h < -TOLERANCE);
             let then = if near { self.clearances(arm, &q1, supervised) } else { Vec::new() };
             for ((name, h), (_, h1)) in now.into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
-                let since = tick.saturating_sub(self.world_changed);
-                // Joints of an arm whose mechanism does not hold it have longer levers.
-                let levers = if self.chains.get(arm).home().is_some() { 10.0 } else { 1.0 };
-                let runs_out = tick - *self.last_braking.get(arm) < ONSET && h1 - h < levers * RUN_OUT;
-                let stopping = since < ONSET || (since < STOP && (braking || runs_out));
-                if breaks && !stopping {
+                if breaks && !stopping(h1 - h) {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
                 }
             }
