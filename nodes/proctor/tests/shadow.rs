@@ -25,7 +25,7 @@ const ARM: ArmId = ArmId::Psm1;
 /// When the careless surgeon jumps, ms.
 const JUMPS: u64 = 2000;
 
-/// A surgeon who writes the arm's own topic: PSM1 turns its roll slowly to and fro after half a second; at [`JUMPS`] a careless one asks for 0.5 rad of yaw at once.
+/// A surgeon who writes the arm's own topic: PSM1 turns its roll slowly back and forth after half a second; at [`JUMPS`] a careless one asks for 0.5 rad of yaw at once.
 struct Surgeon {
     servo: Publisher<JointCommand>,
     measured: Subscriber<ArmJoints>,
