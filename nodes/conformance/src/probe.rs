@@ -29,7 +29,7 @@ const WATCHING: Duration = Duration::from_secs(3);
 /// How long an arm may take to get to the state, or back to the place, that a step starts from.
 const PREPARING: Duration = Duration::from_secs(8);
 /// How long homing may take.
-const HOMING: Duration = Duration::from_secs(60);
+const HOMING: Duration = Duration::from_mins(1);
 /// Between two askings.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A state is watched at least this long after it was asked for.

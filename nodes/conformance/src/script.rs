@@ -197,6 +197,6 @@ mod tests {
         let (turn, rest) = (TURN / SPEED, 0.2);
         let step = STEPS.iter().find(|s| s.act == Act::Turn).map(|s| s.lasts.as_secs_f64());
         assert!(step.is_some_and(|s| s >= turn + rest - 1e-9));
-        assert!(ASIDE <= JUMP && JUMP <= 0.05 && TURN <= 0.05);
+        const { assert!(ASIDE <= JUMP && JUMP <= 0.05 && TURN <= 0.05) };
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Check, Finding, probe::Heard};
 use nalgebra::{Point3, Quaternion, UnitQuaternion};
 use proctor_bus::Announced;
-use proctor_kinematics::Chain;
+use proctor_kinematics::{Chain, JawLimits};
 use proctor_msgs::{builtin_interfaces::Time, geometry_msgs::PoseStamped, sensor_msgs::JointState, wire};
 use proctor_types::{ArmId, OperatingState, Stamp};
 use std::{collections::BTreeSet, time::Duration};
@@ -206,7 +206,7 @@ impl Watch {
             Check::MeasuredJs => self.topic(Ends::MeasuredJs),
             Check::SetpointJs => self.topic(Ends::SetpointJs),
             Check::MeasuredCp => self.topic(Ends::MeasuredCp),
-            Check::JawMeasuredJs if chain.limits().jaw == Default::default() => Finding::not_tried("it has no jaw"),
+            Check::JawMeasuredJs if chain.limits().jaw == JawLimits::default() => Finding::not_tried("it has no jaw"),
             Check::JawMeasuredJs => self.topic(Ends::Jaw),
             Check::OperatingState => self.joined(),
             Check::ServoJp => self.reader(Ends::ServoJp),

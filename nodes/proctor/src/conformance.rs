@@ -25,6 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Arguments of `proctor conformance`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct ConformanceArgs {
     /// Namespace of the arm, e.g. /PSM1. With --profile the place: PSM1, PSM2 or ECM.
     #[arg(long)]
@@ -91,15 +92,12 @@ impl ConformanceArgs {
             Some(place) => place,
             None => last.parse::<ArmId>().context("--as says which place the arm has, if its namespace does not")?,
         };
-        let (names, frame, carried) = match &profile {
-            Some(p) => {
-                let carried = p.instrument(place).map_or_else(|| self.instrument.clone(), str::to_owned);
-                (p.names(), p.frame(place).to_owned(), carried)
-            }
-            None => {
-                let namespace = format!("/{}", self.arm.trim_start_matches('/'));
-                (Names::namespace(place, &namespace)?, base_frame(place).to_owned(), self.instrument.clone())
-            }
+        let (names, frame, carried) = if let Some(p) = &profile {
+            let carried = p.instrument(place).map_or_else(|| self.instrument.clone(), str::to_owned);
+            (p.names(), p.frame(place).to_owned(), carried)
+        } else {
+            let namespace = format!("/{}", self.arm.trim_start_matches('/'));
+            (Names::namespace(place, &namespace)?, base_frame(place).to_owned(), self.instrument.clone())
         };
         let chain = if place.has_jaw() { Chain::held(&carried)? } else { Chain::ecm()? };
         let options = Options {
