@@ -132,7 +132,7 @@ pub fn judge(bag: Bag, intent: Intent, params: SafetyParams) -> anyhow::Result<R
     let (bus, topics) = (Bus::memory(), topics(intent));
     let mut node = SafetyNode::shadow(&bus, params, intent)?;
     let writers = topics.iter().map(|t| bus.raw_publisher(t)).collect::<Result<Vec<RawPublisher>, _>>()?;
-    let mut notes = Notes::new(&bus)?;
+    let mut notes = Notes::new(&bus, intent)?;
     let mut messages: Vec<_> = bag.messages.into_iter().map(|m| (arrives(&m, &topics), m)).collect();
     // Stable: messages of one moment keep the file's order.
     messages.sort_by_key(|(at, _)| *at);
@@ -170,6 +170,7 @@ struct Notes {
     states: Subscriber<SafetyState>,
     zones: Subscriber<ZonesState>,
     labels: Vec<ZoneLabel>,
+    intent: Intent,
     mode: SafetyMode,
     judged: f64,
     /// Stamp of the last verdict of each episode.
@@ -177,13 +178,20 @@ struct Notes {
     episodes: Vec<Episode>,
 }
 
+/// A set-point that is said every few milliseconds is a stair, whose steps ask for more than the motion does: how fast a joint is led cannot be judged by it.
+fn is_of_stairs(v: &Verdict) -> bool {
+    let how_fast = [Constraint::JointVelocity, Constraint::JointAcceleration, Constraint::JointJerk];
+    v.outcome == Outcome::Limited && how_fast.contains(&v.constraint)
+}
+
 impl Notes {
-    fn new(bus: &Bus) -> anyhow::Result<Self> {
+    fn new(bus: &Bus, intent: Intent) -> anyhow::Result<Self> {
         Ok(Self {
             verdicts: bus.subscriber(&graph::verdict())?,
             states: bus.subscriber(&graph::safety_state())?,
             zones: bus.subscriber(&graph::zones_state())?,
             labels: Vec::new(),
+            intent,
             mode: SafetyMode::default(),
             judged: 0.0,
             renewed: Vec::new(),
@@ -209,7 +217,7 @@ impl Notes {
     }
 
     fn note(&mut self, v: &Verdict, at: f64, first: Stamp) {
-        if v.outcome == Outcome::Passed {
+        if v.outcome == Outcome::Passed || (self.intent == Intent::SetpointJs && is_of_stairs(v)) {
             return;
         }
         let same = |e: &Episode| (e.arm, e.outcome, e.constraint, e.index) == (v.arm, v.outcome, v.constraint, v.index);
