@@ -41,15 +41,22 @@ pub trait Wire: Sized + Send + 'static {
 pub struct Origin {
     /// The arm in whose namespace the topic lies.
     pub arm: Option<ArmId>,
+    /// What the robot calls the frame of that arm's base, if not as [`base_frame`] does.
+    pub frame: Option<&'static str>,
 }
 
 impl Origin {
     /// A topic outside any arm's namespace.
-    pub const NONE: Self = Self { arm: None };
+    pub const NONE: Self = Self { arm: None, frame: None };
 
     /// A topic of an arm.
     pub const fn of(arm: ArmId) -> Self {
-        Self { arm: Some(arm) }
+        Self { arm: Some(arm), frame: None }
+    }
+
+    /// The frame of an arm's base.
+    fn base(self, arm: ArmId) -> &'static str {
+        self.frame.unwrap_or(base_frame(arm))
     }
 
     fn arm(self) -> Result<ArmId, ConvertError> {

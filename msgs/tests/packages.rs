@@ -18,7 +18,8 @@ fn every_definition_is_listed_for_colcon_once() {
     for package in ["proctor_msgs", "crtk_msgs"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
         let cmake = fs::read_to_string(folder.join("CMakeLists.txt")).unwrap();
-        let listed: Vec<_> = cmake.split_whitespace().filter(|w| w.starts_with("msg/") || w.starts_with("srv/")).collect();
+        let listed: Vec<_> =
+            cmake.split_whitespace().filter(|w| w.starts_with("msg/") || w.starts_with("srv/")).collect();
         let set: BTreeSet<_> = listed.iter().map(|&w| w.to_owned()).collect();
         assert_eq!(set.len(), listed.len(), "{package}: a definition is listed twice");
         assert_eq!(set, files(&folder), "{package}");

@@ -5,7 +5,8 @@ use crate::wire_r2r;
 use crate::{
     config::{HirozConfig, R2rConfig},
     graph::Topic,
-    hub::{Channel, Hub, Item},
+    hub::{Bytes, Channel, Hub, Item},
+    names::Names,
     queue::Queue,
     wire_hiroz::{self, Session},
 };
@@ -17,7 +18,7 @@ use proctor_msgs::{
 use std::{
     marker::PhantomData,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -71,7 +72,16 @@ pub enum BusError {
 
 /// Publishes and subscribes. Clones share the same bus.
 #[derive(Clone)]
-pub struct Bus(Backend);
+pub struct Bus(Backend, Arc<Names>);
+
+/// Who says and who hears a topic: the ROS types under which its writers and its readers are known, one entry each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Of its writers.
+    pub writers: Vec<String>,
+    /// Of its readers.
+    pub readers: Vec<String>,
+}
 
 #[derive(Clone)]
 enum Backend {
@@ -95,13 +105,37 @@ impl std::fmt::Debug for Bus {
 impl Bus {
     /// A bus inside this process: deterministic, messages are shared, nothing is serialised.
     pub fn memory() -> Self {
-        Self(Backend::Memory(Arc::default()))
+        Self(Backend::Memory(Arc::default()), Arc::default())
     }
 
     /// ROS 2 over Zenoh.
     pub fn hiroz(config: &HirozConfig) -> Result<Self, BusError> {
         config.validate()?;
-        Ok(Self(Backend::Hiroz(Arc::new(Session::open(config)?))))
+        Ok(Self(Backend::Hiroz(Arc::new(Session::open(config)?)), Arc::default()))
+    }
+
+    /// The same bus, on which topics have these names.
+    #[must_use]
+    pub fn with_names(&self, names: Names) -> Self {
+        Self(self.0.clone(), Arc::new(names))
+    }
+
+    /// Whether this bus stays inside the process.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.0, Backend::Memory(_))
+    }
+
+    /// Who else says and hears a topic. Over the network these are other processes; in memory everybody, so that a caller counts its
+    /// own out.
+    pub fn announced(&self, topic: &Topic) -> Announced {
+        let name = self.1.of(&topic.name);
+        match &self.0 {
+            Backend::Memory(hub) => hub.announced(name),
+            Backend::Hiroz(session) => session.announced(name),
+            // r2r tells of no readers, so it is asked for none.
+            #[cfg(feature = "r2r")]
+            Backend::R2r(_) => Announced::default(),
+        }
     }
 
     /// The sourced ROS 2 with its own RMW, through rcl. A process has one context: open it once. Reads the process's `--ros-args` and
@@ -109,7 +143,7 @@ impl Bus {
     #[cfg(feature = "r2r")]
     pub fn r2r(config: &R2rConfig) -> Result<Self, BusError> {
         config.validate()?;
-        Ok(Self(Backend::R2r(Arc::new(wire_r2r::Session::open(config)?))))
+        Ok(Self(Backend::R2r(Arc::new(wire_r2r::Session::open(config)?)), Arc::default()))
     }
 
     /// The sourced ROS 2 with its own RMW: not in this build.
@@ -120,9 +154,14 @@ impl Bus {
 
     /// A writer of a topic. The topic's type must be `T`'s message.
     pub fn publisher<T: Wire>(&self, topic: &Topic) -> Result<Publisher<T>, BusError> {
+        let topic = &self.1.named(topic);
         check_type(topic, &ros_name::<T::Msg>())?;
         let out = match &self.0 {
-            Backend::Memory(hub) => Out::Memory(channel(hub, topic)?),
+            Backend::Memory(hub) => {
+                let channel = channel(hub, topic)?;
+                let writes = channel.write();
+                Out::Memory(channel, writes)
+            }
             Backend::Hiroz(session) => Out::Hiroz(session.publisher::<T::Msg>(topic)?),
             #[cfg(feature = "r2r")]
             Backend::R2r(session) => Out::R2r(session.publisher(topic)?),
@@ -137,14 +176,30 @@ impl Bus {
 
     /// A reader that holds at most `depth` messages.
     pub fn subscriber_of_depth<T: Wire>(&self, topic: &Topic, depth: usize) -> Result<Subscriber<T>, BusError> {
+        let topic = &self.1.named(topic);
         check_type(topic, &ros_name::<T::Msg>())?;
         let source = self.source(topic, depth, registry::Entry::of::<T::Msg>)?;
-        Ok(Subscriber { source, origin: Origin { arm: topic.arm }, refused: AtomicU64::new(0), value: PhantomData })
+        let origin = Origin { arm: topic.arm, frame: topic.arm.and_then(|arm| self.1.frame(arm)) };
+        Ok(Subscriber { source, origin, refused: AtomicU64::new(0), layout: OnceLock::new(), value: PhantomData })
+    }
+
+    /// A writer of any topic's bytes, for recordings that are played back; in memory only. They are checked by whoever reads them, as bytes from a
+    /// network are.
+    pub fn raw_publisher(&self, topic: &Topic) -> Result<RawPublisher, BusError> {
+        let topic = &self.1.named(topic);
+        let Backend::Memory(hub) = &self.0 else {
+            let what = format!("publishing bytes on {}", topic.name);
+            return Err(BusError::Middleware { what, reason: "recordings are played in memory".to_owned() });
+        };
+        let channel = channel(hub, topic)?;
+        let writes = channel.write();
+        Ok(RawPublisher { channel, _writes: writes })
     }
 
     /// A reader of any topic's bytes that holds at most `depth` messages. In memory the bytes are made when they are
     /// taken, on the reader's thread.
     pub fn raw_subscriber(&self, topic: &Topic, depth: usize) -> Result<RawSubscriber, BusError> {
+        let topic = &self.1.named(topic);
         let unknown = || BusError::UnknownType { topic: topic.name.to_string(), type_name: topic.type_name.to_owned() };
         let entry = registry::find(topic.type_name).ok_or_else(unknown)?;
         let source = self.source(topic, depth, || entry)?;
@@ -184,7 +239,8 @@ pub struct Publisher<T: Wire> {
 }
 
 enum Out<M: Message> {
-    Memory(Arc<Channel>),
+    /// The channel, and the sign that it has a writer, which is only held.
+    Memory(Arc<Channel>, #[expect(dead_code, reason = "it counts while it lives")] Arc<()>),
     Hiroz(wire_hiroz::HirozPublisher<M>),
     #[cfg(feature = "r2r")]
     R2r(wire_r2r::R2rPublisher),
@@ -194,7 +250,7 @@ impl<T: Wire> Publisher<T> {
     /// Publishes a value. In memory this never waits and never fails.
     pub fn publish(&self, value: &T) -> Result<(), BusError> {
         match &self.out {
-            Out::Memory(channel) => {
+            Out::Memory(channel, _) => {
                 channel.publish(Arc::new(value.encode()));
                 Ok(())
             }
@@ -266,6 +322,8 @@ pub struct Subscriber<T: Wire> {
     source: Source,
     origin: Origin,
     refused: AtomicU64,
+    /// Of messages that come as bytes.
+    layout: OnceLock<cdr::Layout>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -302,7 +360,10 @@ impl<T: Wire> Subscriber<T> {
 
     pub(crate) fn take_message(&self) -> Option<Result<Received<T::Msg>, ConvertError>> {
         match &self.source {
-            Source::Memory(queue) => queue.pop().map(|item| Ok(Received::Shared(item, PhantomData))),
+            Source::Memory(queue) => queue.pop().map(|item| match item.message.as_any().downcast_ref::<Bytes>() {
+                Some(Bytes(bytes)) => owned(self.layout.get_or_init(cdr::Layout::of::<T::Msg>), bytes, item.seq),
+                None => Ok(Received::Shared(item, PhantomData)),
+            }),
             Source::Hiroz(subscriber) => subscriber.take(owned),
             #[cfg(feature = "r2r")]
             Source::R2r(subscriber) => subscriber.take(owned),
@@ -316,6 +377,19 @@ impl<T: Wire> Subscriber<T> {
             ConvertError::new("payload", problem)
         };
         T::decode(received.message().ok_or_else(other_type)?, self.origin)
+    }
+}
+
+/// Writes one topic's bytes.
+pub struct RawPublisher {
+    channel: Arc<Channel>,
+    _writes: Arc<()>,
+}
+
+impl RawPublisher {
+    /// Publishes CDR with its 4-byte header.
+    pub fn publish(&self, cdr: Vec<u8>) {
+        self.channel.publish(Arc::new(Bytes(cdr)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The in-memory backend: one channel per topic, messages shared by reference count, nothing serialised.
 
-use crate::queue::Queue;
+use crate::{Announced, queue::Queue};
 use proctor_msgs::{Message, cdr};
 use std::{
     any::Any,
@@ -17,6 +17,18 @@ pub(crate) trait Erased: Send + Sync {
 impl<M: Message> Erased for M {
     fn to_cdr(&self) -> Vec<u8> {
         cdr::to_cdr(self)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A message of which only the bytes are known.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Erased for Bytes {
+    fn to_cdr(&self) -> Vec<u8> {
+        self.0.clone()
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -48,6 +60,7 @@ struct State {
     seq: u64,
     last: Option<Item>,
     queues: Vec<Weak<Queue<Item>>>,
+    writers: Vec<Weak<()>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,6 +75,17 @@ impl Hub {
             Arc::new(Channel { type_name: type_name.to_owned(), latched, state })
         };
         Arc::clone(lock(&self.channels).entry(name.to_owned()).or_insert_with(make))
+    }
+
+    /// Who writes and reads a topic now.
+    pub(crate) fn announced(&self, name: &str) -> Announced {
+        let Some(channel) = lock(&self.channels).get(name).cloned() else { return Announced::default() };
+        let state = lock(&channel.state);
+        let each = |n| vec![channel.type_name.clone(); n];
+        Announced {
+            writers: each(state.writers.iter().filter(|w| w.strong_count() > 0).count()),
+            readers: each(state.queues.iter().filter(|q| q.strong_count() > 0).count()),
+        }
     }
 }
 
@@ -84,6 +108,15 @@ impl Channel {
         if self.latched {
             state.last = Some(item);
         }
+    }
+
+    /// A new writer, for as long as what is returned lives.
+    pub(crate) fn write(&self) -> Arc<()> {
+        let writes = Arc::new(());
+        let mut state = lock(&self.state);
+        state.writers.retain(|w| w.strong_count() > 0);
+        state.writers.push(Arc::downgrade(&writes));
+        writes
     }
 
     /// A new subscriber; of a latched topic it finds the last message waiting.

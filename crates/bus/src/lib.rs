@@ -5,6 +5,7 @@
 //!   ROS 2 with its own RMW).
 //! - [`graph`]: the closed table of topics: name, type, quality of service, rate, writer, readers.
 //! - [`ros_args`]: names, remappings and parameters as ROS's command line says them.
+//! - [`Names`]: what topics are called on a robot that calls them otherwise.
 //! - [`Node`]: what an executor drives.
 //! - [`StereoSubscriber`], [`ArmSubscriber`], [`ArmPublisher`]: several topics that are one value.
 //!
@@ -16,6 +17,7 @@ mod bus;
 mod config;
 pub mod graph;
 mod hub;
+pub mod names;
 mod node;
 pub mod parameters;
 mod queue;
@@ -27,9 +29,10 @@ mod wire_hiroz;
 mod wire_r2r;
 
 pub use arm::{ArmPublisher, ArmSubscriber};
-pub use bus::{Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
+pub use bus::{Announced, Bus, BusError, Publisher, RawMessage, RawPublisher, RawSubscriber, Subscriber};
 pub use config::{HirozConfig, Mode, R2rConfig};
 pub use graph::{Qos, Topic};
+pub use names::Names;
 pub use node::{Node, Urgency};
 pub use parameters::{Parameter, ParameterValue, Parameters};
 pub use proctor_msgs::{ConvertError, Wire};

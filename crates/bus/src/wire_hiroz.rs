@@ -1,13 +1,14 @@
 //! The ROS 2 backend: hiroz (ROS 2 in Rust over Zenoh, on the wire with rmw_zenoh).
 
 use crate::{
-    BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs,
+    Announced, BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs,
     graph::{Qos, Topic},
 };
 use hiroz::{
     Builder,
     attachment::Attachment,
     context::ZContextBuilder,
+    entity::{EndpointKind, Entity},
     msg::NativeCdrSerdes,
     node::ZNode,
     parameter,
@@ -78,6 +79,20 @@ impl Session {
         self.ros.resolve(&self.name, &topic.name, topic.is_global())
     }
 
+    /// Endpoints of other sessions, as their liveliness tokens tell.
+    pub(crate) fn announced(&self, name: &str) -> Announced {
+        let graph = self.node.graph();
+        let types = |kind| {
+            let others = graph.get_entities_by_topic(kind, name).into_iter().filter(|e| !graph.is_entity_local(e));
+            let types = others.filter_map(|e| match &*e {
+                Entity::Endpoint(e) => Some(e.type_info.as_ref().map_or_else(String::new, |t| ros_type(&t.name))),
+                Entity::Node(_) => None,
+            });
+            types.collect()
+        };
+        Announced { writers: types(EndpointKind::Publisher), readers: types(EndpointKind::Subscription) }
+    }
+
     pub(crate) fn publisher<M: Message>(&self, topic: &Topic) -> Result<HirozPublisher<M>, BusError> {
         let publisher = self.node.create_pub_impl::<M>(&self.resolved(topic), Some(M::type_info()));
         let publisher = publisher.with_serdes::<NativeCdrSerdes<M>>().with_qos(profile(topic.qos, topic.qos.depth));
@@ -144,6 +159,11 @@ fn descriptor(of: &Parameter) -> parameter::ParameterDescriptor {
         floating_point_range: range.filter(|_| !whole),
         ..parameter::ParameterDescriptor::new(&of.name, value(&of.value).parameter_type())
     }
+}
+
+/// `sensor_msgs::msg::dds_::JointState_` as ROS writes it.
+fn ros_type(dds: &str) -> String {
+    dds.replace("::dds_::", "::").trim_end_matches('_').replace("::", "/")
 }
 
 fn profile(qos: Qos, depth: usize) -> QosProfile {

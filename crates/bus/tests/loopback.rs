@@ -215,3 +215,28 @@ fn a_slow_reader_keeps_the_newest_and_counts_the_rest() {
     assert_eq!(kept, [17, 18, 19, 20].map(at));
     assert_eq!(subscriber.dropped() - before, 16);
 }
+
+#[test]
+fn who_else_says_and_hears_a_topic_is_known_with_the_ros_type_and_under_the_robots_name() {
+    let (a, b, _) = pair();
+    let a = a.with_names(proctor_bus::Names::namespace(ArmId::Psm1, "/si/PSM1").unwrap());
+    let topic = graph::measured_js(ArmId::Psm1);
+    let publisher = a.publisher::<ArmJoints>(&topic).unwrap();
+    let _reader = a.subscriber::<JointCommand>(&graph::servo_jp(ArmId::Psm1)).unwrap();
+    assert_eq!(a.announced(&topic).writers, Vec::<String>::new(), "its own writer is nobody else's");
+    let there = b.with_names(proctor_bus::Names::namespace(ArmId::Psm1, "/si/PSM1").unwrap());
+    let writers = until("the writer", || Some(there.announced(&topic).writers).filter(|w| !w.is_empty()));
+    assert_eq!(writers, ["sensor_msgs/msg/JointState"]);
+    let readers =
+        until("the reader", || Some(there.announced(&graph::servo_jp(ArmId::Psm1)).readers).filter(|r| !r.is_empty()));
+    assert_eq!(readers, ["sensor_msgs/msg/JointState"]);
+    assert_eq!(b.announced(&topic).writers, Vec::<String>::new(), "nobody writes /PSM1/measured_js");
+    let heard = there.subscriber::<ArmJoints>(&topic).unwrap();
+    let (position, velocity) = (Joints::zeros(6), Joints::zeros(6));
+    let sample = ArmJoints { arm: ArmId::Psm1, stamp: Stamp::FIRST, position, velocity };
+    let got = until("a sample", || {
+        publisher.publish(&sample).unwrap();
+        heard.newest()
+    });
+    assert_eq!(got, sample);
+}

@@ -244,6 +244,8 @@ pub struct SafetyState {
     pub violations: u64,
     /// Ticks that took longer than their period.
     pub overruns: u64,
+    /// Whether the node judges what others command and commands nothing itself: set when it starts, for as long as it runs.
+    pub shadow: bool,
 }
 
 /// A no-go zone as it is shown.

@@ -133,7 +133,7 @@ impl Wire for ArmPose {
 
     fn decode(m: &PoseStamped, origin: Origin) -> Result<Self, ConvertError> {
         let arm = origin.arm()?;
-        let stamp = framed(&m.header, base_frame(arm))?;
+        let stamp = framed(&m.header, origin.base(arm))?;
         Ok(Self { arm, stamp, base_from_tip: read_pose("pose", &m.pose)? })
     }
 }
@@ -148,7 +148,7 @@ impl Wire for ArmForce {
 
     fn decode(m: &WrenchStamped, origin: Origin) -> Result<Self, ConvertError> {
         let arm = origin.arm()?;
-        let stamp = framed(&m.header, base_frame(arm))?;
+        let stamp = framed(&m.header, origin.base(arm))?;
         let force = read_vector("wrench.force", &m.wrench.force)?;
         Ok(Self { arm, stamp, force, torque: read_vector("wrench.torque", &m.wrench.torque)? })
     }

@@ -34,6 +34,7 @@ impl Wire for SafetyState {
             refused: self.refused,
             violations: self.violations,
             overruns: self.overruns,
+            shadow: self.shadow,
         }
     }
 
@@ -57,6 +58,7 @@ impl Wire for SafetyState {
             refused: m.refused,
             violations: m.violations,
             overruns: m.overruns,
+            shadow: m.shadow,
         })
     }
 }

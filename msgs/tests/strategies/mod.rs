@@ -419,8 +419,8 @@ pub fn constraint() -> impl Strategy<Value = Constraint> {
 
 pub fn safety_state() -> impl Strategy<Value = SafetyState> {
     let mode = proptest::sample::select(SafetyMode::ALL.to_vec());
-    (stamp(), mode, constraint(), any::<(bool, bool)>(), 0..=2u8, digest(), unit(), any::<[u64; 6]>()).prop_map(
-        |(stamp, mode, cause, (e_stop, moving), autonomy_level, active, progress, n)| SafetyState {
+    (stamp(), mode, constraint(), any::<[bool; 3]>(), 0..=2u8, digest(), unit(), any::<[u64; 6]>()).prop_map(
+        |(stamp, mode, cause, [e_stop, moving, shadow], autonomy_level, active, progress, n)| SafetyState {
             stamp,
             tick: n[0],
             boot: Boot(n[5]),
@@ -435,6 +435,7 @@ pub fn safety_state() -> impl Strategy<Value = SafetyState> {
             refused: n[2],
             violations: n[3],
             overruns: n[4],
+            shadow,
         },
     )
 }

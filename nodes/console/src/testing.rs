@@ -52,6 +52,7 @@ pub fn safety(mode: SafetyMode) -> SafetyState {
         refused: 0,
         violations: 0,
         overruns: 0,
+        shadow: false,
     }
 }
 

@@ -96,6 +96,8 @@ pub struct SafetyView {
     pub violations: u64,
     /// Counts since start.
     pub overruns: u64,
+    /// Whether it judges only and commands nothing.
+    pub shadow: bool,
     /// Age, ms.
     pub age_ms: f64,
     /// Whether it is too old to be believed.
@@ -272,7 +274,7 @@ fn safety_view(now: Stamp, s: &Seen<proctor_types::SafetyState>, limits: &StaleL
     let v = &s.value;
     SafetyView {
         mode: v.mode,
-        meaning: words::mode(v.mode),
+        meaning: if v.shadow { words::SHADOW } else { words::mode(v.mode) },
         cause: if matches!(v.mode, SafetyMode::Hold | SafetyMode::Fault) { words::cause(v.cause) } else { "" },
         e_stop: v.e_stop,
         level: v.autonomy_level,
@@ -281,6 +283,7 @@ fn safety_view(now: Stamp, s: &Seen<proctor_types::SafetyState>, limits: &StaleL
         refused: v.refused,
         violations: v.violations,
         overruns: v.overruns,
+        shadow: v.shadow,
         age_ms: tenth(age_ms),
         stale: age_ms > limits.safety_ms as f64,
     }

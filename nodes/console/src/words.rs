@@ -149,6 +149,9 @@ pub fn mode(m: SafetyMode) -> &'static str {
     }
 }
 
+/// What any mode means of a safety node in shadow mode.
+pub const SHADOW: &str = "Watches only: nothing here moves or stops the robot";
+
 /// Title of a suggestion.
 pub fn skill(s: Skill) -> &'static str {
     match s {

@@ -35,7 +35,7 @@ export function render(view, hello, state) {
   document.body.dataset.mode = mode;
   document.body.dataset.stale = view.picture.stale ? "yes" : "no";
   $("mode-icon").setAttribute("href", `#${ICONS[mode]}`);
-  text("mode-name", mode === "UNKNOWN" ? "NO DATA" : mode);
+  text("mode-name", mode === "UNKNOWN" ? "NO DATA" : safety.shadow ? "SHADOW" : mode);
   text("mode-meaning", mode === "UNKNOWN" ? "The safety node is silent" : safety.cause ? `${safety.meaning}: ${safety.cause}` : safety.meaning);
   renderArms(view);
   ["l-picture", "l-seen", "l-scene"].forEach((id, i) => renderLatency(id, view.latency_ms[i]));
@@ -195,7 +195,7 @@ function renderModes(view, hello, mode) {
   for (const button of document.querySelectorAll("#selector [data-to]")) {
     const to = button.dataset.to;
     button.setAttribute("aria-pressed", String(to === mode));
-    button.disabled = to !== mode && !(own && requestTo(view, to));
+    button.disabled = to !== mode && !(own && !view.safety?.shadow && requestTo(view, to));
     button.classList.toggle("next", own && NEXT[mode] === to);
   }
   show("reset", mode === "FAULT");

@@ -5,9 +5,11 @@
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
-//! - [`calibrate`], [`dataset`], [`demo`], [`fuse`], [`run`], [`doctor`]: what the commands of the same name do.
+//! - [`profile`]: what a robot's topics, frames and instruments are, from a file.
+//! - [`calibrate`], [`conformance`], [`dataset`], [`demo`], [`fuse`], [`run`], [`shadow`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
+pub mod conformance;
 pub mod dataset;
 pub mod declared;
 pub mod demo;
@@ -21,5 +23,7 @@ pub mod monitor;
 pub mod monitor_node;
 pub mod network;
 pub mod overrides;
+pub mod profile;
 pub mod run;
+pub mod shadow;
 pub mod stack;

@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use proctor::{calibrate, conformance, dataset, demo, doctor, fuse, network, run, shadow};
 use proctor_bus::{RosArgs, ros_args};
-use proctor::{calibrate, dataset, demo, doctor, fuse, network, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
     cli::{EvalArgs, SegmentArgs},
@@ -29,6 +29,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Single nodes on ROS 2; takes `--ros-args`.
     Run(run::RunArgs),
+    /// Probe a CRTK arm: names, types, frames, units, rates, state machine, and what it does with commands that it must not follow.
+    Conformance(conformance::ConformanceArgs),
+    /// Judge a recording of a robot as the safety node would have: what it would have refused, limited and stopped, and why.
+    Shadow(shadow::ShadowArgs),
     /// Overlays and label pictures for pictures, folders or videos.
     Segment(SegmentArgs),
     /// What models of any task find - boxes, points, classes, regions - in pictures, folders or videos.
@@ -111,6 +115,8 @@ fn dispatch(command: Command, ros: RosArgs) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args, ros).map(|()| ExitCode::SUCCESS),
         _ if ros != RosArgs::default() => anyhow::bail!("--ros-args: only `proctor run` takes ROS arguments"),
         Command::Demo(args) => demo::run(args),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Shadow(args) => shadow::run(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Segment(args) => {
             Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
         }

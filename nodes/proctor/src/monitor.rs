@@ -285,6 +285,7 @@ mod tests {
             refused: 0,
             violations: 0,
             overruns: 0,
+            shadow: false,
         };
         m.on_state(state);
         m.on_presence(Presence {

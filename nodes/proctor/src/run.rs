@@ -5,6 +5,8 @@ use crate::{
     live::Live,
     middleware::{self, BusKind},
     overrides::Overrides,
+    profile::Profile,
+    shadow::IntentName,
     stack::{self, StackConfig},
 };
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use proctor_bus::{Bus, HirozConfig, Parameters, RosArgs, graph};
 use proctor_console::ConsoleNode;
 use proctor_fusion::FusionNode;
 use proctor_perception::{Device, FinderNode, PerceptionNode};
-use proctor_safety::SafetyParams;
+use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
@@ -73,6 +75,15 @@ pub struct RunArgs {
     /// it ~/.config/proctor/authority.key is used, and made at the first start.
     #[arg(long, env = "PROCTOR_AUTHORITY_KEY", value_name = "FILE")]
     authority_key: Option<PathBuf>,
+    /// The safety node judges what others command the arms, and commands nothing itself: it has no writer that reaches an arm, for as long as it runs.
+    #[arg(long)]
+    shadow: bool,
+    /// What the safety node takes for the commands of the arms, in shadow mode.
+    #[arg(long, value_enum, default_value_t = IntentName::ServoJp, requires = "shadow")]
+    intent: IntentName,
+    /// The robot's profile: names of its topics and frames, instruments, limits. launch/config/dvrk.toml is the dVRK's.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Record every topic into this MCAP file, which must not exist.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -97,7 +108,12 @@ pub struct RunArgs {
 impl RunArgs {
     /// The shared secret; nodes that neither speak for operators or for safety nor hear them get none of it.
     fn root_secret(&self) -> anyhow::Result<Option<RootSecret>> {
-        if !self.nodes.iter().any(|n| matches!(n, NodeName::Safety | NodeName::Console | NodeName::Sim)) {
+        let speaks = |n: &NodeName| match n {
+            NodeName::Safety => !self.shadow,
+            NodeName::Console | NodeName::Sim => true,
+            NodeName::Perception | NodeName::Fusion | NodeName::Autonomy | NodeName::Recorder => false,
+        };
+        if !self.nodes.iter().any(speaks) {
             return Ok(None);
         }
         Ok(Some(match &self.authority_key {
@@ -128,6 +144,8 @@ impl RunArgs {
         for (i, name) in self.nodes.iter().enumerate() {
             anyhow::ensure!(!self.nodes[..i].contains(name), "{name:?} is named twice: a process runs a node once");
         }
+        let safety = self.nodes.contains(&NodeName::Safety);
+        anyhow::ensure!(!self.shadow || safety, "--shadow is the safety node's");
         let recorder = self.nodes.contains(&NodeName::Recorder);
         anyhow::ensure!(!recorder || self.record.is_some(), "the recorder needs --record FILE");
         anyhow::ensure!(
@@ -185,6 +203,11 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
     if let Some(root) = args.root_secret()? {
         config.root = root;
     }
+    let profile = args.profile.as_deref().map(Profile::read).transpose()?;
+    if let Some(profile) = &profile {
+        profile.apply(&mut config)?;
+        tracing::info!(robot = profile.robot(), "profile");
+    }
     for &name in &args.nodes {
         let node = ros.node.clone().unwrap_or_else(|| name.ros_name());
         override_parameters(name, &mut config, &Overrides::read(&ros, &node)?)
@@ -195,6 +218,7 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
         _ => Parameters::default(),
     };
     let bus = middleware::open(args.bus, HirozConfig { parameters, ..args.bus_config(&ros) })?;
+    let bus = profile.map_or(bus.clone(), |p| bus.with_names(p.names()));
     let mut live = Live::new();
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
@@ -267,6 +291,9 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
         }
         NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
         NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
+        NodeName::Safety if args.shadow => {
+            live.spawn(SafetyNode::shadow(bus, config.safety.clone(), args.intent.into())?)
+        }
         NodeName::Safety => {
             let node = live.safety(bus, config.safety.clone(), config.verifier())?;
             live.spawn(node)
@@ -326,6 +353,8 @@ mod tests {
         assert_eq!(check("run sim perception fusion autonomy safety console recorder --record a.mcap"), Ok(()));
         assert_eq!(check("run safety --record a.mcap"), Ok(()));
         assert!(check("run recorder").unwrap_err().contains("--record"));
+        assert!(check("run safety --shadow --intent setpoint-js").is_ok() && check("run fusion --shadow").is_err());
+        assert!(check("run safety --intent setpoint-js").unwrap_err().contains("--shadow"));
         assert!(check("run safety sim safety").unwrap_err().contains("Safety"));
         let unknown = check("run teleop").unwrap_err();
         assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");

@@ -65,3 +65,31 @@ fn doctor_and_graph_speak_plainly() {
     let servo: Vec<_> = graph.lines().filter(|l| l.starts_with("/PSM1/servo_jp")).collect();
     assert!(servo.len() == 1 && servo[0].contains(" safety "), "{servo:?}");
 }
+
+#[test]
+fn the_probe_says_what_it_will_move_and_moves_nothing_without_a_yes() {
+    for answer in ["", "no\n", "YES\n"] {
+        let out = proctor(&["conformance", "--arm", "/PSM1", "--move", "--home", "--provoke"], answer);
+        let said = text(&out.stdout);
+        assert!(!out.status.success(), "{said}");
+        for part in ["0.03 rad", "0.05 rad", "HOMES", "NaN", "nothing was sent"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_probe_refuses_what_makes_no_sense() {
+    for (arguments, part) in [
+        (&["--arm", "/MTML"][..], "--as"),
+        (&["--arm", "/PSM1", "--home"][..], "--move"),
+        (&["--arm", "/PSM1", "--provoke"][..], "--move"),
+        (&["--arm", "/si/PSM1", "--as", "PSM9"][..], "PSM9"),
+        (&["--arm", "/PSM1", "--instrument", "SPOON", "--move"][..], "SPOON"),
+        (&["--arm", "PSM1", "--profile", "nowhere.toml"][..], "nowhere.toml"),
+    ] {
+        let out = proctor(&[&["conformance"], arguments].concat(), "");
+        let said = text(&out.stderr);
+        assert!(!out.status.success() && said.contains(part), "{arguments:?}: {said}");
+    }
+}

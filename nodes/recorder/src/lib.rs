@@ -2,7 +2,9 @@
 //!
 //! It never slows the loop: it holds a bounded queue per topic, and what does not fit is dropped, oldest first, and counted. It
 //! serialises on its own thread. The counts are logged as they grow and stand in the file's metadata record `proctor.drops`.
-//! The file is complete after [`RecorderNode::finish`] (also called on drop); a recording that was cut off lacks only its index.
+//! [`bag`] reads recordings. The file is complete after [`RecorderNode::finish`] (also called on drop); a recording that was cut off lacks only its index.
+
+pub mod bag;
 
 use mcap::{WriteOptions, Writer, records::MessageHeader, records::Metadata};
 use proctor_bus::{Bus, BusError, Node, RawSubscriber, Topic, graph};

@@ -60,6 +60,7 @@ pub struct SafetyCore {
     enabling_until: Option<Stamp>,
     motion_allowed: Option<u64>,
     boot: Boot,
+    shadow: bool,
     tick: u64,
     executed: u64,
     violations: u64,
@@ -93,6 +94,7 @@ impl SafetyCore {
             enabling_until: None,
             motion_allowed: None,
             boot: Boot::default(),
+            shadow: false,
             tick: 0,
             executed: 0,
             violations: 0,
@@ -126,6 +128,11 @@ impl SafetyCore {
     /// Says in every state which start of the node this is, as whoever verifies seals for it knows.
     pub fn boot_as(&mut self, boot: Boot) {
         self.boot = boot;
+    }
+
+    /// Says in every state that what it clears goes nowhere, as whoever owns it knows.
+    pub fn in_shadow(&mut self) {
+        self.shadow = true;
     }
 
     /// How many ticks took longer than their period, as counted by whoever runs the loop.
@@ -357,6 +364,7 @@ impl SafetyCore {
             refused: self.log.refused(),
             violations: self.violations,
             overruns: self.overruns,
+            shadow: self.shadow,
         };
         let due = self.last_report.is_none_or(|last| last.age(now) >= REPORT || last > now);
         let changed = self.reported.is_none_or(|r| {

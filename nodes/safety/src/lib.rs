@@ -13,7 +13,7 @@
 //! - [`gate`]: other code, plain arithmetic, refuses what breaks a limit; the only place that makes a [`Cleared`];
 //! - [`verdicts`]: every limit and refusal, with constraint, value and limit.
 //!
-//! [`SafetyNode`] is the shell on the bus, [`realtime`] the thread for robots. What an operator says reaches the core as a
+//! [`SafetyNode`] is the shell on the bus (or, in shadow mode, the same core without hands), [`realtime`] the thread for robots. What an operator says reaches the core as a
 //! `proctor_seal::Verified` or not at all; an e-stop needs no proof.
 //!
 //! Authority cannot be forged:
@@ -58,6 +58,7 @@ mod smooth;
 mod surface;
 mod timing;
 mod touch;
+mod understudy;
 pub mod verdicts;
 mod view;
 mod zones;
@@ -70,7 +71,7 @@ pub use error::SafetyError;
 pub use filter::Filter;
 pub use gate::{ArmPort, Cleared, Gate, SetPoint};
 pub use inputs::{Event, Events, MAX_EVENTS, Output, Spent};
-pub use node::SafetyNode;
+pub use node::{Intent, SafetyNode};
 pub use params::{
     Approval, ClassPolicy, Classes, Clearances, DEFAULT_PARAMS, DEFAULT_ZONES, ForceLimits, Motion, Narrowed,
     SafetyParams, Touch, View, Watchdogs,

@@ -42,6 +42,10 @@ fn of_loop(state: Option<&SafetyState>, lap: Option<&Loop>) -> Diagnosis {
         say("motions executed", s.executed.to_string());
         say("refused", s.refused.to_string());
         say("violations", s.violations.to_string());
+        say("shadow", s.shadow.to_string());
+        if s.shadow {
+            (health, message) = (Health::Warn, "shadow: judges what others command, commands nothing".to_owned());
+        }
         if s.violations > 0 {
             (health, message) = (Health::Error, "motion without permission was counted".to_owned());
         }

@@ -101,6 +101,7 @@ impl Bench {
                 refused: 0,
                 violations: 0,
                 overruns: 0,
+                shadow: false,
             },
             requests: Vec::new(),
             decisions: Vec::new(),

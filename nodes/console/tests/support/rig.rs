@@ -107,6 +107,7 @@ impl Rig {
                 refused: 0,
                 violations: 0,
                 overruns: 0,
+                shadow: false,
             },
             approved: None,
             held: None,

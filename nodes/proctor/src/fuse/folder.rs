@@ -86,7 +86,11 @@ impl Folder {
         let frames = |p: &Path| Ok::<_, anyhow::Error>(capture(p)?.get(CAP_PROP_FRAME_COUNT)?.max(0.0) as usize);
         let (l, r) = (frames(&left)?, frames(&right)?);
         if l != r {
-            tracing::warn!("{} has {l} frames, {} has {r}: taken one by one from the start", left.display(), right.display());
+            tracing::warn!(
+                "{} has {l} frames, {} has {r}: taken one by one from the start",
+                left.display(),
+                right.display()
+            );
         }
         Ok(Pictures::Videos { left, right, frames: l.min(r) })
     }

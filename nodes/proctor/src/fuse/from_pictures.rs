@@ -44,12 +44,25 @@ pub fn run(args: &FuseArgs, path: &Path) -> anyhow::Result<Report> {
     if arms.iter().all(|a| a.base.is_none()) {
         bail!("{}: no arm's base is known before the camera: {}", path.display(), report.notes.join("; "));
     }
-    let origin = arms.iter().filter_map(|a| a.states.first()).map(|s| s.0).chain((folder.len() > 0).then(|| folder.stamp(0))).min().unwrap_or(0);
+    let origin = arms
+        .iter()
+        .filter_map(|a| a.states.first())
+        .map(|s| s.0)
+        .chain((folder.len() > 0).then(|| folder.stamp(0)))
+        .min()
+        .unwrap_or(0);
     let mut walk = Walk::new(args, &arms, origin)?;
     folder.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
     for (line, why) in &poses.left_out {
         let file = poses.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        report.rejected.push(Rejected { file, line: *line, stamp: None, arm: None, why: why.clone(), residual_px: None });
+        report.rejected.push(Rejected {
+            file,
+            line: *line,
+            stamp: None,
+            arm: None,
+            why: why.clone(),
+            residual_px: None,
+        });
     }
     walk.conclude(&mut report);
     Ok(report)
@@ -80,7 +93,9 @@ fn states(arm: ArmId, rows: &[PoseRow], args: &FuseArgs) -> anyhow::Result<Vec<(
                 let Some(q) = chain.ik(&pose, &seed).solution() else { continue };
                 q
             }
-            (None, None) => bail!("line {} of the poses: joints, or poses with their turn, are needed with pictures", row.line),
+            (None, None) => {
+                bail!("line {} of the poses: joints, or poses with their turn, are needed with pictures", row.line)
+            }
         };
         seed = q;
         joints.push((row.stamp, q, row.jaw));
@@ -141,7 +156,14 @@ impl<'a> Walk<'a> {
             findings: Vec::new(),
             last: None,
         };
-        Ok(Self { fusion, arms, next: vec![0; arms.len()], origin, endoscope: Stamp::FIRST, kept: arms.iter().map(kept).collect() })
+        Ok(Self {
+            fusion,
+            arms,
+            next: vec![0; arms.len()],
+            origin,
+            endoscope: Stamp::FIRST,
+            kept: arms.iter().map(kept).collect(),
+        })
     }
 
     fn stamp(&self, ns: i64) -> Stamp {
@@ -153,7 +175,9 @@ impl<'a> Walk<'a> {
     fn feed(&mut self, until: i64) {
         for (i, arm) in self.arms.iter().enumerate().filter(|(_, a)| a.base.is_some()) {
             let shift = (arm.shift * 1e9) as i64;
-            while let Some((ns, position, velocity, jaw)) = arm.states.get(self.next[i]).filter(|s| s.0 - shift <= until) {
+            while let Some((ns, position, velocity, jaw)) =
+                arm.states.get(self.next[i]).filter(|s| s.0 - shift <= until)
+            {
                 let stamp = self.stamp(ns - shift);
                 self.next[i] += 1;
                 let (position, velocity, jaw) = (*position, *velocity, *jaw);
@@ -173,7 +197,8 @@ impl<'a> Walk<'a> {
         let stamp = self.stamp(moment.stamp);
         let (frame, segmentation) = seeing.see(moment, stamp)?;
         let quality = segmentation.quality.clone();
-        let unusable = (quality.verdict == QualityVerdict::Unusable).then(|| format!("picture unusable: {}", quality.reason));
+        let unusable =
+            (quality.verdict == QualityVerdict::Unusable).then(|| format!("picture unusable: {}", quality.reason));
         let scene = self.fusion.step(stamp, &FusionInput { frame, segmentation });
         for i in 0..self.arms.len() {
             if self.arms[i].base.is_some() {
@@ -286,7 +311,11 @@ impl Kept {
             words.push(format!("in the end the base is {moved:.1} mm and {turned:.2} degrees from where the walk began; the tip is known to {sigma:.2} mm"));
         }
         words.push(match last.offset {
-            Some((s, sigma)) => format!("joints are stamped {:+.1} +- {:.1} ms against the picture of the same instant", s * 1e3, sigma * 1e3),
+            Some((s, sigma)) => format!(
+                "joints are stamped {:+.1} +- {:.1} ms against the picture of the same instant",
+                s * 1e3,
+                sigma * 1e3
+            ),
             None => "offset between the stamps: not known in the end".to_owned(),
         });
         let (t, q) = (last.camera_from_base.translation.vector, last.camera_from_base.rotation);

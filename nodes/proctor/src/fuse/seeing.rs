@@ -1,9 +1,18 @@
 //! Pictures as fusion wants them: rectified, of one size, segmented.
 
-use super::{FuseArgs, cameras::Cameras, folder::{Folder, Moment}, from_pictures::Arm};
+use super::{
+    FuseArgs,
+    cameras::Cameras,
+    folder::{Folder, Moment},
+    from_pictures::Arm,
+};
 use anyhow::{Context as _, bail};
 use nalgebra::Point3;
-use opencv::{core::{BORDER_CONSTANT, CV_32FC1, Mat, MatTraitConst as _, Scalar, Size}, calib3d, imgproc};
+use opencv::{
+    calib3d,
+    core::{BORDER_CONSTANT, CV_32FC1, Mat, MatTraitConst as _, Scalar, Size},
+    imgproc,
+};
 use proctor_fusion::points::{self, Eyes, Placed, Recording, Seen, Way};
 use proctor_kinematics::{Chain, Instrument};
 use proctor_perception::{
@@ -40,7 +49,9 @@ impl Seeing {
             cameras.camera = cameras.camera.or_else(|| folder.camera("left"));
             cameras.right_camera = cameras.right_camera.or_else(|| folder.camera("right"));
         }
-        let cameras = Cameras::read(&cameras).context("pictures need left.yaml and right.yaml in the folder, or --camera and --right-camera, or --pinhole")?;
+        let cameras = Cameras::read(&cameras).context(
+            "pictures need left.yaml and right.yaml in the folder, or --camera and --right-camera, or --pinhole",
+        )?;
         let Eyes { camera, baseline: Some(baseline) } = cameras.eyes else {
             bail!("pictures need two cameras: give --right-camera, or --pinhole with a baseline");
         };
@@ -77,7 +88,15 @@ impl Seeing {
         let Some(maps) = &self.maps else { return Ok(picture::resize(full, width, height)?) };
         let (x, y) = &maps[side];
         let mut out = Mat::default();
-        imgproc::remap(&picture::to_mat(full)?, &mut out, x, y, imgproc::INTER_LINEAR, BORDER_CONSTANT, Scalar::default())?;
+        imgproc::remap(
+            &picture::to_mat(full)?,
+            &mut out,
+            x,
+            y,
+            imgproc::INTER_LINEAR,
+            BORDER_CONSTANT,
+            Scalar::default(),
+        )?;
         Ok(picture::resize(&picture::from_mat(&out)?, width, height)?)
     }
 }
@@ -153,12 +172,23 @@ pub fn find_bases(
         let tried = sides.iter().zip([ArmId::Psm2, ArmId::Psm1]).filter(|(_, id)| alone || *id == arm.id);
         let fits = tried.filter_map(|(seen, _)| {
             let eyes = Eyes { baseline: None, ..seeing.eyes() };
-            let recording = Recording { seen: seen.clone(), way: way.clone(), eyes, camera_from_base: None, max_offset: args.max_offset };
+            let recording = Recording {
+                seen: seen.clone(),
+                way: way.clone(),
+                eyes,
+                camera_from_base: None,
+                max_offset: args.max_offset,
+            };
             points::fit(&recording).ok()
         });
         match fits.min_by(|a, b| a.rms_px.total_cmp(&b.rms_px)).filter(|f| f.rms_px < MOST_PX) {
             Some(fit) => {
-                notes.push(format!("{}: no hand-eye file; the base was found from the ends of the jaws in {} pictures, {:.1} px RMS", arm.id, fit.residuals.len(), fit.rms_px));
+                notes.push(format!(
+                    "{}: no hand-eye file; the base was found from the ends of the jaws in {} pictures, {:.1} px RMS",
+                    arm.id,
+                    fit.residuals.len(),
+                    fit.rms_px
+                ));
                 (arm.base, arm.shift) = (Some(fit.camera_from_base), fit.offset.seconds());
             }
             None => notes.push(format!("{}: no hand-eye file, and the pictures do not tell where its base is", arm.id)),

@@ -49,9 +49,7 @@ impl Tips {
                 continue;
             };
             let right = match columns.right {
-                Some(right) if cameras.eyes.baseline.is_some() => {
-                    Columns::pixel(&row, right, cameras, Cameras::right)?
-                }
+                Some(right) if cameras.eyes.baseline.is_some() => Columns::pixel(&row, right, cameras, Cameras::right)?,
                 _ => None,
             };
             out.add(arm, TipRow { line: row.line, stamp, left, right });
