@@ -30,6 +30,12 @@ test-browser: ## only the console in real Chromium (part of `make test`)
 	@scripts/setup.sh test
 	@tests/browser/run.sh
 
+test-ros: ## against the ROS 2 that is sourced: colcon, launch, ros2 tools, rclpy, the whole loop (skipped, and said so, without one)
+	@tests/ros/run.sh
+
+check-ros: ## type-check the backend for a sourced ROS 2 on a machine without one
+	$(CARGO) clippy --release --package proctor-bus --features r2r-check --target-dir target/r2r-check -- -D warnings
+
 test-network: build ## the stack on four machines in network namespaces: TLS, access control, a cut line, strangers (root)
 	$(CARGO) build --release --workspace --examples
 	@.venv/bin/python tests/network/run.py
@@ -59,4 +65,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser test-network soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-network test-ros check-ros soak fuzz coverage mutants bench fmt clean

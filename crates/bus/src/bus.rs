@@ -1,13 +1,19 @@
-//! The bus itself: one type over two backends.
+//! The bus itself: one type over its backends.
 
+#[cfg(feature = "r2r")]
+use crate::wire_r2r;
 use crate::{
-    config::HirozConfig,
+    config::{HirozConfig, R2rConfig},
     graph::Topic,
     hub::{Channel, Hub, Item},
     queue::Queue,
     wire_hiroz::{self, Session},
 };
-use proctor_msgs::{ConvertError, Message, Origin, Problem, Wire, cdr, registry, ros_name};
+use proctor_msgs::{
+    ConvertError, Message, Origin, Problem, Wire,
+    cdr::{self, CdrFault},
+    registry, ros_name,
+};
 use std::{
     marker::PhantomData,
     sync::{
@@ -55,6 +61,12 @@ pub enum BusError {
         /// What the middleware said.
         reason: String,
     },
+    /// A backend that this build does not have.
+    #[error("this build has no {feature} backend: build it with `--features {feature}` where ROS 2 is sourced")]
+    NotBuilt {
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
 }
 
 /// Publishes and subscribes. Clones share the same bus.
@@ -65,6 +77,8 @@ pub struct Bus(Backend);
 enum Backend {
     Memory(Arc<Hub>),
     Hiroz(Arc<Session>),
+    #[cfg(feature = "r2r")]
+    R2r(Arc<wire_r2r::Session>),
 }
 
 impl std::fmt::Debug for Bus {
@@ -72,6 +86,8 @@ impl std::fmt::Debug for Bus {
         f.write_str(match self.0 {
             Backend::Memory(_) => "Bus::memory",
             Backend::Hiroz(_) => "Bus::hiroz",
+            #[cfg(feature = "r2r")]
+            Backend::R2r(_) => "Bus::r2r",
         })
     }
 }
@@ -88,12 +104,28 @@ impl Bus {
         Ok(Self(Backend::Hiroz(Arc::new(Session::open(config)?))))
     }
 
+    /// The sourced ROS 2 with its own RMW, through rcl. A process has one context: open it once. Reads the process's `--ros-args` and
+    /// ROS's environment variables itself.
+    #[cfg(feature = "r2r")]
+    pub fn r2r(config: &R2rConfig) -> Result<Self, BusError> {
+        config.validate()?;
+        Ok(Self(Backend::R2r(Arc::new(wire_r2r::Session::open(config)?))))
+    }
+
+    /// The sourced ROS 2 with its own RMW: not in this build.
+    #[cfg(not(feature = "r2r"))]
+    pub fn r2r(_: &R2rConfig) -> Result<Self, BusError> {
+        Err(BusError::NotBuilt { feature: "r2r" })
+    }
+
     /// A writer of a topic. The topic's type must be `T`'s message.
     pub fn publisher<T: Wire>(&self, topic: &Topic) -> Result<Publisher<T>, BusError> {
         check_type(topic, &ros_name::<T::Msg>())?;
         let out = match &self.0 {
             Backend::Memory(hub) => Out::Memory(channel(hub, topic)?),
             Backend::Hiroz(session) => Out::Hiroz(session.publisher::<T::Msg>(topic)?),
+            #[cfg(feature = "r2r")]
+            Backend::R2r(session) => Out::R2r(session.publisher(topic)?),
         };
         Ok(Publisher { out })
     }
@@ -123,6 +155,8 @@ impl Bus {
         Ok(match &self.0 {
             Backend::Memory(hub) => Source::Memory(channel(hub, topic)?.subscribe(depth)),
             Backend::Hiroz(session) => Source::Hiroz(session.subscriber(topic, depth, entry())?),
+            #[cfg(feature = "r2r")]
+            Backend::R2r(session) => Source::R2r(session.subscriber(topic, depth, entry())?),
         })
     }
 }
@@ -152,6 +186,8 @@ pub struct Publisher<T: Wire> {
 enum Out<M: Message> {
     Memory(Arc<Channel>),
     Hiroz(wire_hiroz::HirozPublisher<M>),
+    #[cfg(feature = "r2r")]
+    R2r(wire_r2r::R2rPublisher),
 }
 
 impl<T: Wire> Publisher<T> {
@@ -163,6 +199,8 @@ impl<T: Wire> Publisher<T> {
                 Ok(())
             }
             Out::Hiroz(publisher) => publisher.publish(&value.encode()),
+            #[cfg(feature = "r2r")]
+            Out::R2r(publisher) => publisher.publish(&cdr::to_cdr(&value.encode())),
         }
     }
 }
@@ -170,6 +208,8 @@ impl<T: Wire> Publisher<T> {
 enum Source {
     Memory(Arc<Queue<Item>>),
     Hiroz(wire_hiroz::HirozSubscriber),
+    #[cfg(feature = "r2r")]
+    R2r(wire_r2r::R2rSubscriber),
 }
 
 impl Source {
@@ -177,6 +217,8 @@ impl Source {
         match self {
             Self::Memory(queue) => queue.len(),
             Self::Hiroz(subscriber) => subscriber.len(),
+            #[cfg(feature = "r2r")]
+            Self::R2r(subscriber) => subscriber.len(),
         }
     }
 
@@ -184,6 +226,8 @@ impl Source {
         match self {
             Self::Memory(queue) => queue.dropped(),
             Self::Hiroz(subscriber) => subscriber.dropped(),
+            #[cfg(feature = "r2r")]
+            Self::R2r(subscriber) => subscriber.dropped(),
         }
     }
 }
@@ -209,6 +253,12 @@ impl<M: Message> Received<M> {
             Self::Owned(message, _) => Some(message),
         }
     }
+}
+
+/// The message in checked bytes.
+fn owned<M: Message>(layout: &cdr::Layout, bytes: &[u8], seq: u64) -> Result<Received<M>, ConvertError> {
+    let message = cdr::from_cdr(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
+    Ok(Received::Owned(message, seq))
 }
 
 /// Reads one topic.
@@ -253,10 +303,9 @@ impl<T: Wire> Subscriber<T> {
     pub(crate) fn take_message(&self) -> Option<Result<Received<T::Msg>, ConvertError>> {
         match &self.source {
             Source::Memory(queue) => queue.pop().map(|item| Ok(Received::Shared(item, PhantomData))),
-            Source::Hiroz(subscriber) => subscriber.take(|layout, bytes, seq| {
-                let message = cdr::from_cdr(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
-                Ok(Received::Owned(message, seq))
-            }),
+            Source::Hiroz(subscriber) => subscriber.take(owned),
+            #[cfg(feature = "r2r")]
+            Source::R2r(subscriber) => subscriber.take(owned),
         }
     }
 
@@ -279,6 +328,10 @@ pub struct RawMessage {
     pub seq: u64,
 }
 
+fn checked(layout: &cdr::Layout, bytes: &[u8], seq: u64) -> Result<RawMessage, CdrFault> {
+    layout.check(bytes).map(|_| RawMessage { cdr: bytes.to_vec(), seq })
+}
+
 /// Reads one topic's bytes.
 pub struct RawSubscriber {
     source: Source,
@@ -291,12 +344,14 @@ impl RawSubscriber {
     pub fn take(&self) -> Option<RawMessage> {
         match &self.source {
             Source::Memory(queue) => queue.pop().map(|i| RawMessage { cdr: i.message.to_cdr(), seq: i.seq }),
-            Source::Hiroz(subscriber) => (0..subscriber.len()).find_map(|_| {
-                let checked = subscriber
-                    .take(|layout, bytes, seq| layout.check(bytes).map(|_| RawMessage { cdr: bytes.to_vec(), seq }))?;
-                checked.inspect_err(|_| _ = self.refused.fetch_add(1, Ordering::Relaxed)).ok()
-            }),
+            Source::Hiroz(subscriber) => (0..subscriber.len()).find_map(|_| self.whole(subscriber.take(checked)?)),
+            #[cfg(feature = "r2r")]
+            Source::R2r(subscriber) => (0..subscriber.len()).find_map(|_| self.whole(subscriber.take(checked)?)),
         }
+    }
+
+    fn whole(&self, checked: Result<RawMessage, CdrFault>) -> Option<RawMessage> {
+        checked.inspect_err(|_| _ = self.refused.fetch_add(1, Ordering::Relaxed)).ok()
     }
 
     /// How many messages wait.

@@ -1,6 +1,6 @@
-//! How a hiroz bus reaches its peers.
+//! How a bus reaches its peers.
 
-use crate::BusError;
+use crate::{BusError, Parameters, RosArgs};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ impl Mode {
 }
 
 /// Parameters of a hiroz bus. The defaults talk to nobody outside this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HirozConfig {
     /// ROS domain, 0 to 232; the same on both sides.
@@ -47,6 +47,12 @@ pub struct HirozConfig {
     pub session: Option<PathBuf>,
     /// Node name in the ROS graph.
     pub node_name: String,
+    /// Namespace and remappings.
+    #[serde(skip)]
+    pub ros: RosArgs,
+    /// What `ros2 param` shows.
+    #[serde(skip)]
+    pub parameters: Parameters,
 }
 
 impl Default for HirozConfig {
@@ -59,6 +65,8 @@ impl Default for HirozConfig {
             allow_network: false,
             session: None,
             node_name: "proctor".to_owned(),
+            ros: RosArgs::default(),
+            parameters: Parameters::default(),
         }
     }
 }
@@ -91,6 +99,40 @@ impl HirozConfig {
     }
 }
 
+/// Parameters of an r2r bus. Domain, RMW and everything else come from ROS's own environment variables and `--ros-args`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct R2rConfig {
+    /// Node name in the ROS graph, unless `__node` says another.
+    pub node_name: String,
+    /// How far the RMW looks for peers: the value of [`Self::RANGE`]. DDS authenticates nobody, so somebody must have said it.
+    pub discovery_range: Option<String>,
+    /// What `ros2 param` shows.
+    pub parameters: Parameters,
+}
+
+impl R2rConfig {
+    /// ROS's environment variable for how far nodes look for each other.
+    pub const RANGE: &str = "ROS_AUTOMATIC_DISCOVERY_RANGE";
+    const RANGES: [&str; 4] = ["LOCALHOST", "SUBNET", "SYSTEM_DEFAULT", "OFF"];
+
+    /// Of this process's environment.
+    pub fn from_environment(node_name: &str, parameters: Parameters) -> Self {
+        Self { node_name: node_name.to_owned(), discovery_range: std::env::var(Self::RANGE).ok(), parameters }
+    }
+
+    /// Refuses a range that nobody chose: ROS's own default is the whole subnet.
+    pub fn validate(&self) -> Result<(), BusError> {
+        match &self.discovery_range {
+            Some(range) if Self::RANGES.contains(&range.as_str()) => Ok(()),
+            other => Err(BusError::Config {
+                field: Self::RANGE,
+                value: other.clone().unwrap_or_default(),
+                expected: "LOCALHOST, or SUBNET if every machine on it may command; nothing there is authenticated",
+            }),
+        }
+    }
+}
+
 fn is_loopback(endpoint: &str) -> bool {
     let address = endpoint.split_once('/').map_or("", |(_, a)| a);
     address.starts_with("127.0.0.1:") || address.starts_with("localhost:") || address.starts_with("[::1]:")
@@ -99,6 +141,20 @@ fn is_loopback(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_far_a_sourced_ros_reaches_must_have_been_said() {
+        let said = |range: Option<&str>| R2rConfig {
+            node_name: "n".to_owned(),
+            discovery_range: range.map(str::to_owned),
+            parameters: Parameters::default(),
+        };
+        assert!(["LOCALHOST", "SUBNET", "OFF"].iter().all(|r| said(Some(r)).validate().is_ok()));
+        for range in [None, Some(""), Some("localhost")] {
+            let refused = said(range).validate();
+            assert!(matches!(refused, Err(BusError::Config { field: R2rConfig::RANGE, .. })), "{range:?}");
+        }
+    }
 
     #[test]
     fn nothing_listens_beyond_this_machine_unless_asked() {

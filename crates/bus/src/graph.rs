@@ -48,6 +48,13 @@ pub struct Topic {
     pub arm: Option<ArmId>,
 }
 
+impl Topic {
+    /// Whether ROS has this topic once, outside every namespace.
+    pub fn is_global(&self) -> bool {
+        ["/clock", "/diagnostics"].contains(&&*self.name)
+    }
+}
+
 const IMAGE: &str = "sensor_msgs/msg/Image";
 const CAMERA_INFO: &str = "sensor_msgs/msg/CameraInfo";
 const JOINT_STATE: &str = "sensor_msgs/msg/JointState";

@@ -1,8 +1,10 @@
-//! The only crate that names a middleware: typed publishers and subscribers over shared memory or ROS 2 (hiroz).
+//! The only crate that names a middleware: typed publishers and subscribers over shared memory or ROS 2 (hiroz, r2r).
 //!
-//! - [`Bus`]: `Bus::memory()` (one process, deterministic, messages shared, nothing serialised) or `Bus::hiroz(..)`
-//!   (ROS 2 over Zenoh, on the wire with rmw_zenoh).
+//! - [`Bus`]: `Bus::memory()` (one process, deterministic, messages shared, nothing serialised), `Bus::hiroz(..)`
+//!   (ROS 2 over Zenoh, on the wire with rmw_zenoh; needs no ROS) or, with the feature `r2r`, `Bus::r2r(..)` (a sourced
+//!   ROS 2 with its own RMW).
 //! - [`graph`]: the closed table of topics: name, type, quality of service, rate, writer, readers.
+//! - [`ros_args`]: names, remappings and parameters as ROS's command line says them.
 //! - [`Node`]: what an executor drives.
 //! - [`StereoSubscriber`], [`ArmSubscriber`], [`ArmPublisher`]: several topics that are one value.
 //!
@@ -15,16 +17,22 @@ mod config;
 pub mod graph;
 mod hub;
 mod node;
+pub mod parameters;
 mod queue;
+pub mod ros_args;
 mod router;
 mod stereo;
 mod wire_hiroz;
+#[cfg(feature = "r2r")]
+mod wire_r2r;
 
 pub use arm::{ArmPublisher, ArmSubscriber};
 pub use bus::{Bus, BusError, Publisher, RawMessage, RawSubscriber, Subscriber};
-pub use config::{HirozConfig, Mode};
+pub use config::{HirozConfig, Mode, R2rConfig};
 pub use graph::{Qos, Topic};
 pub use node::{Node, Urgency};
+pub use parameters::{Parameter, ParameterValue, Parameters};
 pub use proctor_msgs::{ConvertError, Wire};
+pub use ros_args::RosArgs;
 pub use router::{Router, check_router};
 pub use stereo::StereoSubscriber;

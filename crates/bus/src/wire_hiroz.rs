@@ -1,7 +1,7 @@
 //! The ROS 2 backend: hiroz (ROS 2 in Rust over Zenoh, on the wire with rmw_zenoh).
 
 use crate::{
-    BusError, HirozConfig,
+    BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs,
     graph::{Qos, Topic},
 };
 use hiroz::{
@@ -10,6 +10,7 @@ use hiroz::{
     context::ZContextBuilder,
     msg::NativeCdrSerdes,
     node::ZNode,
+    parameter,
     pubsub::ZPub,
     qos::{QosDurability, QosHistory, QosProfile, QosReliability},
 };
@@ -32,6 +33,8 @@ use std::{
 /// One Zenoh session with one ROS node on it.
 pub(crate) struct Session {
     node: ZNode,
+    name: String,
+    ros: RosArgs,
 }
 
 fn failed(what: impl Display, reason: impl Display) -> BusError {
@@ -57,16 +60,26 @@ impl Session {
                 ),
         };
         let context = context.build().map_err(|e| failed("opening the Zenoh session", e))?;
-        let node = context
-            .create_node(&config.node_name)
-            .without_parameters()
-            .build()
-            .map_err(|e| failed(format!("creating the node {}", config.node_name), e))?;
-        Ok(Self { node })
+        let (name, ros) = (config.node_name.clone(), config.ros.clone());
+        let node = context.create_node(&name).with_namespace(ros.namespace.as_deref().unwrap_or("/"));
+        // A session file has access control that knows topics only.
+        let shown = config.session.is_none() && config.parameters != Parameters::default();
+        let node = if shown { node } else { node.without_parameters() };
+        let node = node.build().map_err(|e| failed(format!("creating the node {name}"), e))?;
+        for parameter in config.parameters.iter().filter(|_| shown) {
+            let declared = node.declare_parameter(&parameter.name, value(&parameter.value), descriptor(parameter));
+            declared.map_err(|e| failed(format!("declaring the parameter {}", parameter.name), e))?;
+        }
+        Ok(Self { node, name, ros })
+    }
+
+    /// The topic's name after namespace and remappings.
+    fn resolved(&self, topic: &Topic) -> String {
+        self.ros.resolve(&self.name, &topic.name, topic.is_global())
     }
 
     pub(crate) fn publisher<M: Message>(&self, topic: &Topic) -> Result<HirozPublisher<M>, BusError> {
-        let publisher = self.node.create_pub_impl::<M>(&topic.name, Some(M::type_info()));
+        let publisher = self.node.create_pub_impl::<M>(&self.resolved(topic), Some(M::type_info()));
         let publisher = publisher.with_serdes::<NativeCdrSerdes<M>>().with_qos(profile(topic.qos, topic.qos.depth));
         let inner = publisher.build().map_err(|e| failed(format!("publishing {}", topic.name), e))?;
         Ok(HirozPublisher { inner, topic: topic.name.to_string() })
@@ -76,7 +89,7 @@ impl Session {
         // The type parameter does not matter: samples are taken raw and decoded by us.
         let subscriber = self
             .node
-            .create_sub_impl::<Empty>(&topic.name, Some(entry.type_info))
+            .create_sub_impl::<Empty>(&self.resolved(topic), Some(entry.type_info))
             .with_buffer_group(hiroz::BufferGroup::Off)
             .with_qos(profile(topic.qos, depth))
             .build()
@@ -100,6 +113,36 @@ impl Session {
             dropped: AtomicU64::new(0),
             received: AtomicU64::new(0),
         })
+    }
+}
+
+fn value(of: &ParameterValue) -> parameter::ParameterValue {
+    use parameter::ParameterValue as Hiroz;
+    match of.clone() {
+        ParameterValue::Bool(v) => Hiroz::Bool(v),
+        ParameterValue::Integer(v) => Hiroz::Integer(v),
+        ParameterValue::Double(v) => Hiroz::Double(v),
+        ParameterValue::String(v) => Hiroz::String(v),
+        ParameterValue::IntegerArray(v) => Hiroz::IntegerArray(v),
+        ParameterValue::DoubleArray(v) => Hiroz::DoubleArray(v),
+        ParameterValue::StringArray(v) => Hiroz::StringArray(v),
+    }
+}
+
+fn descriptor(of: &Parameter) -> parameter::ParameterDescriptor {
+    let range =
+        of.range.map(|[from_value, to_value]| parameter::FloatingPointRange { from_value, to_value, step: 0.0 });
+    let whole = matches!(of.value, ParameterValue::Integer(_));
+    let integer = |r: &parameter::FloatingPointRange| {
+        let (from_value, to_value) = (r.from_value as i64, r.to_value as i64);
+        parameter::IntegerRange { from_value, to_value, step: 1 }
+    };
+    parameter::ParameterDescriptor {
+        description: of.text.clone(),
+        read_only: true,
+        integer_range: range.as_ref().filter(|_| whole).map(integer),
+        floating_point_range: range.filter(|_| !whole),
+        ..parameter::ParameterDescriptor::new(&of.name, value(&of.value).parameter_type())
     }
 }
 

@@ -2,12 +2,16 @@
 //! (`peer.py`: onnxruntime, cv2, numpy), measured in the same run, frame by frame in turns: same model, pictures and threads.
 //!
 //! The pipeline begins with the bytes of a ROS picture and ends with the bytes of a Segmentation. The bare call is the median of calls
-//! with the same input just before. The picture is synthetic but of the real size (640x480); the model is the shipped one.
+//! with the same input just before. The pictures are the built-in simulator's, 640x480; the model is the shipped one.
 
 use proctor_msgs::{Origin, Wire, cdr};
 use proctor_perception::{
     Model, OrtConfig, Perception, QualityParams, cli, decode::regions, head::Planes, keypoints, picture,
     placement::Placement, quality::Measures,
+};
+use proctor_sim::{
+    SimConfig, Simulator,
+    render::{Appearance, ImageFaults, Renderer, View, Want},
 };
 use proctor_types::{CameraImage, CameraSide, Class, Image, Stamp};
 use std::{
@@ -30,7 +34,7 @@ fn main() {
     let library_path = cli::onnxruntime(None).expect("ONNX Runtime is installed: `make setup`");
     // `cargo test --benches` only checks that it runs.
     let rounds = if std::env::args().any(|a| a == "--bench") { ROUNDS } else { 2 };
-    let pictures: Vec<_> = (0..PICTURES).map(scene).collect();
+    let pictures = scenes();
     println!("median / p99 ms over {rounds} rounds, in turns");
     println!("threads | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline");
     for threads in [1, 2] {
@@ -216,13 +220,22 @@ fn percentiles(times: Vec<Duration>) -> (f64, f64) {
     (at(0.5), at(0.99))
 }
 
-/// A reddish field with a grey diagonal bar that moves, so that no two pictures are equal.
-fn scene(round: usize) -> picture::Rgb {
-    let (w, h) = SIZE;
-    let pixel = |i: usize| {
-        let (x, y) = (i % w, i / w);
-        let texture = ((x * 7 + y * 13 + round) % 31) as u8;
-        if (x + round).abs_diff(y + 80) < 25 { [120 + texture; 3] } else { [150 + texture, 60 + texture, 50] }
+/// What the endoscope of the simulated cell sees, its camera's noise another in every picture.
+fn scenes() -> Vec<picture::Rgb> {
+    let sim = Simulator::new(SimConfig::default()).expect("the standard cell");
+    let mut renderer = Renderer::new(sim.cell().rig(), 1).expect("the standard camera");
+    let (instruments, appearance) = (sim.instrument_poses(), Appearance::nominal());
+    let scene = |seq| {
+        let view = View {
+            stamp: sim.now(),
+            seq,
+            world_from_camera: sim.world_from_camera_true(),
+            instruments: &instruments,
+            tissue: sim.tissue(),
+            appearance: &appearance,
+            faults: &ImageFaults::default(),
+        };
+        renderer.render(&view, Want::Rectified).frame(sim.now(), seq, sim.cell().rig()).left.clone()
     };
-    Image::new(w, h, (0..w * h).map(pixel).collect()).expect("the length fits")
+    (1..=PICTURES as u64).map(scene).collect()
 }

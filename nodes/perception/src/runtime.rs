@@ -16,7 +16,7 @@ pub struct OrtConfig {
     pub threads: usize,
 }
 
-/// `libonnxruntime.so.*` of the Python wheel in `root/.venv`, the highest version if there are several.
+/// `libonnxruntime.so.*` of the Python wheel in `root/.venv`, or in `root/onnxruntime` of an installation; the highest version if there are several.
 pub fn find_onnxruntime(root: &Path) -> Option<PathBuf> {
     let entries = |dir: &Path| {
         let mut paths: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
@@ -24,10 +24,11 @@ pub fn find_onnxruntime(root: &Path) -> Option<PathBuf> {
         paths
     };
     let name = |p: &Path| p.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-    entries(&root.join(".venv/lib"))
-        .into_iter()
-        .filter(|python| name(python).starts_with("python3"))
-        .flat_map(|python| entries(&python.join("site-packages/onnxruntime/capi")))
+    let wheels = entries(&root.join(".venv/lib")).into_iter().filter(|python| name(python).starts_with("python3"));
+    wheels
+        .map(|python| python.join("site-packages/onnxruntime/capi"))
+        .chain([root.join("onnxruntime")])
+        .flat_map(|folder| entries(&folder))
         .filter(|file| name(file).starts_with("libonnxruntime.so"))
         .max_by_key(|file| version(&name(file)))
 }

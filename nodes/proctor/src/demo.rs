@@ -4,12 +4,13 @@
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
-    live::{self, Live, say},
+    live::{Live, say},
+    middleware::{self, BusKind},
     monitor::{Monitor, Summary},
     stack::{Stack, StackConfig, find_root},
 };
-use clap::{Args, ValueEnum};
-use proctor_bus::{Bus, HirozConfig};
+use clap::Args;
+use proctor_bus::HirozConfig;
 use proctor_console::{Shared, Token, scripted::Policy};
 use proctor_perception::Device;
 use proctor_types::Role;
@@ -20,15 +21,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-/// What carries the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BusKind {
-    /// Inside this process.
-    Memory,
-    /// ROS 2 over Zenoh: other programs can listen.
-    Hiroz,
-}
 
 /// Arguments of `proctor demo`.
 #[derive(Debug, Args)]
@@ -68,10 +60,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.camera.fps = f64::from(args.camera_fps);
     config.use_models(&args.models)?;
     config.perception.device = args.device;
-    let bus = match args.bus {
-        BusKind::Memory => Bus::memory(),
-        BusKind::Hiroz => live::hiroz(HirozConfig::default())?,
-    };
+    let bus = middleware::open(args.bus, HirozConfig::default())?;
     say("Proctor demo on the built-in simulator. Research software, not a medical device.");
     let mut live = Live::new();
     let safety = live.safety(&bus, config.safety.clone(), config.verifier())?;

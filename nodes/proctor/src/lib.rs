@@ -3,19 +3,23 @@
 //! - [`exec`]: the two executors that drive node shells: a thread per node with the wall clock, or lockstep with a simulated clock.
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
+//! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
 //! - [`calibrate`], [`dataset`], [`demo`], [`fuse`], [`run`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
 pub mod dataset;
+pub mod declared;
 pub mod demo;
 pub mod doctor;
 pub mod exec;
 pub mod faults;
 pub mod fuse;
 pub mod live;
+pub mod middleware;
 pub mod monitor;
 pub mod monitor_node;
 pub mod network;
+pub mod overrides;
 pub mod run;
 pub mod stack;

@@ -6,7 +6,7 @@ use crate::{
     faults,
 };
 use anyhow::Context as _;
-use proctor_bus::{Bus, HirozConfig, Node, Urgency};
+use proctor_bus::{Bus, Node, Urgency};
 use proctor_console::{Server, Shared, Token};
 use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
@@ -27,15 +27,6 @@ const SAFETY_PRIORITY: i32 = 80;
 pub fn say(text: &str) {
     println!("{text}");
     let _ = std::io::stdout().flush();
-}
-
-/// Opens a bus between processes. Its threads carry what watchdogs wait for, and inherit their scheduling from the one that opens it.
-pub fn hiroz(config: HirozConfig) -> anyhow::Result<Bus> {
-    let opener = std::thread::spawn(move || {
-        schedule(Urgency::Prompt);
-        Bus::hiroz(&config)
-    });
-    Ok(opener.join().map_err(|_| anyhow::anyhow!("opening the Zenoh session panicked"))??)
 }
 
 /// Running nodes; [`Live::stop`] ends them.

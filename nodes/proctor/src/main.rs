@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use proctor_bus::{RosArgs, ros_args};
 use proctor::{calibrate, dataset, demo, doctor, fuse, network, run};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
@@ -26,7 +27,7 @@ struct Cli {
 enum Command {
     /// The whole loop on the built-in simulator.
     Demo(demo::DemoArgs),
-    /// Single nodes on ROS 2 (rmw_zenoh on the wire).
+    /// Single nodes on ROS 2; takes `--ros-args`.
     Run(run::RunArgs),
     /// Overlays and label pictures for pictures, folders or videos.
     Segment(SegmentArgs),
@@ -105,10 +106,11 @@ fn fk(args: &FkArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+fn dispatch(command: Command, ros: RosArgs) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Run(args) => run::run(args, ros).map(|()| ExitCode::SUCCESS),
+        _ if ros != RosArgs::default() => anyhow::bail!("--ros-args: only `proctor run` takes ROS arguments"),
         Command::Demo(args) => demo::run(args),
-        Command::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Command::Segment(args) => {
             Ok(proctor_perception::cli::segment(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)?)
         }
@@ -143,7 +145,10 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "warn,proctor=info".parse().unwrap_or_default());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
-    match dispatch(Cli::parse().command) {
+    let done = ros_args::split(std::env::args())
+        .context("--ros-args")
+        .and_then(|(own, ros)| dispatch(Cli::parse_from(own).command, ros));
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("proctor: {error:#}");

@@ -1,16 +1,20 @@
 //! `proctor run`: single nodes on ROS 2, and `proctor graph`: the closed table of topics.
 
 use crate::{
-    live::{self, Live},
+    declared,
+    live::Live,
+    middleware::{self, BusKind},
+    overrides::Overrides,
     stack::{self, StackConfig},
 };
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use proctor_autonomy::AutonomyNode;
-use proctor_bus::{Bus, HirozConfig, graph};
+use proctor_bus::{Bus, HirozConfig, Parameters, RosArgs, graph};
 use proctor_console::ConsoleNode;
 use proctor_fusion::FusionNode;
 use proctor_perception::{Device, FinderNode, PerceptionNode};
+use proctor_safety::SafetyParams;
 use proctor_seal::{RootSecret, key_file};
 use proctor_sim::{
     Simulator,
@@ -47,6 +51,12 @@ pub struct RunArgs {
     /// Nodes to run in this process.
     #[arg(required = true, value_enum)]
     nodes: Vec<NodeName>,
+    /// What carries the messages.
+    #[arg(long, value_enum, default_value_t = BusKind::Hiroz, env = "PROCTOR_BUS")]
+    bus: BusKind,
+    /// Folder with safety.toml and zones.toml; without it, launch/config.
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
     /// ROS domain.
     #[arg(long, env = "ROS_DOMAIN_ID", default_value_t = 0)]
     domain: usize,
@@ -97,13 +107,56 @@ impl RunArgs {
         }))
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    /// How a hiroz bus is reached; the other backend takes the node's name from it. Nodes that share a process share a name.
+    fn bus_config(&self, ros: &RosArgs) -> HirozConfig {
+        let own = match self.nodes.as_slice() {
+            [only] => only.ros_name(),
+            _ => "proctor".to_owned(),
+        };
+        HirozConfig {
+            domain_id: self.domain,
+            connect: self.connect.clone(),
+            listen: self.listen.clone(),
+            session: self.session.clone(),
+            node_name: ros.node.clone().unwrap_or(own),
+            ros: ros.clone(),
+            ..HirozConfig::default()
+        }
+    }
+
+    fn check(&self, ros: &RosArgs) -> anyhow::Result<()> {
         for (i, name) in self.nodes.iter().enumerate() {
             anyhow::ensure!(!self.nodes[..i].contains(name), "{name:?} is named twice: a process runs a node once");
         }
         let recorder = self.nodes.contains(&NodeName::Recorder);
         anyhow::ensure!(!recorder || self.record.is_some(), "the recorder needs --record FILE");
+        anyhow::ensure!(
+            self.session.is_none() || self.bus == BusKind::Hiroz,
+            "--session is Zenoh's: it goes with --bus hiroz"
+        );
+        // rcl reads the variable itself; another number here would be a node in a graph that nobody expects it in.
+        let domain = std::env::var("ROS_DOMAIN_ID").ok().and_then(|d| d.parse().ok()).unwrap_or(0);
+        anyhow::ensure!(
+            self.bus != BusKind::R2r || self.domain == domain,
+            "--domain: with --bus r2r it is ROS_DOMAIN_ID's"
+        );
+        anyhow::ensure!(
+            self.bus != BusKind::Memory,
+            "--bus memory: nobody would hear the nodes; `proctor demo` runs them all so"
+        );
+        anyhow::ensure!(
+            ros.node.is_none() || self.nodes.len() == 1,
+            "__node: {} nodes cannot have one name",
+            self.nodes.len()
+        );
         Ok(())
+    }
+}
+
+impl NodeName {
+    /// Name in the ROS graph and in parameter files.
+    fn ros_name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 }
 
@@ -116,10 +169,14 @@ fn default_key_file() -> anyhow::Result<PathBuf> {
 }
 
 /// Runs the nodes until Ctrl-C.
-pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    args.check()?;
-    let mut config = StackConfig::simulated(&stack::find_root()?, args.seed)?;
+pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
+    args.check(&ros)?;
+    let root = stack::find_root()?;
+    let mut config = StackConfig::simulated(&root, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
+    if let Some(folder) = &args.config {
+        config.safety = SafetyParams { instruments: config.safety.instruments, ..SafetyParams::read(folder)? };
+    }
     config.use_models(&args.models)?;
     config.perception.device = args.device;
     // Outside the demo nothing is known to be simulated: nobody but a person may hold authority.
@@ -128,13 +185,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     if let Some(root) = args.root_secret()? {
         config.root = root;
     }
-    let bus = live::hiroz(HirozConfig {
-        domain_id: args.domain,
-        connect: args.connect.clone(),
-        listen: args.listen.clone(),
-        session: args.session.clone(),
-        ..HirozConfig::default()
-    })?;
+    for &name in &args.nodes {
+        let node = ros.node.clone().unwrap_or_else(|| name.ros_name());
+        override_parameters(name, &mut config, &Overrides::read(&ros, &node)?)
+            .with_context(|| format!("node {node}"))?;
+    }
+    let parameters = match args.nodes.as_slice() {
+        [only] => parameters(*only, &config)?,
+        _ => Parameters::default(),
+    };
+    let bus = middleware::open(args.bus, HirozConfig { parameters, ..args.bus_config(&ros) })?;
     let mut live = Live::new();
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
@@ -147,6 +207,44 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     runtime.block_on(tokio::signal::ctrl_c())?;
     live.stop();
     Ok(())
+}
+
+/// Lays what ROS says over a node's parameters. Switches that only the demo may set cannot be set here either.
+fn override_parameters(name: NodeName, config: &mut StackConfig, said: &Overrides) -> anyhow::Result<()> {
+    match name {
+        NodeName::Sim => config.camera = said.apply(&config.camera)?,
+        NodeName::Perception => config.perception = said.apply(&config.perception)?,
+        NodeName::Fusion => config.fusion = said.apply(&config.fusion)?,
+        NodeName::Autonomy => config.autonomy = said.apply(&config.autonomy)?,
+        NodeName::Safety => {
+            // Zones are no parameters: they have a file of their own.
+            let SafetyParams { zones, folder, .. } = config.safety.clone();
+            config.safety = SafetyParams { zones, folder, ..said.apply(&config.safety)? };
+            anyhow::ensure!(
+                !config.safety.allow_scripted_operator,
+                "parameter allow_scripted_operator: for the demo only"
+            );
+        }
+        NodeName::Console => {
+            config.console = said.apply(&config.console)?;
+            anyhow::ensure!(!config.console.allow_scripted, "parameter allow_scripted: for the demo only");
+        }
+        NodeName::Recorder => _ = said.apply(&toml::Table::new())?,
+    }
+    Ok(())
+}
+
+/// What `ros2 param` shows of a node that has its process for itself.
+fn parameters(name: NodeName, config: &StackConfig) -> anyhow::Result<Parameters> {
+    match name {
+        NodeName::Sim => declared::SIM.parameters(&config.camera),
+        NodeName::Perception => declared::PERCEPTION.parameters(&config.perception),
+        NodeName::Fusion => declared::FUSION.parameters(&config.fusion),
+        NodeName::Autonomy => declared::AUTONOMY.parameters(&config.autonomy),
+        NodeName::Safety => declared::SAFETY.parameters(&config.safety),
+        NodeName::Console => declared::CONSOLE.parameters(&config.console),
+        NodeName::Recorder => Ok(Parameters::new(Vec::new())),
+    }
 }
 
 fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args: &RunArgs) -> anyhow::Result<()> {
@@ -220,7 +318,7 @@ mod tests {
 
     fn check(line: &str) -> Result<(), String> {
         let cli = Cli::try_parse_from(line.split(' ')).map_err(|e| e.to_string())?;
-        cli.run.check().map_err(|e| e.to_string())
+        cli.run.check(&RosArgs::default()).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -232,6 +330,40 @@ mod tests {
         let unknown = check("run teleop").unwrap_err();
         assert!(unknown.contains("teleop") && unknown.contains("perception"), "{unknown}");
         assert!(check("run").is_err());
+        assert!(check("run safety --bus memory").unwrap_err().contains("memory"));
+        assert!(check("run safety --bus r2r --domain 231").unwrap_err().contains("ROS_DOMAIN_ID"));
+        assert!(check("run safety --bus r2r --session s.json5").unwrap_err().contains("--session"));
+    }
+
+    #[test]
+    fn one_node_has_its_own_name_in_ros_and_several_cannot_share_another() {
+        let args = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().run;
+        let gate = RosArgs { node: Some("gate".to_owned()), ..RosArgs::default() };
+        assert_eq!(args("run safety").bus_config(&RosArgs::default()).node_name, "safety");
+        assert_eq!(args("run safety").bus_config(&gate).node_name, "gate");
+        assert_eq!(args("run safety fusion").bus_config(&RosArgs::default()).node_name, "proctor");
+        assert!(args("run safety fusion").check(&gate).unwrap_err().to_string().contains("__node"));
+    }
+
+    #[test]
+    fn parameters_from_ros_keep_the_zones_and_cannot_let_a_script_hold_authority() {
+        let mut config = StackConfig::simulated(&stack::find_root().unwrap(), 1).unwrap();
+        config.safety.allow_scripted_operator = false;
+        config.console.allow_scripted = false;
+        let zones = config.safety.zones.clone();
+        let mut said = |name: NodeName, line: &str| {
+            let (_, ros) = proctor_bus::ros_args::split(line.split(' ').map(str::to_owned)).unwrap();
+            override_parameters(name, &mut config, &Overrides::read(&ros, &name.ros_name()).unwrap())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(said(NodeName::Safety, "--ros-args -p motion.tip_speed_supervised:=0.02"), Ok(()));
+        for (name, key) in [(NodeName::Safety, "allow_scripted_operator"), (NodeName::Console, "allow_scripted")] {
+            assert!(said(name, &format!("--ros-args -p {key}:=true")).unwrap_err().contains(key));
+        }
+        assert!(said(NodeName::Recorder, "--ros-args -p rate:=1").unwrap_err().contains("rate"));
+        assert_eq!(said(NodeName::Recorder, "--ros-args -p use_sim_time:=false"), Ok(()));
+        assert!(!zones.is_empty());
+        assert_eq!((config.safety.zones, config.safety.motion.tip_speed_supervised), (zones, 0.02));
     }
 
     #[test]

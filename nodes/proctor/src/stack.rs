@@ -109,11 +109,15 @@ pub fn onnxruntime(root: &Path) -> anyhow::Result<PathBuf> {
         .ok_or_else(|| anyhow::anyhow!("ONNX Runtime not found: set ORT_DYLIB_PATH or run `make setup`"))
 }
 
-/// The folder that holds `models/`: the working directory or one above it, else one above the executable.
+/// The folder that holds `models/` and `launch/config/`: `share/proctor` of the installation that the executable lies in (docs/ros2.md),
+/// else the working directory or one above it, else one above the executable.
 pub fn find_root() -> anyhow::Result<PathBuf> {
-    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
-    let above = starts.iter().flatten().flat_map(|p| p.ancestors());
-    let root = above.filter(|d| d.join("models").is_dir()).map(Path::to_path_buf).next();
+    let (here, executable) = (std::env::current_dir().ok(), std::env::current_exe().ok());
+    let above =
+        |p: &'_ Option<PathBuf>| p.iter().flat_map(|p| p.ancestors()).map(Path::to_path_buf).collect::<Vec<_>>();
+    let installed = above(&executable).into_iter().map(|d| d.join("share/proctor"));
+    let mut roots = installed.chain(above(&here)).chain(above(&executable));
+    let root = roots.find(|d| d.join("models").is_dir() && d.join("launch/config").is_dir());
     root.ok_or_else(|| anyhow::anyhow!("no folder models/ here or above: run from the repository"))
 }
 

@@ -80,6 +80,15 @@ pub fn timed(c: &mut Cellar) -> (u64, u64) {
     (took.as_nanos() as u64, work)
 }
 
+/// Least of what each of the same pieces of work took in [`RUNS`] runs: what a busy machine adds by chance is not in it.
+pub fn least(mut run: impl FnMut() -> Vec<u64>) -> Vec<u64> {
+    let first = run();
+    (1..RUNS).fold(first, |least, _| least.iter().zip(run()).map(|(a, b)| *a.min(&b)).collect())
+}
+
+/// How often the same ticks are run for the least time.
+const RUNS: usize = 5;
+
 /// Prints median and high percentiles of times in nanoseconds; returns the median.
 pub fn percentiles(what: &str, times: &mut [u64]) -> f64 {
     times.sort_unstable();

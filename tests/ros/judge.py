@@ -1,0 +1,212 @@
+"""ROS 2's own tools and rclpy look at Proctor, launched as a user launches it: what do they see, and does what they say arrive?
+
+Usage: judge.py PROCTOR, in an environment with ROS 2 and Proctor's packages sourced. Every wait ends; a failure is an assertion.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import rclpy
+from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, JointState
+
+PATIENCE = 90  # seconds for anything, on a machine that is busy with other things
+NODES = {"sim", "perception", "fusion", "autonomy", "safety", "console"}
+
+
+def fact(text):
+    print(f"  ok  {text}", flush=True)
+
+
+def ros2(*args, expect=0, patience=PATIENCE):
+    done = subprocess.run(["ros2", *args], capture_output=True, text=True, timeout=patience)
+    assert expect is None or done.returncode == expect, f"ros2 {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def until(what, look):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if (found := look()) not in (None, False):
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+class Launch:
+    """`ros2 launch` in the background, its lines kept."""
+
+    def __init__(self, *args):
+        command = ["ros2", "launch", "proctor_bringup", *args]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+        self.lines = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+
+    def said(self, text):
+        return any(text in line for line in self.lines) or (self.process.poll() is not None and self.died())
+
+    def died(self):
+        raise AssertionError("the launch ended:\n" + "".join(self.lines))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=PATIENCE)
+        self.reader.join(timeout=10)
+        assert not any("panicked" in line or "process has died" in line for line in self.lines), "".join(self.lines)
+
+
+def graph(proctor):
+    """`proctor graph`: topic -> (type, reliable, latched, writers)."""
+    lines = subprocess.run([proctor, "graph"], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    row = re.compile(r"(\S+)\s+(\S+)\s+(?:\S+)\s+\d+\s+(true|false)\s+(true|false)\s+((?:\w+, )*\w+)")
+    rows = [row.match(line).groups() for line in lines]
+    return {t: (kind, reliable == "true", latched == "true", set(w.split(", "))) for t, kind, reliable, latched, w in rows}
+
+
+def the_graph_is_the_table(node, table):
+    """One writer per topic, its type and quality of service: `proctor graph` is what ROS sees, and there is nothing else."""
+    expected = {t: row for t, row in table.items() if not row[3] & {"teleop"}}
+
+    def published():
+        # An arm that measures no force, and a model that is not there, are silent topics with a writer.
+        return {t for t in expected if node.get_publishers_info_by_topic(t)} == set(expected)
+
+    try:
+        until("every topic", published)
+    except AssertionError:
+        missing = [t for t in expected if not node.get_publishers_info_by_topic(t)]
+        raise AssertionError(f"nobody publishes {missing}") from None
+    for topic, (kind, reliable, latched, writers) in expected.items():
+        infos = node.get_publishers_info_by_topic(topic)
+        assert {i.node_name for i in infos} == writers and len(infos) == len(writers), f"{topic}: {[i.node_name for i in infos]}"
+        for i in infos:
+            assert i.topic_type == kind, f"{topic}: {i.topic_type}, not {kind}"
+            assert (i.qos_profile.reliability == ReliabilityPolicy.RELIABLE) == reliable, f"{topic}: {i.qos_profile}"
+            assert (i.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL) == latched, f"{topic}: {i.qos_profile}"
+    ours = {t for t, _ in node.get_topic_names_and_types()} - set(table) - {"/rosout", "/parameter_events"}
+    assert not ours, f"topics that the table does not have: {ours}"
+    fact(f"{len(expected)} topics have the type, the one writer and the quality of service that `proctor graph` names, and there are no others")
+
+
+def tools():
+    nodes = until("every node", lambda: (n := set(ros2("node", "list").split())) >= {f"/{x}" for x in NODES} and n)
+    fact(f"ros2 node list: {' '.join(sorted(nodes))}")
+    info = ros2("node", "info", "/safety")
+    for words in ("/PSM1/servo_jp: sensor_msgs/msg/JointState", "/proctor/scene: proctor_msgs/msg/Scene", "/safety/get_parameters"):
+        assert words in info, f"{words} not in\n{info}"
+    fact("ros2 node info /safety: publishers, subscribers, services")
+    listed = ros2("topic", "list", "-t")
+    assert "/proctor/proposal [proctor_msgs/msg/Proposal]" in listed, listed
+    echoed = ros2("topic", "echo", "--once", "/PSM1/measured_js")
+    assert "outer_insertion" in echoed or "name:" in echoed and "position:" in echoed, echoed
+    state = ros2("topic", "echo", "--once", "--qos-durability", "transient_local", "/proctor/safety_state")
+    assert "mode:" in state, state
+    fact("ros2 topic list, echo of joints and of the latched safety state")
+    hz = subprocess.Popen(["ros2", "topic", "hz", "/PSM1/measured_js"], stdout=subprocess.PIPE, text=True)
+    rate = until("a rate", lambda: re.search(r"average rate: ([\d.]+)", hz.stdout.readline()))
+    hz.send_signal(signal.SIGINT)
+    hz.wait(timeout=PATIENCE)
+    fact(f"ros2 topic hz /PSM1/measured_js: {rate.group(1)} Hz")
+
+
+def parameters():
+    listed = ros2("param", "list", "/safety").split()
+    assert {"watchdogs.command", "motion.tip_speed_supervised", "classes.liver.speed", "use_sim_time"} <= set(listed), listed
+    got = ros2("param", "get", "/safety", "watchdogs.command")
+    assert "0.1" in got, got
+    described = ros2("param", "describe", "/safety", "watchdogs.command")
+    assert all(w in described for w in ("double", "Teleoperation command", "Min value: 0.005", "Max value: 0.1")), described
+    refused = ros2("param", "set", "/safety", "watchdogs.command", "0.05", expect=None)
+    assert "read-only" in refused and "0.1" in ros2("param", "get", "/safety", "watchdogs.command"), refused
+    fact(f"ros2 param list ({len(listed)}), get, describe with range; set is refused: {refused.strip().splitlines()[-1]}")
+    called = ros2("service", "call", "/fusion/get_parameters", "rcl_interfaces/srv/GetParameters", "{names: [gap_max_s]}")
+    assert "double_value=0.1" in called, called
+    fact("ros2 service call /fusion/get_parameters")
+
+
+def strangers_words(node):
+    """Malformed bytes and NaN change nothing; anything on the e-stop's topic stops."""
+    states = []
+    latched = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(SafetyState, "/proctor/safety_state", states.append, latched)
+    pictures = []
+    node.create_subscription(Image, "/endoscope/left/image_rect", pictures.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    until("a picture in rclpy", lambda: rclpy.spin_once(node, timeout_sec=0.1) or bool(pictures))
+    picture = pictures[-1]
+    assert (picture.encoding, len(picture.data)) == ("rgb8", picture.height * picture.step) and picture.width >= 320, picture.header
+    fact(f"rclpy receives pictures: {picture.width}x{picture.height} {picture.encoding}")
+    until("the state", lambda: rclpy.spin_once(node, timeout_sec=0.1) or bool(states))
+    before = states[-1].mode.value
+    assert before == SafetyMode.DISABLED, before
+
+    decision = node.create_publisher(Decision, "/proctor/decision", QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE))
+    teleop = node.create_publisher(JointState, "/teleop/PSM1/servo_jp", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    until("readers", lambda: decision.get_subscription_count() and teleop.get_subscription_count())
+    # Four bytes at least: CycloneDDS loses its own thread over a shorter payload, and sends nothing after it.
+    for payload in (b"\x00\x01\x00\x00", b"\x00\x01\x00\x00" + b"\xff" * 64, b"\x00" * 4096):
+        decision.publish(payload)
+    decision.publish(Decision())
+    nan = JointState(position=[float("nan")] * 6)
+    for _ in range(20):
+        teleop.publish(nan)
+        rclpy.spin_once(node, timeout_sec=0.05)
+    count = len(states)
+    until("three more states", lambda: rclpy.spin_once(node, timeout_sec=0.1) or len(states) >= count + 3)
+    assert states[-1].mode.value == before, states[-1]
+    fact("malformed bytes, an unsealed decision and NaN from rclpy change nothing, and every node lives")
+
+    stop = node.create_publisher(OperatorRequest, "/proctor/e_stop", QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE))
+    until("a reader of the e-stop", stop.get_subscription_count)
+    stop.publish(OperatorRequest())
+    until("the e-stop", lambda: rclpy.spin_once(node, timeout_sec=0.1) or (states[-1].e_stop and states[-1].mode.value == SafetyMode.FAULT))
+    fact("an empty message from rclpy on /proctor/e_stop stops everything")
+
+
+def names_and_parameters_from_ros(node):
+    """`ros2 run` with namespace, name, remapping and parameter; and what is wrong with them ends the node by name."""
+    line = ["-r", "__ns:=/room2", "-r", "__node:=gate", "-r", "PSM1/servo_jp:=/dvrk/servo_jp", "-p", "watchdogs.command:=0.05"]
+    gate = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", *line])
+    try:
+        infos = until("the remapped topic", lambda: node.get_publishers_info_by_topic("/dvrk/servo_jp"))
+        assert [(i.node_name, i.node_namespace) for i in infos] == [("gate", "/room2")], infos
+        assert node.get_publishers_info_by_topic("/room2/PSM2/servo_jp") and not node.get_publishers_info_by_topic("/room2/PSM1/servo_jp")
+        assert "0.05" in ros2("param", "get", "/room2/gate", "watchdogs.command")
+    finally:
+        gate.send_signal(signal.SIGINT)
+        gate.wait(timeout=PATIENCE)
+    fact("ros2 run proctor safety with __ns, __node, a remapping and a parameter")
+    for argument, named in (("watchdogs.commands:=0.05", "watchdogs.commands"), ("watchdogs.command:=0.2", "watchdogs.command"), ("watchdogs.command:=soon", "watchdogs.command")):
+        said = ros2("run", "proctor", "safety", "--ros-args", "-p", argument, expect=None)
+        assert named in said and "Error" not in said.split(named)[0], said
+    fact("an unknown parameter, one out of range and one of another type end the node, by name")
+
+
+def main(proctor):
+    launch = Launch("sim.launch.py", "console_port:=0", "camera_fps:=15")
+    rclpy.init()
+    node = rclpy.create_node("judge")
+    try:
+        until("the console", lambda: launch.said("console: http"))
+        fact("ros2 launch proctor_bringup sim.launch.py: the console serves")
+        tools()
+        the_graph_is_the_table(node, graph(proctor))
+        parameters()
+        strangers_words(node)
+    except BaseException:
+        print("".join(launch.lines[-60:]), file=sys.stderr)
+        raise
+    finally:
+        launch.stop()
+    fact("Ctrl-C ends every process of the launch")
+    names_and_parameters_from_ros(node)
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
