@@ -75,6 +75,7 @@ pub struct PictureView {
 
 /// The safety node's state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is shown on its own")]
 pub struct SafetyView {
     /// Mode.
     pub mode: SafetyMode,

@@ -47,7 +47,7 @@ impl Ball {
     fn drawn(&self, rendered: Rendered) -> Rendered {
         let (right, shifted) = (rendered.right, (self.centre.0 - self.disparity, self.centre.1));
         Rendered {
-            left: self.filled(rendered.left, self.centre, |x, y| fat(x, y)),
+            left: self.filled(rendered.left, self.centre, fat),
             right: self.filled(right, shifted, |x, y| fat(x + self.disparity.round() as i32, y)),
             labels: self.filled(rendered.labels, self.centre, |_, _| Class::Fat.id()),
             instances: self.filled(rendered.instances, self.centre, |_, _| 0),
