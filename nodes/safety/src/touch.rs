@@ -56,9 +56,10 @@ impl Bearing {
             .fold((tip_speed, None), |least, one| if one.0 < least.0 { one } else { least })
     }
 
-    /// The force that what is touched, or may be for all that is known, bears, N, and its class.
-    pub fn bears(&self, near: &Distances) -> (f64, Option<usize>) {
-        let touched = self.force.iter().zip(near).enumerate().filter(|(_, (_, d))| **d <= 0.0);
+    /// The force that what is touched, or may be for all that is known, bears, N, and its class. An arm follows behind what is planned for
+    /// it, as far as `behind`, m: what it is leaving it still touches.
+    pub fn bears(&self, near: &Distances, behind: f64) -> (f64, Option<usize>) {
+        let touched = self.force.iter().zip(near).enumerate().filter(|(_, (_, d))| **d <= behind);
         touched
             .map(|(class, (force, _))| (*force, Some(class)))
             .fold((self.most, None), |least, one| if one.0 < least.0 { one } else { least })
@@ -113,11 +114,15 @@ mod tests {
     #[test]
     fn the_most_delicate_of_what_is_touched_counts() {
         let b = bearing();
-        assert_eq!(b.bears(&[1.0; Class::COUNT]), (5.0, None));
+        let liver = Some(usize::from(Class::Liver.id()));
+        assert_eq!(b.bears(&[1.0; Class::COUNT], 0.0), (5.0, None));
         let mut both = near(Class::Liver, 0.0);
-        assert_eq!(b.bears(&both), (2.0, Some(usize::from(Class::Liver.id()))));
+        assert_eq!(b.bears(&both, 0.0), (2.0, liver));
         both[usize::from(Class::CysticArtery.id())] = -0.0009;
-        assert_eq!(b.bears(&both), (0.5, Some(usize::from(Class::CysticArtery.id()))));
+        assert_eq!(b.bears(&both, 0.0), (0.5, Some(usize::from(Class::CysticArtery.id()))));
+        // Planned to be a millimetre away already, with the arm two behind: it touches still.
+        assert_eq!(b.bears(&near(Class::Liver, 0.001), 0.002), (2.0, liver));
+        assert_eq!(b.bears(&near(Class::Liver, 0.001), 0.0005), (5.0, None));
     }
 
     #[test]

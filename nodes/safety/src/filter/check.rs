@@ -88,7 +88,7 @@ impl Filter {
             return Err(by_tissue(Finding::of(arm, Constraint::TipSpeed, tip, allowed), class));
         }
         if let Some((force, sent)) = rules.force {
-            let (bearable, class) = self.bears.bears(&here.tissue);
+            let (bearable, class) = self.bears.bears(&here.tissue, body.travel(&sent, &from.q));
             if self.bears.grows_beyond(bearable, &force, body, [&sent, &from.q, &end]) {
                 let finding = Finding::of(arm, Constraint::Force, force.norm(), bearable);
                 return Err(class.map_or(finding, |c| finding.at(c)));

@@ -318,7 +318,7 @@ impl Judge {
                 }
             }
         }
-        if tick - self.bearable.get(arm) > 2 * ONSET && self.deeper(arm, q, q1) > ASIDE {
+        if tick - self.bearable.get(arm) > 2 * ONSET {
             found.push(format!("goes {} m deeper at a load of {}", self.deeper(arm, q, q1), self.load(arm, q)));
         }
         found
@@ -426,6 +426,7 @@ impl Judge {
             still &= v == 0.0;
         }
         let q1 = history.front().copied();
+        self.feel(arm, &q, &q1.unwrap_or(q), tick);
         if !arm.has_jaw() {
             self.watch(&q1.unwrap_or(q), supervised, still);
         }
@@ -460,8 +461,6 @@ impl Judge {
                 }
             }
         }
-        let q1 = self.history.get(arm).front().copied().unwrap_or(q);
-        self.feel(arm, &q, &q1, tick);
         if braking && !still {
             *self.last_braking.get_mut(arm) = tick;
         }
