@@ -1,7 +1,7 @@
 //! Tracking over a recording that holds no pictures, only where a point of each instrument was seen: `proctor fuse --points`.
 //!
 //! The whole recording is at hand, so what is constant is found from all of it first ([`fit`]): where the arm's base is before the camera,
-//! by how much the stamps of points and poses differ, and which samples fit neither. Then [`track`] walks through it as the running node
+//! by how much the stamps of points and poses differ, and which samples fit neither. Then `track` walks through it as the running node
 //! would, with the same filter and verdict.
 //!
 //! Invariants: no clock, no I/O; the same input gives the same output bit for bit; what cannot be known is said, not guessed.
