@@ -64,7 +64,7 @@ pub enum Heard {
     SafetyNode,
     /// The person at the probe has had enough.
     Leave,
-    /// Who else writes and reads which topic, in the order of [`Ends::ALL`].
+    /// Who else writes and reads which topic, in the order of `Ends::ALL`.
     Graph(Box<[Announced; Ends::ALL.len()]>),
 }
 
