@@ -35,12 +35,6 @@ impl Router {
     pub fn id(&self) -> String {
         self.session.zid().to_string()
     }
-
-    /// How many sessions are connected to it.
-    pub fn sessions(&self) -> usize {
-        let info = self.session.info();
-        info.peers_zid().wait().count() + info.routers_zid().wait().count()
-    }
 }
 
 /// Reads a router's file and refuses one that lets strangers in or says nothing about who may say what.

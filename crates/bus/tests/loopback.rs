@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use hiroz::{Builder, MessageTypeInfo, context::ZContextBuilder};
 use hiroz_msgs::ros::{sensor_msgs::JointState, std_msgs};
 use proctor_bus::{Bus, HirozConfig, Publisher, StereoSubscriber, Subscriber, Wire, graph};
@@ -11,9 +13,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
-
-/// Longest wait for a session to find its peer or for a message to cross.
-const PATIENCE: Duration = Duration::from_secs(30);
+use support::{at, joints, take, until};
 
 /// A loopback endpoint nobody uses: below the ports that the system hands out by itself, and never the same twice in this process.
 fn endpoint() -> String {
@@ -45,22 +45,6 @@ fn pair() -> (Bus, Bus, String) {
     (a, b, endpoint)
 }
 
-/// Calls `act` until it yields something.
-fn until<T>(what: &str, mut act: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = act() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn take<T: Wire>(subscriber: &Subscriber<T>) -> T {
-    until("a message", || subscriber.take()).unwrap()
-}
-
 /// What a reader hears first of a value said again and again: until the sessions know each other, samples go nowhere.
 fn first_heard<T: Wire>(publisher: &Publisher<T>, subscriber: &Subscriber<T>, value: &T) -> T {
     let heard = until("a first message", || {
@@ -68,15 +52,6 @@ fn first_heard<T: Wire>(publisher: &Publisher<T>, subscriber: &Subscriber<T>, va
         subscriber.take()
     });
     heard.unwrap()
-}
-
-fn at(ms: i64) -> Stamp {
-    Stamp::from_nanos("t", 1_700_000_000_000_000_000 + ms * 1_000_000).unwrap()
-}
-
-fn joints(ms: i64) -> ArmJoints {
-    let position = Joints::new(&[0.1, -0.2, 0.16, 0.3, std::f64::consts::PI, 1e-300]).unwrap();
-    ArmJoints { arm: ArmId::Psm1, stamp: at(ms), position, velocity: Joints::zeros(6) }
 }
 
 #[test]

@@ -3,37 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use proctor_bus::{Bus, Parameters, R2rConfig, Subscriber, Wire, graph};
+mod support;
+
+use proctor_bus::{Bus, Parameters, R2rConfig, Wire, graph};
 use proctor_types::*;
 use r2r::{Context, Node, QosProfile};
 use std::time::{Duration, Instant};
-
-/// Longest wait for anything to cross.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn until<T>(what: &str, mut act: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = act() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn take<T: Wire>(subscriber: &Subscriber<T>) -> T {
-    until("a message", || subscriber.take()).unwrap()
-}
-
-fn at(ms: i64) -> Stamp {
-    Stamp::from_nanos("t", 1_700_000_000_000_000_000 + ms * 1_000_000).unwrap()
-}
-
-fn joints(ms: i64) -> ArmJoints {
-    let position = Joints::new(&[0.1, -0.2, 0.16, 0.3, std::f64::consts::PI, 1e-300]).unwrap();
-    ArmJoints { arm: ArmId::Psm1, stamp: at(ms), position, velocity: Joints::zeros(6) }
-}
+use support::{at, joints, take, until};
 
 #[test]
 fn values_cross_and_malformed_bytes_are_counted_errors() {

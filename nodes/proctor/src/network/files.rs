@@ -85,7 +85,7 @@ impl Plan<'_> {
                     "verify_name_on_connect": true,
                     "close_link_on_expiration": true,
                 },
-                "tx": LIVELY.to_json(),
+                "tx": lively(),
             } },
         })
     }
@@ -111,7 +111,7 @@ impl Plan<'_> {
                     "listen_private_key": self.certificate("router.key"),
                     "close_link_on_expiration": true,
                 },
-                "tx": LIVELY.to_json(),
+                "tx": lively(),
             } },
             "access_control": {
                 "enabled": true,
@@ -162,17 +162,8 @@ impl Plan<'_> {
 }
 
 /// A silent link is given up after `lease`, ms, and spoken on so often in that time.
-struct Lively {
-    lease: u64,
-    keep_alive: u64,
-}
-
-const LIVELY: Lively = Lively { lease: 2000, keep_alive: 4 };
-
-impl Lively {
-    fn to_json(&self) -> Value {
-        json!({ "lease": self.lease, "keep_alive": self.keep_alive })
-    }
+fn lively() -> Value {
+    json!({ "lease": 2000, "keep_alive": 4 })
 }
 
 /// A kind of rule: messages in a direction, seen from the router, on the topics that a machine writes or reads.
