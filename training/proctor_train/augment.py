@@ -1,244 +1,259 @@
 """Appearance and geometry randomisation: what makes a model that saw only the simulator useful elsewhere.
 
-Every function takes and returns an RGB picture (float32 [h, w, 3] in 0..255) and, where geometry changes, its label
-image (uint8 [h, w]). Randomness comes only from the generator passed in, so a seed fixes the stream of samples.
+Works on batches, on whatever device they lie: pictures are float RGB [n, 3, h, w] in 0..255, labels float [n, 1, h, w].
+Randomness comes only from the dice passed in, so a seed fixes the stream of samples (on one kind of device).
+Functions that only look at some of the batch return the whole of it.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from .classes import BACKGROUND, JAWS, NAMES, SHAFT
-from .tools2d import paste_tool
+from . import geometry
+from .classes import BACKGROUND, JAWS, NAMES, SHAFT, UNKNOWN
+from .randomness import Dice, Noise
+from .tools2d import fold, paste
 
-Rng = np.random.Generator
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-class Noise:
-    """A bank of smooth multi-octave noise fields in about [-1, 1], made once and reused cropped, flipped and scaled."""
-
-    def __init__(self, rng: Rng, count: int = 48, size: int = 384) -> None:
-        self.size = size
-        self.fields = [self._make(rng, size) for _ in range(count)]
-
-    @staticmethod
-    def _make(rng: Rng, size: int) -> np.ndarray:
-        field = np.zeros((size, size), np.float32)
-        cells, gain = int(rng.integers(2, 12)), 1.0
-        for _ in range(5):
-            grid = rng.standard_normal((cells + 2, cells + 2)).astype(np.float32)
-            field += gain * cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
-            cells, gain = min(cells * 2, size // 2), gain * rng.uniform(0.35, 0.75)
-        if rng.random() < 0.4:  # ridges: vessels, folds
-            field = 1.0 - np.abs(field) * rng.uniform(1.5, 4.0)
-        field -= field.mean()
-        return np.clip(field / (field.std() + 1e-6) * 0.5, -1.5, 1.5)
-
-    def __call__(self, rng: Rng, h: int, w: int) -> np.ndarray:
-        f = self.fields[int(rng.integers(len(self.fields)))]
-        y, x = int(rng.integers(0, self.size - h + 1)), int(rng.integers(0, self.size - w + 1))
-        f = f[y : y + h, x : x + w]
-        return f[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+LUMA = (0.299, 0.587, 0.114)
+YCC = np.array([LUMA, (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)], np.float32)
 
 
-def warp(rng: Rng, img: np.ndarray, lab: np.ndarray, out_w: int, out_h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random flip, rotation, scale, shear and shift into a picture of the wanted size."""
-    h, w = lab.shape
-    base = out_w / w
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    if rng.random() < 0.9:
-        # Up to 1 the whole picture fits in; above, it is a crop at higher magnification.
-        scale = base * np.exp(rng.uniform(np.log(0.8), np.log(3.5 if rng.random() < 0.15 else 1.9)))
-        turn = np.deg2rad(rng.normal(0.0, 18.0) + (180.0 if rng.random() < 0.1 else 0.0))
-        shear = rng.normal(0.0, 0.08, 2)
-        aspect = np.exp(rng.normal(0.0, 0.12))
-    else:
-        scale, turn, shear, aspect = max(base, 1.0), 0.0, np.zeros(2), 1.0
-    c, s = np.cos(turn), np.sin(turn)
-    m = np.array([[c, -s], [s, c]]) @ np.array([[1, shear[0]], [shear[1], 1]]) @ np.diag([flip * aspect, 1 / aspect])
-    m *= scale
-    room = np.maximum(0.0, np.array([w, h]) * scale - np.array([out_w, out_h])) / 2 + 0.06 * out_w
-    shift = np.array([out_w, out_h]) / 2 + rng.uniform(-1, 1, 2) * room - m @ (np.array([w, h]) / 2)
-    a = np.column_stack([m, shift])
-    border = cv2.BORDER_REFLECT_101 if rng.random() < 0.6 else cv2.BORDER_CONSTANT
-    img = cv2.warpAffine(img, a, (out_w, out_h), flags=cv2.INTER_LINEAR, borderMode=border)
-    lab = cv2.warpAffine(lab, a, (out_w, out_h), flags=cv2.INTER_NEAREST, borderMode=border)
-    return img, lab
+def grey(img: Tensor) -> Tensor:
+    return (img * img.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def focus(rng: Rng, img: np.ndarray, lab: np.ndarray, out_w: int, out_h: int) -> tuple[np.ndarray, np.ndarray]:
-    """A nearly undistorted cut-out, more often than not around the end of an instrument: little of a picture is wrist or jaws."""
-    h, w = lab.shape
-    scale, turn = np.exp(rng.uniform(np.log(0.9), np.log(1.25))), np.deg2rad(rng.normal(0.0, 8.0))
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    at = np.array([rng.uniform(0, w), rng.uniform(0, h)])
-    ends = np.flatnonzero(lab > SHAFT) if rng.random() < 0.65 else np.empty(0)
-    if len(ends):
-        pixel = int(ends[rng.integers(len(ends))])
-        at = np.array([pixel % w, pixel // w]) + rng.normal(0, 0.12, 2) * [out_w, out_h]
-    # The cut-out stays inside the picture as far as it fits.
-    half = np.array([out_w, out_h]) / (2 * scale)
-    size = np.array([w, h])
-    at = np.where(2 * half >= size, size / 2 + rng.uniform(-1, 1, 2) * (half - size / 2), np.clip(at, half, size - half))
-    c, s = np.cos(turn), np.sin(turn)
-    m = scale * np.array([[c, -s], [s, c]]) @ np.diag([flip, 1.0])
-    a = np.column_stack([m, np.array([out_w, out_h]) / 2 - m @ at])
-    img = cv2.warpAffine(img, a, (out_w, out_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    lab = cv2.warpAffine(lab, a, (out_w, out_h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
-    return img, lab
+def gaussian(img: Tensor, sigma: Tensor) -> Tensor:
+    """Blurs each picture by its own deviation [n] (pixels), up to about 5."""
+    n, c, h, w = img.shape
+    r = torch.arange(-9, 10, device=img.device, dtype=torch.float32)
+    k = torch.exp(-0.5 * (r / sigma.view(-1, 1)) ** 2)
+    k = (k / k.sum(1, keepdim=True)).repeat_interleave(c, 0)
+    flat = F.pad(img.reshape(1, n * c, h, w), (9, 9, 9, 9), mode="reflect")
+    flat = F.conv2d(F.conv2d(flat, k[:, None, None, :], groups=n * c), k[:, None, :, None], groups=n * c)
+    return flat.view(n, c, h, w)
 
 
-def recolour(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise) -> np.ndarray:
+def recolour(dice: Dice, noise: Noise, img: Tensor, lab: Tensor) -> Tensor:
     """Gives every region its own random gain, tint, saturation and texture: shape and shading stay, colour does not."""
-    h, w = lab.shape
-    n = len(NAMES)
-    gain = np.ones((n, 3), np.float32)
-    saturation = np.ones((n, 1), np.float32)
-    grain = np.zeros((n, 1), np.float32)
-    for k in np.unique(lab):
-        if k == BACKGROUND or rng.random() < 0.35:
-            continue
-        grain[k] = rng.uniform(0.0, 0.4)
-        if SHAFT <= k <= JAWS:
-            spread = 0.6 if rng.random() < 0.15 else 0.10  # plastic: blue, white, green, yellow
-            gain[k] = np.exp(rng.normal(0.0, 0.55) + rng.normal(0.0, spread, 3))
-            saturation[k] = rng.uniform(0.0, 1.2)
-        else:
-            gain[k] = np.exp(rng.normal(0.0, 0.22) + rng.normal(0.0, 0.10, 3))
-            saturation[k] = np.exp(rng.normal(0.0, 0.15))
-    grey = (img @ LUMA)[..., None]
-    img = grey + (img - grey) * saturation[lab]
-    texture = 1.0 + grain[lab] * noise(rng, h, w)[..., None]
+    rng, (n, _, h, w), classes = dice.rng, img.shape, len(NAMES)
+    keep = rng.random((n, classes, 1)) < 0.35
+    keep[:, BACKGROUND] = True
+    spread = np.where(rng.random((n, classes, 1)) < 0.15, 0.6, 0.10)  # plastic: blue, white, green, yellow
+    tool = np.zeros((1, classes, 1), bool)
+    tool[:, SHAFT : JAWS + 1] = True
+    gain = np.where(tool, rng.normal(0, 0.55, (n, classes, 1)) + rng.normal(0, 1, (n, classes, 3)) * spread,
+                    rng.normal(0, 0.33, (n, classes, 1)) + rng.normal(0, 0.17, (n, classes, 3)))
+    saturation = np.where(tool, rng.uniform(0, 1.2, (n, classes, 1)), np.exp(rng.normal(-0.05, 0.35, (n, classes, 1))))
+    grain = rng.uniform(0, 0.45, (n, classes, 1))
+    table = np.concatenate([np.where(keep, 1, np.exp(gain)), np.where(keep, 1, saturation), np.where(keep, 0, grain)], 2)
+    known = lab * (lab != UNKNOWN)
+    look = dice.tensor(table).gather(1, known.view(n, h * w, 1).long().expand(-1, -1, 5)).transpose(1, 2).reshape(n, 5, h, w)
+    gain, saturation, grain = F.avg_pool2d(look[:, :3], 3, 1, 1), look[:, 3:4], look[:, 4:5]
+    g = grey(img)
+    texture = 1 + grain * noise(n, h, w)
     if rng.random() < 0.3:  # coloured mottling
-        texture = texture + rng.normal(0.0, 0.12, 3).astype(np.float32) * noise(rng, h, w)[..., None]
-    img = img * cv2.blur(gain[lab], (3, 3)) * texture
-    if rng.random() < 0.25:  # polished metal: contrast around its mean
-        tool = (lab >= SHAFT) & (lab <= JAWS)
-        if tool.any():
-            mean = img[tool].mean(0)
-            img[tool] = mean + (img[tool] - mean) * rng.uniform(1.2, 2.5)
-    return np.clip(img, 0, 255).astype(np.float32)
+        texture = texture + dice.normal(0, 0.12, n, 3) * noise(n, h, w)
+    img = (g + (img - g) * saturation) * gain * texture
+    polished = dice.some(n, 0.25)  # metal: contrast around its mean
+    if len(polished):
+        part, tool = img[polished], ((lab[polished] >= SHAFT) & (lab[polished] <= JAWS)).float()
+        mean = (part * tool).sum((2, 3), keepdim=True) / tool.sum((2, 3), keepdim=True).clamp_min(1)
+        img[polished] = part + tool * (part - mean) * dice.uniform(0.2, 1.5, len(polished), 1)
+    return img.clamp(0, 255)
 
 
-def occlude(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise) -> np.ndarray:
+def strange_texture(dice: Dice, img: Tensor) -> Tensor:
+    """Mixes in what a random small convolution makes of the picture: other colours and textures, the same shapes."""
+    n = len(img)
+    size = int(dice.rng.choice([1, 3, 5]))
+    k = dice.tensor(dice.rng.normal(0, 1, (n, 3, 3, size, size)))
+    k = k / k.square().sum((2, 3, 4), keepdim=True).sqrt()
+    mean, deviation = img.mean((2, 3), keepdim=True), img.std((2, 3), keepdim=True) + 1
+    made = F.conv2d(F.pad(((img - mean) / deviation).reshape(1, n * 3, *img.shape[2:]), (size // 2,) * 4, mode="reflect"),
+                    k.reshape(n * 3, 3, size, size), groups=n).view_as(img)
+    made = made / (made.std((2, 3), keepdim=True) + 1e-3) * deviation + mean
+    share = dice.uniform(0.1, 0.7, n, 1)
+    return (img + share * (made - img)).clamp(0, 255)
+
+
+def occlude(dice: Dice, noise: Noise, img: Tensor, lab: Tensor) -> Tensor:
     """Highlights, blood, smoke and unknown objects: things that cover the picture without being a class."""
-    h, w = lab.shape
-    if rng.random() < 0.4:  # wet highlights
-        n = noise(rng, h, w)
-        m = np.clip((n - rng.uniform(0.7, 1.2)) * rng.uniform(2, 8), 0, 1) * (lab != BACKGROUND)
-        img = img + (m * rng.uniform(80, 255))[..., None]
-    if rng.random() < 0.2:  # blood, also on instruments
-        m = np.clip((noise(rng, h, w) - rng.uniform(0.0, 0.9)) * 6, 0, 1) * rng.uniform(0.3, 0.9)
-        m = m * (lab != BACKGROUND)
-        colour = np.array([rng.uniform(60, 160), rng.uniform(0, 30), rng.uniform(0, 25)], np.float32)
-        img = img + m[..., None] * (colour * (0.4 + img.mean(2, keepdims=True) / 128) - img)
-    if rng.random() < 0.15:  # smoke
-        m = np.clip(0.5 + 0.5 * noise(rng, h, w), 0, 1) * rng.uniform(0.1, 0.6)
-        img = img + m[..., None] * (rng.uniform(120, 230) - img)
-    if rng.random() < 0.12:  # unknown object: gauze, clip, thread
-        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-        cx, cy = rng.uniform(0, w), rng.uniform(0, h)
-        r = ((x - cx) / rng.uniform(5, 40)) ** 2 + ((y - cy) / rng.uniform(5, 40)) ** 2
-        m = np.clip((1 + 0.5 * noise(rng, h, w) - r) * 8, 0, 1) * (lab != BACKGROUND)
-        colour = rng.uniform(0, 255, 3) * 0.5 + rng.uniform(0, 128)
-        img = img + m[..., None] * (colour * (1 + 0.2 * noise(rng, h, w)[..., None]) - img)
-    if rng.random() < 0.1:  # rectangles of noise
-        for _ in range(int(rng.integers(1, 4))):
-            rw, rh = int(rng.integers(4, w // 6)), int(rng.integers(4, h // 6))
-            px, py = int(rng.integers(0, w - rw)), int(rng.integers(0, h - rh))
-            img[py : py + rh, px : px + rw] = rng.uniform(0, 255, 3)
-    return np.clip(img, 0, 255).astype(np.float32)
+    total, _, h, w = img.shape
+    inside = (lab != BACKGROUND).float()
+    if m := len(i := dice.some(total, 0.4)):  # wet highlights
+        a = ((noise(m, h, w) - dice.uniform(0.7, 1.2, m, 1)) * dice.uniform(2, 8, m, 1)).clamp(0, 1) * inside[i]
+        img[i] = img[i] + a * dice.uniform(80, 255, m, 1)
+    if m := len(i := dice.some(total, 0.2)):  # blood, also on instruments
+        a = ((noise(m, h, w) - dice.uniform(0, 0.9, m, 1)) * 6).clamp(0, 1) * dice.uniform(0.3, 0.9, m, 1) * inside[i]
+        colour = torch.cat([dice.uniform(60, 160, m, 1), dice.uniform(0, 30, m, 1), dice.uniform(0, 25, m, 1)], 1)
+        img[i] = img[i] + a * (colour * (0.4 + img[i].mean(1, keepdim=True) / 128) - img[i])
+    if m := len(i := dice.some(total, 0.15)):  # smoke
+        a = (0.5 + 0.5 * noise(m, h, w)).clamp(0, 1) * dice.uniform(0.1, 0.6, m, 1)
+        img[i] = img[i] + a * (dice.uniform(120, 230, m, 1) - img[i])
+    if m := len(i := dice.some(total, 0.15)):  # unknown object: gauze, clip, thread
+        x = torch.arange(w, device=img.device, dtype=torch.float32).view(1, 1, 1, w)
+        y = torch.arange(h, device=img.device, dtype=torch.float32).view(1, 1, h, 1)
+        r = (((x - dice.uniform(0, w, m, 1)) / dice.uniform(0.015 * w, 0.12 * w, m, 1)) ** 2
+             + ((y - dice.uniform(0, h, m, 1)) / dice.uniform(0.015 * w, 0.12 * w, m, 1)) ** 2)
+        a = ((1 + 0.5 * noise(m, h, w) - r) * 8).clamp(0, 1) * inside[i]
+        colour = dice.uniform(0, 255, m, 3) * 0.5 + dice.uniform(0, 128, m, 1)
+        img[i] = img[i] + a * (colour * (1 + 0.2 * noise(m, h, w)) - img[i])
+    for i in np.flatnonzero(dice.rng.random(total) < 0.08):  # rectangles
+        for _ in range(int(dice.rng.integers(1, 4))):
+            rw, rh = int(dice.rng.integers(4, w // 6)), int(dice.rng.integers(4, h // 6))
+            px, py = int(dice.rng.integers(0, w - rw)), int(dice.rng.integers(0, h - rh))
+            img[i, :, py : py + rh, px : px + rw] = dice.uniform(0, 255, 3)
+    return img.clamp(0, 255)
 
 
-def field_of_view(rng: Rng, img: np.ndarray, lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def field_of_view(dice: Dice, img: Tensor, lab: Tensor) -> tuple[Tensor, Tensor]:
     """Circular masks, and black borders, as recorded videos have them."""
-    h, w = lab.shape
-    if rng.random() < 0.3:
-        m = np.zeros((h, w), np.uint8)
-        centre = (int(w * rng.normal(0.5, 0.04)), int(h * rng.normal(0.5, 0.04)))
-        cv2.circle(m, centre, int(w * rng.uniform(0.4, 0.62)), 255, -1)
-        inside = m > 127
-        soft = cv2.GaussianBlur(m, (0, 0), rng.uniform(0.5, 3.0)).astype(np.float32)[..., None] / 255
-        img = img * soft + (1 - soft) * rng.uniform(0, 14, 3).astype(np.float32)
-        lab = np.where(inside, lab, np.uint8(BACKGROUND))
-    if rng.random() < 0.08:
-        level, cut = rng.uniform(0, 10), int(rng.uniform(0.03, 0.2) * w)
-        where = (slice(None), slice(0, cut)) if rng.random() < 0.5 else (slice(None), slice(w - cut, w))
-        if rng.random() < 0.4:
-            where = (slice(0, int(h * 0.15)), slice(0, cut))
-        img, lab = img.copy(), lab.copy()
-        img[where], lab[where] = level, BACKGROUND
+    total, _, h, w = img.shape
+    if m := len(i := dice.some(total, 0.3)):
+        x = torch.arange(w, device=img.device, dtype=torch.float32).view(1, 1, 1, w)
+        y = torch.arange(h, device=img.device, dtype=torch.float32).view(1, 1, h, 1)
+        cx, cy = dice.normal(0.5 * w, 0.04 * w, m, 1), dice.normal(0.5 * h, 0.04 * h, m, 1)
+        depth = dice.uniform(0.4 * w, 0.62 * w, m, 1) - ((x - cx) ** 2 + (y - cy) ** 2).sqrt()
+        soft = (0.5 + depth / dice.uniform(1.0, 10.0, m, 1)).clamp(0, 1)
+        img[i] = img[i] * soft + (1 - soft) * dice.uniform(0, 14, m, 3)
+        lab[i] = torch.where(depth > 0, lab[i], torch.full_like(lab[i], BACKGROUND))
+    for i in np.flatnonzero(dice.rng.random(total) < 0.08):
+        cut = int(dice.rng.uniform(0.03, 0.2) * w)
+        columns = slice(0, cut) if dice.rng.random() < 0.5 else slice(w - cut, w)
+        rows = slice(0, int(h * 0.15)) if dice.rng.random() < 0.4 else slice(None)
+        img[i, :, rows, columns], lab[i, :, rows, columns] = float(dice.rng.uniform(0, 10)), BACKGROUND
     return img, lab
 
 
-def light(rng: Rng, img: np.ndarray, noise: Noise) -> np.ndarray:
+def light(dice: Dice, noise: Noise, img: Tensor) -> Tensor:
     """Exposure, gamma, white balance, hue, saturation and uneven light."""
-    h, w = img.shape[:2]
-    if rng.random() < 0.5:
-        y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
-        r = (x - rng.normal(0, 0.4)) ** 2 + (y - rng.normal(0, 0.4)) ** 2
-        img = img * np.exp(-rng.uniform(-0.2, 0.9) * r)[..., None]
-    if rng.random() < 0.25:
-        img = img * np.exp(0.4 * rng.random() * noise(rng, h, w))[..., None]
-    img = np.clip(img, 0, 255).astype(np.float32)
-    if rng.random() < 0.6:
-        hsv = cv2.cvtColor(img / 255.0, cv2.COLOR_RGB2HSV)
-        hsv[..., 0] = (hsv[..., 0] + rng.normal(0.0, 7.0)) % 360.0
-        hsv[..., 1] = np.clip(hsv[..., 1] * np.exp(rng.normal(0.0, 0.25)), 0, 1)
-        img = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255.0
-    img = img * np.exp(rng.normal(0.0, 0.08, 3)).astype(np.float32)
-    level = np.arange(256, dtype=np.float32) / 255.0
-    curve = level ** np.exp(rng.normal(0.0, 0.2)) * 255.0 * np.exp(rng.normal(0.0, 0.2)) + rng.normal(0, 6)
-    return curve.astype(np.float32)[np.clip(img, 0, 255).astype(np.uint8)]
+    n, _, h, w = img.shape
+    if m := len(i := dice.some(n, 0.5)):
+        x = torch.linspace(-1, 1, w, device=img.device).view(1, 1, 1, w)
+        y = torch.linspace(-1, 1, h, device=img.device).view(1, 1, h, 1)
+        r = (x - dice.normal(0, 0.4, m, 1)) ** 2 + (y - dice.normal(0, 0.4, m, 1)) ** 2
+        img[i] = img[i] * torch.exp(-dice.uniform(-0.2, 0.9, m, 1) * r)
+    if m := len(i := dice.some(n, 0.25)):
+        img[i] = img[i] * torch.exp(dice.uniform(0, 0.4, m, 1) * noise(m, h, w))
+    if m := len(i := dice.some(n, 0.6)):
+        # Hue is turned, and saturation scaled, about grey.
+        t, s = np.deg2rad(dice.rng.normal(0, 8, m)), np.exp(dice.rng.normal(0, 0.25, m))
+        axis = np.full(3, 3**-0.5)
+        cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+        flat = np.outer(axis, axis)
+        matrix = [flat + b * (np.cos(a) * (np.eye(3) - flat) + np.sin(a) * cross) for a, b in zip(t, s)]
+        img[i] = torch.einsum("njk,nkhw->njhw", dice.tensor(matrix), img[i])
+    img = (img * torch.exp(dice.normal(0, 0.08, n, 3))).clamp(0, 255) / 255
+    level = (img + 1e-4) ** torch.exp(dice.normal(0, 0.2, n, 1))
+    return (level * 255 * torch.exp(dice.normal(0, 0.2, n, 1)) + dice.normal(0, 6, n, 1)).clamp(0, 255)
 
 
-def sensor(rng: Rng, img: np.ndarray) -> np.ndarray:
-    """Defocus, motion, sharpening, resampling, noise, burned-in text and compression; returns uint8."""
-    h, w = img.shape[:2]
-    kind = rng.random()
-    if kind < 0.2:
-        img = cv2.GaussianBlur(img, (0, 0), rng.uniform(0.4, 2.0))
-    elif kind < 0.3:
-        n = int(rng.integers(3, 11))
-        k = np.zeros((n, n), np.float32)
-        angle, mid = rng.uniform(0, np.pi), (n - 1) / 2
-        d = np.array([np.cos(angle), np.sin(angle)]) * mid
-        cv2.line(k, tuple(np.round(mid - d).astype(int).tolist()), tuple(np.round(mid + d).astype(int).tolist()), 1.0)
-        img = cv2.filter2D(img, -1, k / k.sum())
-    elif kind < 0.5:
-        img = img + rng.uniform(0.3, 1.8) * (img - cv2.GaussianBlur(img, (0, 0), rng.uniform(0.7, 1.6)))
-    elif kind < 0.6:
-        f = rng.uniform(0.4, 0.9)
-        img = cv2.resize(cv2.resize(img, (int(w * f), int(h * f)), interpolation=cv2.INTER_AREA), (w, h))
-    if rng.random() < 0.5:
-        sigma = rng.uniform(0.5, 9.0)
-        grain = rng.standard_normal((h, w, 1 if rng.random() < 0.4 else 3), dtype=np.float32)
-        img = img + sigma * grain
-    img = np.clip(img, 0, 255).astype(np.uint8)
-    if rng.random() < 0.08:
-        text = "".join(rng.choice(list("ABCDEfghijk 0123456789:"), int(rng.integers(3, 12))))
-        cv2.putText(img, text, (int(rng.integers(0, w // 2)), int(rng.integers(10, h))), cv2.FONT_HERSHEY_SIMPLEX,
-                    rng.uniform(0.2, 0.6), rng.uniform(100, 255, 3).tolist(), 1, cv2.LINE_AA)
-    if rng.random() < 0.3:
-        ok, data = cv2.imencode(".jpg", img, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 92))])
-        if ok:
-            img = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return img
+def cosines() -> np.ndarray:
+    k, x = np.mgrid[0:8, 0:8]
+    return np.where(k == 0, 8**-0.5, 0.5 * np.cos((2 * x + 1) * k * np.pi / 16)).astype(np.float32)
 
 
-def augment(rng: Rng, img: np.ndarray, lab: np.ndarray, noise: Noise, size: tuple[int, int], plain_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """One training sample of `size` (width, height) from a picture (uint8 RGB) and its labels."""
-    plain = rng.random() < plain_share  # some samples stay as the simulator drew them
-    img, lab = (focus if plain else warp)(rng, img, lab, *size)
-    img = img.astype(np.float32)
-    if not plain and rng.random() < 0.4:
-        img = recolour(rng, img, lab, noise)
-    for _ in range(0 if plain else int(rng.choice([0, 1, 2], p=[0.7, 0.22, 0.08]))):
-        img, lab = paste_tool(rng, img, lab, noise)
-    if not plain:
-        img = occlude(rng, img, lab, noise)
-        img, lab = field_of_view(rng, img, lab)
-        img = light(rng, img, noise)
-    return np.clip(img, 0, 255).astype(np.uint8) if plain and rng.random() < 0.5 else sensor(rng, img), lab
+def compress(img: Tensor, coarse: Tensor) -> Tensor:
+    """What JPEG leaves of a picture: luma and chroma in blocks of 8x8 cosines, steps growing with frequency; `coarse` [n, 1, 1] scales them."""
+    n, _, h, w = img.shape
+    ycc = torch.einsum("jk,nkhw->njhw", img.new_tensor(YCC), img - 128)
+    d = torch.from_numpy(cosines()).to(img.device)
+    blocks = ycc.view(n, 3, h // 8, 8, w // 8, 8)
+    coded = torch.einsum("ui,ncyixj,vj->ncyuxv", d, blocks, d)
+    k = torch.arange(8, device=img.device, dtype=torch.float32)
+    step = 10 + 7 * (k.view(8, 1, 1) + k.view(1, 1, 8)) + 1.2 * k.view(8, 1, 1) * k.view(1, 1, 8)
+    step = step * coarse.view(n, 1, 1, 1, 1, 1) * img.new_tensor([1, 1.8, 1.8]).view(1, 3, 1, 1, 1, 1)
+    back = torch.einsum("ui,ncyuxv,vj->ncyixj", d, (coded / step).round() * step, d).reshape(n, 3, h, w)
+    return torch.einsum("jk,nkhw->njhw", img.new_tensor(np.linalg.inv(YCC)), back) + 128
+
+
+class Captions:
+    """Burned-in text, as recorders write it: a bank of drawn words."""
+
+    def __init__(self, dice: Dice, count: int = 64) -> None:
+        self.masks = []
+        for _ in range(count):
+            text = "".join(dice.rng.choice(list("ABCDEfghijk 0123456789:"), int(dice.rng.integers(3, 12))))
+            scale, thick = dice.rng.uniform(0.4, 1.2), int(dice.rng.integers(1, 3))
+            (w, h), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+            m = np.zeros((h + base + 4, w + 4), np.uint8)
+            cv2.putText(m, text, (2, h + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thick, cv2.LINE_AA)
+            self.masks.append(dice.tensor(m / 255.0))
+
+    def __call__(self, dice: Dice, img: Tensor) -> Tensor:
+        for i in np.flatnonzero(dice.rng.random(len(img)) < 0.08):
+            m = self.masks[int(dice.rng.integers(len(self.masks)))]
+            y, x = int(dice.rng.integers(0, img.shape[2] - m.shape[0])), int(dice.rng.integers(0, img.shape[3] // 2))
+            part = img[i, :, y : y + m.shape[0], x : x + m.shape[1]]
+            part += m[:, : part.shape[2]] * (dice.uniform(100, 255, 3) - part)
+        return img
+
+
+def sensor(dice: Dice, captions: Captions, img: Tensor) -> Tensor:
+    """Defocus, motion, sharpening, resampling, noise, burned-in text and compression."""
+    n, _, h, w = img.shape
+    kind = dice.rng.random(n)
+    of = lambda lo, hi: torch.as_tensor(np.flatnonzero((kind >= lo) & (kind < hi))).to(img.device)
+    if m := len(i := of(0, 0.2)):
+        img[i] = gaussian(img[i], dice.tensor(dice.rng.uniform(0.5, 3.5, m)))
+    if m := len(i := of(0.2, 0.3)):  # motion
+        size = 2 * int(dice.rng.integers(1, 9)) + 1
+        k = np.zeros((m, 1, size, size), np.float32)
+        for j in range(m):
+            d = (size - 1) / 2 * np.array([np.cos(a := dice.rng.uniform(0, np.pi)), np.sin(a)])
+            ends = [tuple(np.round((size - 1) / 2 + s * d).astype(int).tolist()) for s in (-1, 1)]
+            cv2.line(k[j, 0], *ends, 1.0)
+        k = dice.tensor(k / k.sum((2, 3), keepdims=True)).repeat_interleave(3, 0)
+        flat = F.pad(img[i].reshape(1, 3 * m, h, w), (size // 2,) * 4, mode="reflect")
+        img[i] = F.conv2d(flat, k, groups=3 * m).view(m, 3, h, w)
+    if m := len(i := of(0.3, 0.5)):  # sharpened
+        img[i] = img[i] + dice.uniform(0.3, 1.8, m, 1) * (img[i] - gaussian(img[i], dice.tensor(dice.rng.uniform(1.0, 2.8, m))))
+    if m := len(i := of(0.5, 0.65)):  # of a camera with fewer pixels
+        f = dice.rng.uniform(0.35, 0.9)
+        small = F.interpolate(img[i], (int(h * f), int(w * f)), mode="area")
+        img[i] = F.interpolate(small, (h, w), mode="bilinear", align_corners=False)
+    if m := len(i := dice.some(n, 0.5)):
+        channels = 1 if dice.rng.random() < 0.4 else 3
+        img[i] = img[i] + dice.uniform(0.5, 9, m, 1) * dice.grain(m, channels, h, w)
+    img = captions(dice, img.clamp(0, 255))
+    if m := len(i := dice.some(n, 0.3)):
+        img[i] = compress(img[i], dice.tensor(np.exp(dice.rng.uniform(np.log(0.25), np.log(2.5), m))))
+    return img.clamp(0, 255)
+
+
+class Augment:
+    """Turns pictures of the simulator into training samples. A share of them, `plain`, stays nearly as the simulator drew them."""
+
+    def __init__(self, dice: Dice, plain: float) -> None:
+        self.dice, self.plain = dice, plain
+        self.noise, self.captions = Noise(dice), Captions(dice)
+
+    def __call__(self, images: Tensor, labels: Tensor, ends: list[np.ndarray], out: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """From uint8 [n, 3, h, w] and [n, h, w], and where wrists and jaws are, to float [n, 3, *] in 0..255 and int64 [n, *] of size `out` (width, height)."""
+        dice, rng, n = self.dice, self.dice.rng, len(images)
+        plain = round(n * self.plain)  # the first of the batch, whose order is random
+        size, wanted = np.array([images.shape[3], images.shape[2]], float), np.array(out, float)
+        maps = [geometry.focus(rng, size, wanted, ends[i]) if i < plain else geometry.wide(rng, size, wanted) for i in range(n)]
+        img, lab = geometry.apply(images.float(), labels[:, None].float(), maps, out, mirror=rng.random() < 0.6)
+        wild, wild_lab = img[plain:].clone(), lab[plain:].clone()
+        if len(i := dice.some(len(wild), 0.45)):
+            wild[i] = recolour(dice, self.noise, wild[i], wild_lab[i])
+        if len(i := dice.some(len(wild), 0.12)):
+            wild[i] = strange_texture(dice, wild[i])
+        for share in (0.3, 0.12):
+            if len(i := dice.some(len(wild), share)):
+                wild[i] = paste(dice, self.noise, wild[i], wild_lab[i], fold)[0]
+        for share in (0.4, 0.15):
+            if len(i := dice.some(len(wild), share)):
+                wild[i], wild_lab[i] = paste(dice, self.noise, wild[i], wild_lab[i])
+        wild = occlude(dice, self.noise, wild, wild_lab)
+        wild, wild_lab = field_of_view(dice, wild, wild_lab)
+        wild = sensor(dice, self.captions, light(dice, self.noise, wild))
+        tame = img[:plain].clone()
+        half = plain // 2
+        tame[:half] = sensor(dice, self.captions, tame[:half])
+        return torch.cat([tame, wild]).round(), torch.cat([lab[:plain], wild_lab])[:, 0].long()

@@ -17,6 +17,6 @@ BACKGROUND, SHAFT, WRIST, JAWS = 0, 7, 8, 9
 UNKNOWN = 255
 
 # Input contract, written into model.toml: (value / 255 - MEAN) / STD, RGB. Generic values, not fitted to any data.
-WIDTH, HEIGHT = 320, 240
+WIDTH, HEIGHT = 640, 480
 MEAN = (0.5, 0.35, 0.3)
 STD = (0.25, 0.25, 0.25)

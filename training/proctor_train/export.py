@@ -16,7 +16,8 @@ from .classes import HEIGHT, MEAN, NAMES, STD, WIDTH
 from .network import SlimUNet
 
 
-def manifest(name: str, sha256: str, description: str, data: str, steps: str, limits: str, scores: dict) -> str:
+def manifest(name: str, sha256: str, description: str, data: str, steps: str, limits: str, scores: dict,
+             size: tuple[int, int] = (WIDTH, HEIGHT)) -> str:
     """The text of model.toml; `scores` are `proctor eval segmentation --json` results by purpose."""
     q = json.dumps  # TOML basic strings are JSON strings
     lines = [
@@ -31,8 +32,8 @@ def manifest(name: str, sha256: str, description: str, data: str, steps: str, li
         "[input]",
         'name = "image"',
         'layout = "nchw"',
-        f"width = {WIDTH}",
-        f"height = {HEIGHT}",
+        f"width = {size[0]}",
+        f"height = {size[1]}",
         'colour = "rgb"',
         "# value = (pixel / 255 - mean) / std, per channel",
         f"mean = {list(MEAN)}",
@@ -64,7 +65,7 @@ def main() -> None:
     a = ap.parse_args()
 
     net = SlimUNet(len(NAMES))
-    net.load_state_dict(torch.load(a.weights, weights_only=True))
+    net.load_state_dict(torch.load(a.weights, weights_only=True, map_location="cpu"))
     net.eval()
     a.out.mkdir(parents=True, exist_ok=True)
     file = a.out / "model.onnx"

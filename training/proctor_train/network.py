@@ -1,12 +1,12 @@
-"""The network: a slim U-Net that works at half the input resolution and below.
+"""The network: a slim U-Net that looks at the whole picture's pixels and answers at half their resolution.
 
-Input  `image`  float32 [1, 3, 240, 320], RGB, (value / 255 - mean) / std.
+Input  `image`  float32 [1, 3, 480, 640], RGB, (value / 255 - mean) / std.
 Output `logits` float32 [1, classes, 240, 320].
 
-Why this shape: the cost of a convolution network on a CPU lies in its full-resolution layers. The stem halves the
-resolution at once, the deepest level is 1/16 with a global context branch (which tissue this is depends on the whole
-picture), and the head predicts 2x2 pixels per position (depth to space), so thin structures keep full resolution
-without a full-resolution feature map.
+Why this shape: the cost of a convolution network on a CPU lies in its full-resolution layers, and thin things (a duct, an
+artery, a jaw) are a few pixels wide. So the first layer, eight channels, sees every pixel; all thought happens at a quarter of
+the resolution and below, down to 1/32 with a global context branch (which tissue this is depends on the whole picture); and
+the answer, at half the resolution, is sharpened by what the first layer saw.
 """
 
 from __future__ import annotations
@@ -65,16 +65,17 @@ class Up(nn.Module):
 
 
 class SlimUNet(nn.Module):
-    """See the module's head. `width` scales every layer; sizes must be multiples of 16."""
+    """See the module's head. `width` scales the inner layers; sizes must be multiples of 32."""
 
-    def __init__(self, classes: int = 10, width: float = 1.0, blocks: tuple[int, int, int] = (2, 3, 4)) -> None:
+    def __init__(self, classes: int = 10, width: float = 1.0, blocks: tuple[int, int, int] = (2, 3, 6)) -> None:
         super().__init__()
 
         def w(c: int) -> int:
             return max(8, int(round(c * width / 8)) * 8)
 
-        c1, c2, c3, c4 = w(16), w(32), w(64), w(128)
-        self.stem = conv(3, c1, 3, 2)
+        c0, c1, c2, c3, c4 = 8, w(16), w(32), w(64), w(128)
+        self.fine = conv(3, c0, 3, 2)
+        self.stem = conv(c0, c1, 3, 2)
         self.d2 = conv(c1, c2, 3, 2)
         self.e2 = nn.Sequential(*[Residual(c2, c2 // 2) for _ in range(blocks[0])])
         self.d3 = conv(c2, c3, 3, 2)
@@ -84,15 +85,19 @@ class SlimUNet(nn.Module):
         self.u3 = Up(c4, c3, c3)
         self.u2 = Up(c3, c2, c2)
         self.u1 = Up(c2, c1, c1)
-        # Telling wrist from jaws takes more thought at 1/8 and 1/4 than telling organs apart.
+        # Telling wrist from jaws takes more thought at 1/16 and 1/8 than telling organs apart.
         self.r3 = nn.Sequential(Residual(c3, c3 // 2), Residual(c3, c3 // 2))
         self.r2 = Residual(c2, c2 * 3 // 4)
-        self.head = nn.Conv2d(c1, classes * 4, 1)
+        self.spread = conv(c1, c0 * 4, 1, act=False)
+        self.sharpen = conv(c0, 16, 3)
+        self.head = nn.Conv2d(16, classes, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x1 = self.stem(x)
+        x0 = self.fine(x)
+        x1 = self.stem(x0)
         x2 = self.e2(self.d2(x1))
         x3 = self.e3(self.d3(x2))
         x4 = self.e4(self.d4(x3))
         y = self.u1(self.r2(self.u2(self.r3(self.u3(x4, x3)), x2)), x1)
-        return F.pixel_shuffle(self.head(y), 2)
+        y = F.relu(F.pixel_shuffle(self.spread(y), 2) + x0)
+        return self.head(self.sharpen(y))

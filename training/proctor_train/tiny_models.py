@@ -68,8 +68,7 @@ def write(folder: Path, model: onnx.ModelProto, edit=lambda text: text) -> None:
     data = model.SerializeToString(deterministic=True)
     (folder / "model.onnx").write_bytes(data)
     text = manifest(folder.name, hashlib.sha256(data).hexdigest(), "made by training/proctor_train/tiny_models.py", "none",
-                    "none", {})
-    text = text.replace("width = 320", f"width = {W}").replace("height = 240", f"height = {H}")
+                    "none", {}, size=(W, H))
     text = text.replace("mean = [0.5, 0.35, 0.3]", "mean = [0.0, 0.0, 0.0]").replace("std = [0.25, 0.25, 0.25]", "std = [1.0, 1.0, 1.0]")
     (folder / "model.toml").write_text(edit(text))
 

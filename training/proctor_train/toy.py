@@ -7,12 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
-from .augment import Noise
 from .classes import HEIGHT, WIDTH
-from .tools2d import paste_tool
+from .randomness import Dice, Noise
+from .tools2d import paste
 
-COLOURS = np.array([[0, 0, 0], [200, 120, 100], [110, 30, 30], [190, 190, 110], [220, 200, 150], [200, 30, 30], [230, 190, 90]])
+COLOURS = [[0, 0, 0], [200, 120, 100], [110, 30, 30], [190, 190, 110], [220, 200, 150], [200, 30, 30], [230, 190, 90]]
 
 
 def main() -> None:
@@ -21,23 +22,24 @@ def main() -> None:
     ap.add_argument("--count", type=int, default=64)
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
-    rng = np.random.default_rng(a.seed)
-    noise = Noise(rng)
+    dice = Dice(a.seed, torch.device("cpu"))
+    noise = Noise(dice, 16)
     for d in ("images", "labels"):
         (a.out / d).mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    outside = torch.from_numpy((x - WIDTH / 2) ** 2 + (y - HEIGHT / 2) ** 2 > (0.53 * WIDTH) ** 2)
     for i in range(a.count):
-        lab = np.full((HEIGHT, WIDTH), 1, np.uint8)
+        lab = torch.ones(1, 1, HEIGHT, WIDTH)
         for k in range(2, 7):
-            m = noise(rng, HEIGHT, WIDTH) > rng.uniform(0.3, 0.9)
-            lab[m] = k
-        y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-        lab[(x - 160) ** 2 + (y - 120) ** 2 > 170**2] = 0
-        img = COLOURS[lab] * (1 + 0.2 * noise(rng, HEIGHT, WIDTH)[..., None])
-        img = np.clip(img + rng.normal(0, 4, img.shape), 0, 255).astype(np.float32)
+            lab[noise(1, HEIGHT, WIDTH) > dice.uniform(0.3, 0.9, 1, 1)] = k
+        lab[..., outside] = 0
+        img = torch.tensor(COLOURS, dtype=torch.float32)[lab[:, 0].long()].permute(0, 3, 1, 2) * (1 + 0.2 * noise(1, HEIGHT, WIDTH))
+        img = img + 4 * dice.grain(1, 3, HEIGHT, WIDTH)
         for _ in range(2):
-            img, lab = paste_tool(rng, img, lab, noise)
-        cv2.imwrite(str(a.out / "images" / f"{i:05d}.png"), cv2.cvtColor(img.astype(np.uint8), cv2.COLOR_RGB2BGR))
-        cv2.imwrite(str(a.out / "labels" / f"{i:05d}.png"), lab)
+            img, lab = paste(dice, noise, img, lab)
+        rgb = img[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        cv2.imwrite(str(a.out / "images" / f"{i:05d}.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(a.out / "labels" / f"{i:05d}.png"), lab[0, 0].byte().numpy())
 
 
 if __name__ == "__main__":

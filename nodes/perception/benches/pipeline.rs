@@ -3,10 +3,12 @@
 //!
 //! The pipeline begins with the bytes of a ROS picture and ends with the bytes of a Segmentation. The bare call is the median of calls
 //! with the same input just before. The pictures are the built-in simulator's, 640x480; the model is the shipped one.
+//!
+//! With `--features cuda` or `tensorrt` the same on an NVIDIA card, where ONNX Runtime finds one (ORT_DYLIB_PATH names a library that can).
 
 use proctor_msgs::{Origin, Wire, cdr};
 use proctor_perception::{
-    Model, OrtConfig, Perception, QualityParams, cli, decode::regions, head::Planes, keypoints, picture,
+    Device, Model, OrtConfig, Perception, QualityParams, cli, decode::regions, head::Planes, keypoints, picture,
     placement::Placement, quality::Measures,
 };
 use proctor_sim::{
@@ -36,11 +38,19 @@ fn main() {
     let rounds = if std::env::args().any(|a| a == "--bench") { ROUNDS } else { 2 };
     let pictures = scenes();
     println!("median / p99 ms over {rounds} rounds, in turns");
-    println!("threads | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline");
-    for threads in [1, 2] {
+    println!("on          | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline");
+    let mut runs = vec![(Device::Cpu, 1), (Device::Cpu, 2)];
+    runs.extend(cfg!(feature = "cuda").then_some((Device::Cuda, 1)));
+    runs.extend(cfg!(feature = "tensorrt").then_some((Device::Tensorrt, 1)));
+    for (device, threads) in runs {
         let config = OrtConfig { library_path: library_path.clone(), threads };
-        let mut bench = Bench::new(&folder, &config);
-        let mut peer = Peer::start(&root, &folder, &pictures, threads);
+        let model = Model::load_on(&folder, &config, device).expect("the shipped model");
+        if model.device() != device {
+            println!("{:11} | not available here", device.to_string());
+            continue;
+        }
+        let mut bench = Bench::new(model);
+        let mut peer = if device == Device::Cpu { Peer::start(&root, &folder, &pictures, threads) } else { None };
         for round in 0..rounds + WARM {
             let index = round % PICTURES;
             bench.round(&pictures[index]);
@@ -51,7 +61,7 @@ fn main() {
         if threads == 1 {
             steps(&mut bench, &pictures);
         }
-        report(threads, bench, peer);
+        report(&format!("{device}, {threads} thr"), bench, peer);
     }
 }
 
@@ -74,7 +84,7 @@ fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
         picture::normalise(&small, &contract, &placement, &mut bench.input);
         take(2, t);
         let t = Instant::now();
-        std::hint::black_box(Measures::of(&small));
+        std::hint::black_box(Measures::of(full).expect("a picture"));
         take(3, t);
         let answer = bench.model.run(&bench.input, |tensor| {
             let t = Instant::now();
@@ -83,10 +93,10 @@ fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
         let (seen_regions, time) = answer.expect("an answer");
         times[4].push(time);
         let mut take = |step: usize, from: Instant| times[step].push(from.elapsed());
-        let labels =
-            Image::new(contract.width, contract.height, seen_regions.posterior.labels).expect("the length fits");
+        let (size, scale) = (seen_regions.size, SIZE.0 as f64 / seen_regions.size.0 as f64);
+        let labels = Image::new(size.0, size.1, seen_regions.posterior.labels).expect("the length fits");
         let t = Instant::now();
-        std::hint::black_box(keypoints::find(&labels, &seen_regions.posterior.top, (2.0, 2.0)));
+        std::hint::black_box(keypoints::find(&labels, &seen_regions.posterior.top, (scale, scale)));
         take(5, t);
         let whole = bench.pipeline.segment(Stamp::FIRST, Stamp::FIRST, 0, full).expect("an answer");
         let t = Instant::now();
@@ -106,17 +116,17 @@ fn decoded(layout: &cdr::Layout, bytes: &[u8]) -> CameraImage {
     CameraImage::decode(&message, Origin::NONE).expect("a picture")
 }
 
-fn report(threads: usize, bench: Bench, peer: Option<Peer>) {
+fn report(on: &str, bench: Bench, peer: Option<Peer>) {
     let shown = |(median, p99): (f64, f64)| format!("{:7.2} / {:5.2}", median * 1e3, p99 * 1e3);
     let (bare, whole) = (percentiles(bench.bare), percentiles(bench.whole));
     let python = peer.map(|mut p| percentiles(std::mem::take(&mut p.times)));
     println!(
-        "{threads:7} | {:17} | {:15} | {:15.3} | {:15} | {}",
+        "{on:11} | {:17} | {:15} | {:15.3} | {:15} | {}",
         shown(bare),
         shown(whole),
         whole.0 / bare.0,
         python.map_or("not measured".into(), shown),
-        python.map_or("(.venv lacks cv2: `make setup`)".into(), |p| format!("{:.2}", p.0 / whole.0)),
+        python.map_or("-".into(), |p| format!("{:.2}", p.0 / whole.0)),
     );
 }
 
@@ -130,8 +140,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(folder: &Path, config: &OrtConfig) -> Self {
-        let model = Model::load(folder, config).expect("the shipped model");
+    fn new(model: Model) -> Self {
         Self {
             pipeline: Perception::new(model.clone(), QualityParams::default()).expect("default parameters"),
             model,

@@ -58,11 +58,11 @@ impl Perception {
         let repeats = self.previous.as_ref().is_some_and(|p| same(p, full));
         self.previous = Some(full.clone());
 
-        let shown = self.eye.show(full)?;
-        let quality = quality::judge(Measures::of(&shown.small), Timing::new(now, stamp, repeats), &self.params);
+        let placement = self.eye.show(full)?;
+        let quality = quality::judge(Measures::of(full)?, Timing::new(now, stamp, repeats), &self.params);
         let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, &tensor))?;
         let (mut size, mut seen) = (answer.size, answer.posterior);
-        if let Some(crop) = shown.placement.crop(size) {
+        if let Some(crop) = placement.crop(size) {
             size = crop.size();
             (seen.labels, seen.top) = (crop.take(&seen.labels), crop.take(&seen.top));
             seen.uncertainty = crop.take(&seen.uncertainty);

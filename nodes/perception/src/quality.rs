@@ -1,11 +1,17 @@
 //! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark.
 
-use crate::{PerceptionError, picture::Rgb};
+use crate::{
+    PerceptionError,
+    picture::{self, Rgb},
+};
 use proctor_types::{ImageQuality, QualityVerdict, Stamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Thresholds of the verdict. All are compared with measures of the picture at the network's size.
+/// Columns of the picture that is measured: wider ones are shrunk to it, so that thresholds mean the same for every camera and model.
+const COLUMNS: usize = 320;
+
+/// Thresholds of the verdict. All are compared with measures of the picture at 320 columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QualityParams {
@@ -89,8 +95,16 @@ const LIT: u8 = 12;
 const SATURATED: u8 = 250;
 
 impl Measures {
-    /// Measures a picture.
-    pub fn of(picture: &Rgb) -> Self {
+    /// Measures a picture, at 320 columns if it has more.
+    pub fn of(full: &Rgb) -> Result<Self, PerceptionError> {
+        if full.width() <= COLUMNS {
+            return Ok(Self::at_size(full));
+        }
+        let rows = (full.height() * COLUMNS / full.width()).max(1);
+        Ok(Self::at_size(&picture::resize(full, COLUMNS, rows)?))
+    }
+
+    fn at_size(picture: &Rgb) -> Self {
         let (w, h) = (picture.width(), picture.height());
         // ITU-R BT.601 luma in 8-bit fixed point.
         let luma: Vec<u8> = picture
@@ -221,7 +235,7 @@ mod tests {
     }
 
     fn verdict(picture: &Rgb, timing: Timing) -> (QualityVerdict, String) {
-        let q = judge(Measures::of(picture), timing, &QualityParams::default());
+        let q = judge(Measures::of(picture).unwrap(), timing, &QualityParams::default());
         (q.verdict, q.reason)
     }
 
@@ -244,7 +258,7 @@ mod tests {
         ];
         for (name, picture, expected, reason) in table {
             let (got, words) = verdict(&picture, fresh());
-            assert_eq!((got, words.as_str()), (expected, reason), "{name}: {:?}", Measures::of(&picture));
+            assert_eq!((got, words.as_str()), (expected, reason), "{name}: {:?}", Measures::of(&picture).unwrap());
         }
     }
 
@@ -263,13 +277,13 @@ mod tests {
     fn the_laplacian_of_a_checkerboard_is_known() {
         // Levels a and a + d alternate: the Laplacian is +4d or -4d everywhere, so its variance is 16 d^2.
         let p = paint(|x, y| if (x + y) % 2 == 0 { [110; 3] } else { [100; 3] });
-        assert!((Measures::of(&p).sharpness - 1600.0).abs() < 1e-3);
+        assert!((Measures::of(&p).unwrap().sharpness - 1600.0).abs() < 1e-3);
     }
 
     #[test]
     fn brightness_saturation_and_veil_are_shares() {
         let p = paint(|x, _| if x < 16 { [255, 255, 255] } else { [102, 102, 51] });
-        let m = Measures::of(&p);
+        let m = Measures::of(&p).unwrap();
         assert!((m.saturation - 0.25).abs() < 1e-6);
         // Luma of (102, 102, 51) is 96 after rounding: 0.886 * 102 + 0.114 * 51 = 96.2.
         assert!((m.brightness - (0.25 + 0.75 * 96.0 / 255.0)).abs() < 1e-6);

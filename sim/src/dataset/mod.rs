@@ -17,6 +17,15 @@ use proctor_types::{ArmId, Base, Camera, Class, Image, InvalidValue, Pose, Stamp
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Share of samples whose camera turns its exposure down when something close burns out, as every endoscope does; the others are too
+/// bright, as every endoscope is for a moment.
+const METERED: f64 = 0.88;
+/// Most of the field of view that a metered picture leaves burnt out.
+const BURNT: f64 = 0.02;
+/// Factor on the exposure per step, and most steps.
+const STOP: f32 = 0.7;
+const STOPS: usize = 8;
+
 /// What the samples are like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DatasetConfig {
@@ -158,17 +167,28 @@ impl Sampler {
         if rng.random_bool(self.config.nominal_share.clamp(0.0, 1.0)) {
             appearance = Appearance { seed: appearance.seed, ..Appearance::nominal() };
         }
-        let view = View {
-            stamp: Stamp::FIRST,
-            seq: seed,
-            world_from_camera: camera,
-            instruments: &poses,
-            tissue: &tissue,
-            appearance: &appearance,
-            faults: &ImageFaults::default(),
-        };
         let foreign = clutter::scatter(seed, &tissue, &camera);
-        let r = self.renderer.render_with(&view, &foreign, want);
+        let metered = rng.random_bool(METERED);
+        let mut drawn = |appearance: &Appearance| {
+            let view = View {
+                stamp: Stamp::FIRST,
+                seq: seed,
+                world_from_camera: camera,
+                instruments: &poses,
+                tissue: &tissue,
+                appearance,
+                faults: &ImageFaults::default(),
+            };
+            self.renderer.render_with(&view, &foreign, want)
+        };
+        let mut r = drawn(&appearance);
+        for _ in 0..if metered { STOPS } else { 0 } {
+            if burnt(&r.left) <= BURNT {
+                break;
+            }
+            appearance.exposure *= STOP;
+            r = drawn(&appearance);
+        }
         Ok(Sample {
             left: r.left,
             right: r.right,
@@ -246,6 +266,12 @@ impl Sampler {
     }
 }
 
+/// Share of the field of view, which is what is not black, that is white in every channel.
+fn burnt(picture: &Image<[u8; 3]>) -> f64 {
+    let count = |test: fn(&[u8; 3]) -> bool| picture.pixels().iter().filter(|p| test(p)).count();
+    count(|p| p.iter().all(|&v| v >= 250)) as f64 / count(|p| p.iter().any(|&v| v >= 12)).max(1) as f64
+}
+
 /// A frame at `origin` whose z points along `z`, turned about it by `roll`.
 fn frame(z: Vector3<f64>, roll: f64, origin: Point3<f64>) -> Isometry3<f64> {
     let z = z.normalize();
@@ -306,4 +332,17 @@ fn camera(rng: &mut ChaCha8Rng, tissue: &Tissue, pulled: Option<Point3<f64>>) ->
     let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), roll);
     let eye = look - forward * distance;
     Pose::new(Isometry3::from_parts(eye.coords.into(), UnitQuaternion::from_rotation_matrix(&r) * turn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_camera_meters_as_an_endoscope_does_and_now_and_then_is_too_late() {
+        let mut sampler = Sampler::new(&DatasetConfig::default()).unwrap();
+        let mut burnt_out = |seed| burnt(&sampler.sample(3 * seed, Want::LeftOnly).unwrap().left) > BURNT;
+        let bright = (0..48).filter(|&seed| burnt_out(seed)).count();
+        assert!((1..=8).contains(&bright), "{bright} of 48 pictures are burnt out");
+    }
 }

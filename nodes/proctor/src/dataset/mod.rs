@@ -142,7 +142,7 @@ fn recipe(args: &GenerateArgs, config: &DatasetConfig) -> anyhow::Result<Recipe>
         bail!("{}x{} cannot be divided by {shrink}", rig.left.width, rig.left.height);
     }
     Ok(Recipe {
-        format: 1,
+        format: 2,
         proctor: env!("CARGO_PKG_VERSION"),
         frames: args.frames,
         seed: args.seed,
