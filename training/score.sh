@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Exports what a run of training left in FOLDER, scores it on seeds that training never saw, and writes the scores into the manifest.
-# usage: score.sh FOLDER WHAT-IT-WAS-TRAINED-ON [HOW]; see run.sh for the variables.
+# usage: score.sh FOLDER WHAT-IT-WAS-TRAINED-ON [HOW]; see run.sh for the variables. LIMITS says in words how far the model carries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 RUN=$1 DATA=$2 HOW=${3:-training/README.md}
@@ -18,5 +18,6 @@ for map in classes instrument; do
 done
 "$PYTHON" -m proctor_train.scores --what "simulator frames 640x480, seeds and looks that training never saw" \
     --classes "$WORK/classes.json" --instrument "$WORK/instrument.json" --into "$WORK/scores.json"
-"$PYTHON" -m proctor_train.export --weights "$RUN/best.pt" --out "$MODEL" --scores "$WORK/scores.json" --data "$DATA" --procedure "$HOW"
+"$PYTHON" -m proctor_train.export --weights "$RUN/best.pt" --out "$MODEL" --scores "$WORK/scores.json" --data "$DATA" --procedure "$HOW" \
+    --limits "${LIMITS:-Nothing beyond the simulator was looked at.}"
 cp "$RUN/curve.png" "$MODEL/curve.png"

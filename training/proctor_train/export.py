@@ -17,7 +17,7 @@ from .network import SlimUNet
 
 
 def manifest(name: str, sha256: str, description: str, data: str, steps: str, limits: str, scores: dict,
-             size: tuple[int, int] = (WIDTH, HEIGHT)) -> str:
+             size: tuple[int, int] = (WIDTH, HEIGHT), letterbox: bool = False) -> str:
     """The text of model.toml; `scores` are `proctor eval segmentation --json` results by purpose."""
     q = json.dumps  # TOML basic strings are JSON strings
     lines = [
@@ -38,6 +38,7 @@ def manifest(name: str, sha256: str, description: str, data: str, steps: str, li
         "# value = (pixel / 255 - mean) / std, per channel",
         f"mean = {list(MEAN)}",
         f"std = {list(STD)}",
+        *(["# Pictures of another shape keep it: black above and below, or at the sides.", 'fit = "letterbox"', "pad = 0"] if letterbox else []),
         "",
         "[output]",
         'name = "logits"',
@@ -79,7 +80,7 @@ def main() -> None:
         raise SystemExit(f"the exported model differs from torch by {worst}")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     scores = json.loads(a.scores.read_text()) if a.scores else {}
-    (a.out / "model.toml").write_text(manifest(a.name, digest, a.description, a.data, a.procedure, a.limits, scores))
+    (a.out / "model.toml").write_text(manifest(a.name, digest, a.description, a.data, a.procedure, a.limits, scores, letterbox=True))
     print(f"{file}: {file.stat().st_size} bytes, sha256 {digest}, differs from torch by {worst:.1e}")
 
 
