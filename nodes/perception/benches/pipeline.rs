@@ -38,7 +38,9 @@ fn main() {
     let rounds = if std::env::args().any(|a| a == "--bench") { ROUNDS } else { 2 };
     let pictures = scenes();
     println!("median / p99 ms over {rounds} rounds, in turns");
-    println!("on          | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline");
+    println!(
+        "on          | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline"
+    );
     let mut runs = vec![(Device::Cpu, 1), (Device::Cpu, 2)];
     runs.extend(cfg!(feature = "cuda").then_some((Device::Cuda, 1)));
     runs.extend(cfg!(feature = "tensorrt").then_some((Device::Tensorrt, 1)));

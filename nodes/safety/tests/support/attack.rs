@@ -374,8 +374,10 @@ pub fn attack_in(params: &SafetyParams, seed: u64, steps: u64, dear: u64) -> Rep
         let sent = c.tick();
         follow(&c, &cell, &mut judge, &mut seen);
         // What nobody measures any more is known by its last value, until it is missed: 30 ticks later everything stops.
-        if !c.faults.numb {
-            judge.force = c.force;
+        for arm in ArmId::ALL {
+            if !(c.faults.numb || *c.faults.silent.get(arm)) {
+                *judge.force.get_mut(arm) = *c.force.get(arm);
+            }
         }
         for s in sent {
             let geometry = c.ticks.is_multiple_of(dear) && *before.get(s.arm) != *c.at.get(s.arm);

@@ -45,6 +45,11 @@ pub struct Judge {
     pub judged: u64,
 }
 
+/// Whether a speed, m/s, falls in a tick as a stop makes it fall, not as one that only creeps down.
+fn eases(before: f64, now: f64) -> bool {
+    before - now >= (0.02 * before).min(5e-4) && before > 0.0
+}
+
 /// How much farther than its margin something is, beyond this, m, makes no difference to any judgement.
 const CLEAR: f64 = 1e-3;
 
@@ -303,13 +308,18 @@ impl Judge {
     }
 
     /// Too fast near tissue, or deeper against a force that is too large. Both hold for an arm that does not brake: a stop may have begun
-    /// when the world was another.
-    fn touch(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], tick: u64) -> Vec<String> {
-        let ((_, now, _), (_, then, _)) = (self.parts(arm, q), self.parts(arm, q1));
-        let speed = (0..2).map(|i| (now[i] - then[i]).norm() / 1e-3).fold(0.0, f64::max);
+    /// when the world was another. What is sent is a mean of what was decided, so while a stop passes into a motion that is allowed, a
+    /// joint may gain speed of which the tip keeps losing.
+    fn touch(&self, arm: ArmId, q: &[f64; 7], q1: &[f64; 7], q2: &[f64; 7], tick: u64) -> Vec<String> {
+        let ((_, now, _), (_, then, _), (_, before, _)) =
+            (self.parts(arm, q), self.parts(arm, q1), self.parts(arm, q2));
+        let fastest = |a: &[Point3<f64>; 2], b: &[Point3<f64>; 2]| {
+            (0..2).map(|i| (a[i] - b[i]).norm() / 1e-3).fold(0.0, f64::max)
+        };
+        let (speed, speed1) = (fastest(&now, &then), fastest(&then, &before));
         let mut found = Vec::new();
         let slowest = Class::ALL.iter().filter_map(|c| self.params.classes.of(*c)).map(|p| p.speed);
-        if tick - self.world_changed > ONSET && speed > slowest.fold(f64::INFINITY, f64::min) {
+        if tick - self.world_changed > ONSET && !eases(speed1, speed) && speed > slowest.fold(f64::INFINITY, f64::min) {
             for (class, d) in self.near(arm, q) {
                 let limit =
                     self.params.classes.of(class).unwrap().speed + self.params.motion.approach_gain * d.max(0.0);
@@ -318,8 +328,9 @@ impl Judge {
                 }
             }
         }
-        if tick - self.bearable.get(arm) > 2 * ONSET {
-            found.push(format!("goes {} m deeper at a load of {}", self.deeper(arm, q, q1), self.load(arm, q)));
+        let (deeper, deeper1) = (self.deeper(arm, q, q1), self.deeper(arm, q1, q2));
+        if tick - self.bearable.get(arm) > 2 * ONSET && !eases(deeper1 / 1e-3, deeper / 1e-3) {
+            found.push(format!("goes {deeper} m deeper at a load of {}", self.load(arm, q)));
         }
         found
     }
@@ -446,7 +457,8 @@ impl Judge {
                 found.push(format!("tip at {speed} m/s, limit {limit}"));
             }
             if !braking {
-                found.extend(self.touch(arm, &q, &q1, tick));
+                let q2 = *self.history.get(arm).get(1).unwrap_or(&q1);
+                found.extend(self.touch(arm, &q, &q1, &q2, tick));
             }
             if supervised {
                 found.extend(self.out_of_view(arm, &q, &q1, stopping));
