@@ -59,7 +59,7 @@ impl Perception {
         self.previous = Some(full.clone());
 
         let placement = self.eye.show(full)?;
-        let quality = quality::judge(Measures::of(full)?, Timing::new(now, stamp, repeats), &self.params);
+        let measures = Measures::of(full)?;
         let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, &tensor))?;
         let (mut size, mut seen) = (answer.size, answer.posterior);
         if let Some(crop) = placement.crop(size) {
@@ -68,6 +68,8 @@ impl Perception {
             seen.uncertainty = crop.take(&seen.uncertainty);
         }
 
+        let doubt = quality::doubt(&seen.labels, &seen.uncertainty);
+        let quality = quality::judge(measures, doubt, Timing::new(now, stamp, repeats), &self.params);
         let scale = (full.width() as f64 / size.0 as f64, full.height() as f64 / size.1 as f64);
         let mut labels = Image::new(size.0, size.1, seen.labels)?;
         let mut uncertainty = Image::new(size.0, size.1, seen.uncertainty)?;

@@ -1,10 +1,11 @@
-//! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark.
+//! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark, unfamiliar to the model.
+//! How well each is told is measured by `examples/doubt_roc.rs` (docs/models.md).
 
 use crate::{
     PerceptionError,
     picture::{self, Rgb},
 };
-use proctor_types::{ImageQuality, QualityVerdict, Stamp};
+use proctor_types::{Class, ImageQuality, QualityVerdict, Stamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct QualityParams {
     /// Median, over the lit pixels, of the darkest colour channel above which there is smoke, in [0, 1]. Smoke adds
     /// white light everywhere; tissue without it leaves blue or green dark (He, Sun and Tang 2009, dark channel).
     pub smoke_above: f32,
+    /// The model's mean doubt about what lies inside the field of view, above which the picture is unlike what it was trained on, in [0, 1].
+    pub unfamiliar_above: f32,
     /// Age in seconds above which the picture is stale (unusable), positive.
     pub stale_above: f64,
 }
@@ -41,6 +44,7 @@ impl Default for QualityParams {
             washed_out_above: 0.5,
             blurred_below: 40.0,
             smoke_above: 0.35,
+            unfamiliar_above: 0.09,
             stale_above: 0.25,
         }
     }
@@ -55,6 +59,7 @@ impl QualityParams {
             ("quality.saturated_above", self.saturated_above),
             ("quality.washed_out_above", self.washed_out_above),
             ("quality.smoke_above", self.smoke_above),
+            ("quality.unfamiliar_above", self.unfamiliar_above),
         ];
         for (what, value) in unit {
             if !(0.0..=1.0).contains(&value) {
@@ -181,8 +186,21 @@ impl Timing {
     }
 }
 
-/// The verdict: the worst of all findings, each named in plain words.
-pub fn judge(measures: Measures, timing: Timing, params: &QualityParams) -> ImageQuality {
+/// How much the model doubts what it says lies inside the field of view: mean entropy of the classes, 0 certain to 1 no idea. 0 where it sees
+/// nothing but the surround.
+pub fn doubt(labels: &[u8], uncertainty: &[u8]) -> f32 {
+    let outside = Class::Background.id();
+    let (mut sum, mut count) = (0u64, 0u64);
+    for (label, entropy) in labels.iter().zip(uncertainty) {
+        let inside = u64::from(*label != outside);
+        sum += inside * u64::from(*entropy);
+        count += inside;
+    }
+    if count == 0 { 0.0 } else { (sum as f64 / count as f64 / 255.0) as f32 }
+}
+
+/// The verdict: the worst of all findings, each named in plain words. `doubt` is the model's ([`doubt`]).
+pub fn judge(measures: Measures, doubt: f32, timing: Timing, params: &QualityParams) -> ImageQuality {
     use QualityVerdict::{Degraded, Unusable};
     let m = measures;
     let blackout = m.brightness < params.blackout_below;
@@ -196,6 +214,7 @@ pub fn judge(measures: Measures, timing: Timing, params: &QualityParams) -> Imag
         (!washed_out && m.saturation > params.saturated_above, Degraded, "saturated"),
         (!washed_out && m.veil > params.smoke_above, Degraded, "smoke"),
         (!blackout && !washed_out && m.sharpness < params.blurred_below, Degraded, "blurred"),
+        (doubt > params.unfamiliar_above, Degraded, "unfamiliar"),
     ];
     let holding = findings.into_iter().filter(|f| f.0);
     let verdict = match holding.clone().map(|f| f.1).collect::<Vec<_>>() {
@@ -235,7 +254,7 @@ mod tests {
     }
 
     fn verdict(picture: &Rgb, timing: Timing) -> (QualityVerdict, String) {
-        let q = judge(Measures::of(picture).unwrap(), timing, &QualityParams::default());
+        let q = judge(Measures::of(picture).unwrap(), 0.0, timing, &QualityParams::default());
         (q.verdict, q.reason)
     }
 
@@ -297,5 +316,16 @@ mod tests {
         assert!(message.contains("smoke_above") && message.contains("1.5"), "{message}");
         assert!(QualityParams { stale_above: f64::NAN, ..Default::default() }.validate().is_err());
         QualityParams::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_picture_that_the_model_doubts_is_unfamiliar_and_the_surround_does_not_count() {
+        assert_eq!(doubt(&[0, 0, 2, 3], &[255, 200, 51, 0]), 0.1);
+        assert_eq!(doubt(&[0, 0], &[255, 255]), 0.0);
+        let params = QualityParams { unfamiliar_above: 0.1, ..Default::default() };
+        let said = |doubt| judge(Measures::of(&paint(tissue)).unwrap(), doubt, fresh(), &params);
+        assert_eq!(said(0.1).verdict, QualityVerdict::Good);
+        let q = said(0.11);
+        assert_eq!((q.verdict, q.reason.as_str()), (QualityVerdict::Degraded, "unfamiliar"));
     }
 }
