@@ -1,7 +1,7 @@
 //! How well perception notices that a picture is no evidence: receiver operating characteristics of every measure on the simulator's
-//! faults, over as many patients, looks and exposures as asked for (default 60).
+//! faults, over as many patients, looks and exposures as asked for (default 60), from a first one on (default 0).
 //!
-//! `cargo run --release --workspace --example doubt_roc [PATIENTS]`
+//! `cargo run --release --workspace --example doubt_roc [PATIENTS [FIRST]]`
 
 use proctor_perception::{
     Model, OrtConfig, Perception, QualityParams, cli,
@@ -48,7 +48,10 @@ struct Seen {
 }
 
 fn main() {
-    let patients = std::env::args().nth(1).map_or(60, |n| n.parse().expect("a number of patients"));
+    let number = |place, default: u64| {
+        std::env::args().nth(place).map_or(default, |n| n.parse().expect("a whole number of patients, and the first"))
+    };
+    let (patients, first) = (number(1, 60), number(2, 0));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let config = OrtConfig { library_path: cli::onnxruntime(None).expect("ONNX Runtime: `make setup`"), threads: 2 };
     let model = Model::load(&root.join("models/cholec-sim"), &config).expect("the shipped model");
@@ -59,7 +62,7 @@ fn main() {
 
     let mut healthy = Vec::new();
     let mut harmed: Vec<Vec<Seen>> = HARMS.iter().map(|_| Vec::new()).collect();
-    for patient in 0..patients {
+    for patient in first..first + patients {
         let tissue = Tissue::new(&SceneConfig { variation: 1.0, ..SceneConfig::default() }, patient);
         let clean = Appearance {
             smoke: 0.0,
@@ -106,10 +109,13 @@ fn main() {
         let doubt = roc(&healthy, seen, DOUBT).0;
         println!("| {name} | {} | {auc:.3} | {:.0} % | {doubt:.3} | {:.0} % |", NAMES[*own], 100.0 * found, bad(seen));
     }
-    let mut doubts: Vec<f64> = healthy.iter().map(|s| s.measures[DOUBT]).collect();
-    doubts.sort_by(f64::total_cmp);
-    let at = |percent: usize| doubts[(doubts.len() - 1) * percent / 100];
-    println!("doubt of healthy pictures: median {:.3}, 95 % below {:.3}, most {:.3}", at(50), at(95), at(100));
+    println!("| measure | median of healthy | 95 % better than | all better than |\n|---|---|---|---|");
+    for (measure, name) in NAMES.iter().enumerate() {
+        let mut all: Vec<f64> = healthy.iter().map(|s| s.measures[measure]).collect();
+        all.sort_by(f64::total_cmp);
+        let at = |percent: usize| all[(all.len() - 1) * percent / 100].abs();
+        println!("| {name} | {:.3} | {:.3} | {:.3} |", at(50), at(95), at(100));
+    }
 }
 
 fn look(perception: &mut Perception, picture: &Rgb) -> Seen {

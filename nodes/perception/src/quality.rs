@@ -39,10 +39,10 @@ impl Default for QualityParams {
     fn default() -> Self {
         Self {
             blackout_below: 0.02,
-            dark_below: 0.06,
-            saturated_above: 0.12,
+            dark_below: 0.10,
+            saturated_above: 0.09,
             washed_out_above: 0.5,
-            blurred_below: 40.0,
+            blurred_below: 80.0,
             smoke_above: 0.35,
             unfamiliar_above: 0.09,
             stale_above: 0.25,

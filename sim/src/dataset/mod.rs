@@ -342,7 +342,7 @@ mod tests {
     fn the_camera_meters_as_an_endoscope_does_and_now_and_then_is_too_late() {
         let mut sampler = Sampler::new(&DatasetConfig::default()).unwrap();
         let mut burnt_out = |seed| burnt(&sampler.sample(3 * seed, Want::LeftOnly).unwrap().left) > BURNT;
-        let bright = (0..48).filter(|&seed| burnt_out(seed)).count();
+        let bright = (0..48_u64).filter(|&seed| burnt_out(seed)).count();
         assert!((1..=8).contains(&bright), "{bright} of 48 pictures are burnt out");
     }
 }
