@@ -268,7 +268,7 @@ mod tests {
         let table: [(&str, Rgb, QualityVerdict, &str); 8] = [
             ("tissue", paint(tissue), Good, ""),
             ("black", paint(|_, _| [0; 3]), Unusable, "blackout"),
-            ("nearly black", paint(|x, y| tissue(x, y).map(|v| v / 7)), Degraded, "dark"),
+            ("nearly black", paint(|x, y| tissue(x, y).map(|v| v / 7)), Degraded, "dark, blurred"),
             ("smoke", paint(smoke), Degraded, "smoke"),
             ("glare over a quarter", paint(glare), Degraded, "saturated"),
             ("white over three quarters", paint(white), Unusable, "saturated"),
