@@ -126,6 +126,16 @@ pub enum PerceptionError {
         /// Which file.
         path: PathBuf,
     },
+    /// A picture message is none of those that are understood.
+    #[error("{what} of the picture is {got}, {expected} expected")]
+    Message {
+        /// Which field.
+        what: &'static str,
+        /// What it holds.
+        got: String,
+        /// What is understood.
+        expected: String,
+    },
     /// A mask has another size than its picture.
     #[error("{path}: the mask is {got}, its picture is {expected}")]
     MaskSize {
