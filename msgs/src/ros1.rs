@@ -142,7 +142,10 @@ mod tests {
         let cdr = to_cdr(&layout, &joint_state()).unwrap();
         let m: JointState = cdr::from_cdr(&layout, &cdr).unwrap();
         assert_eq!((m.header.stamp.sec, m.header.stamp.nanosec, m.header.frame_id.as_str()), (12, 34, "PSM1"));
-        assert_eq!((m.name.as_slice(), m.position.as_slice()), (&["yaw".to_owned(), "pitch".to_owned()][..], &[0.25, -1.5][..]));
+        assert_eq!(
+            (m.name.as_slice(), m.position.as_slice()),
+            (&["yaw".to_owned(), "pitch".to_owned()][..], &[0.25, -1.5][..])
+        );
         assert_eq!((m.velocity.as_slice(), m.effort.as_slice()), (&[1.0, 2.0][..], &[][..]));
         assert_eq!(cdr::to_cdr(&m), cdr, "and has the very bytes that ROS 2 would write");
     }
@@ -153,7 +156,10 @@ mod tests {
         bytes.extend(b"abc\x07\0\0\0ENABLED\x01\0");
         let layout = Layout::of::<OperatingState>();
         let m: OperatingState = cdr::from_cdr(&layout, &to_cdr(&layout, &bytes).unwrap()).unwrap();
-        assert_eq!((m.header.frame_id.as_str(), m.state.as_str(), m.is_homed, m.is_busy), ("abc", "ENABLED", true, false));
+        assert_eq!(
+            (m.header.frame_id.as_str(), m.state.as_str(), m.is_homed, m.is_busy),
+            ("abc", "ENABLED", true, false)
+        );
     }
 
     #[test]

@@ -92,7 +92,10 @@ mod tests {
             let (_, fault) = compression.inflate(b"nothing of the kind");
             assert_eq!(fault.is_some(), compression != Compression::None, "{compression:?}");
         }
-        assert_eq!(["", "none", "bz2", "lz4", "zstd", "rar"].map(|n| Compression::named(n).is_some()), [true, true, true, true, true, false]);
+        assert_eq!(
+            ["", "none", "bz2", "lz4", "zstd", "rar"].map(|n| Compression::named(n).is_some()),
+            [true, true, true, true, true, false]
+        );
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub enum RecordingError {
         source: std::io::Error,
     },
     /// It is no recording.
-    #[error("{path}: {got}; a recording is an MCAP file, a ROS 1 bag (v2.0), a .db3 file of rosbag2, or a folder of rosbag2 with these")]
+    #[error(
+        "{path}: {got}; a recording is an MCAP file, a ROS 1 bag (v2.0), a .db3 file of rosbag2, or a folder of rosbag2 with these"
+    )]
     NotOne {
         /// The file or folder.
         path: PathBuf,

@@ -48,7 +48,10 @@ impl Records {
     /// Goes to a byte.
     pub fn go(&mut self, at: u64) -> Result<(), RecordingError> {
         let by = at.cast_signed().wrapping_sub(self.at.cast_signed());
-        self.file.seek_relative(by).or_else(|_| self.file.seek(SeekFrom::Start(at)).map(|_| ())).map_err(RecordingError::file(&self.path))?;
+        self.file
+            .seek_relative(by)
+            .or_else(|_| self.file.seek(SeekFrom::Start(at)).map(|_| ()))
+            .map_err(RecordingError::file(&self.path))?;
         self.at = at;
         Ok(())
     }

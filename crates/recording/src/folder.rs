@@ -101,14 +101,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let two = "  relative_file_paths:\n    - bag_0.mcap\n    - bag/bag_1.mcap\n";
-        assert_eq!(metadata(folder.path(), two).unwrap(), Files { paths: vec![at("bag_0.mcap"), at("bag_1.mcap")], messages_packed: false });
+        assert_eq!(
+            metadata(folder.path(), two).unwrap(),
+            Files { paths: vec![at("bag_0.mcap"), at("bag_1.mcap")], messages_packed: false }
+        );
         let packed = format!("{two}  compression_format: zstd\n  compression_mode: message\n");
         assert!(metadata(folder.path(), &packed).unwrap().messages_packed);
         for (rest, part) in [
             ("", "relative_file_paths is missing"),
             ("  relative_file_paths: [[]]\n", "something else than names"),
             ("  relative_file_paths: ['..']\n", "not the name of a file"),
-            ("  relative_file_paths: [a.db3.zstd]\n  compression_format: zstd\n  compression_mode: FILE\n", "unpack a.db3.zstd"),
+            (
+                "  relative_file_paths: [a.db3.zstd]\n  compression_format: zstd\n  compression_mode: FILE\n",
+                "unpack a.db3.zstd",
+            ),
             ("  relative_file_paths: [a.db3]\n  compression_format: rar\n  compression_mode: MESSAGE\n", "\"rar\""),
         ] {
             let error = metadata(folder.path(), rest).unwrap_err();
@@ -119,11 +125,15 @@ mod tests {
     #[test]
     fn without_metadata_a_folder_gives_its_files_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!is_rosbag2(folder.path()) && files(folder.path()).unwrap_err().to_string().contains("without metadata.yaml"));
+        assert!(
+            !is_rosbag2(folder.path())
+                && files(folder.path()).unwrap_err().to_string().contains("without metadata.yaml")
+        );
         for name in ["b_10.db3", "b_2.db3", "note.txt"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let names: Vec<_> = files(folder.path()).unwrap().paths.iter().map(|p| p.file_name().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            files(folder.path()).unwrap().paths.iter().map(|p| p.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["b_2.db3", "b_10.db3"]);
         assert!(is_rosbag2(folder.path()));
     }

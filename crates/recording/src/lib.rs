@@ -132,9 +132,12 @@ fn open(path: &Path) -> Result<Box<dyn Store + Send>, RecordingError> {
         Some(Kind::Ros1) => Box::new(ros1_bag::Ros1Bag::open(path)?),
         Some(Kind::Sqlite) => Box::new(sqlite::Database::open(path)?),
         Some(Kind::OldRos1) => {
-            let version = String::from_utf8_lossy(head.get(ros1_bag::ANY_MAGIC.len()..).unwrap_or_default()).into_owned();
+            let version =
+                String::from_utf8_lossy(head.get(ros1_bag::ANY_MAGIC.len()..).unwrap_or_default()).into_owned();
             let version = version.split_whitespace().next().unwrap_or_default().to_owned();
-            return Err(not_one(format!("a ROS 1 bag of version {version}: `rosbag fix` or `rosbag reindex` makes it a 2.0")));
+            return Err(not_one(format!(
+                "a ROS 1 bag of version {version}: `rosbag fix` or `rosbag reindex` makes it a 2.0"
+            )));
         }
         None if head.is_empty() => return Err(not_one("an empty file".to_owned())),
         None => return Err(not_one(format!("it begins with {:?}", head.escape_ascii().to_string()))),
@@ -146,14 +149,15 @@ impl Recording {
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let files = folder::files(path)?;
         let messages_packed = files.messages_packed;
-        let mut out = Self { path: path.to_owned(), parts: Vec::new(), messages_packed, topics: Vec::new(), cut: Vec::new() };
+        let mut out =
+            Self { path: path.to_owned(), parts: Vec::new(), messages_packed, topics: Vec::new(), cut: Vec::new() };
         for file in &files.paths {
-            let (mut store, topics, all) = (open(file)?, &mut out.topics, &mut HashMap::new());
-            let end = store.walk(false, &mut |met| survey(met, topics, all, file))?;
+            let (mut store, mut all) = (open(file)?, HashMap::new());
+            let end = store.walk(false, &mut |met| survey(met, &mut out.topics, &mut all, file))?;
             if let End::Cut(how) = end {
                 out.cut.push(format!("{}: {how}", file.display()));
             }
-            out.parts.push(Part { store, topics: std::mem::take(all) });
+            out.parts.push(Part { store, topics: all });
         }
         Ok(out)
     }
@@ -190,7 +194,11 @@ impl Recording {
                 if entries.len() == MOST_MESSAGES {
                     return Err(RecordingError::TooMany { path: path.clone(), most: MOST_MESSAGES });
                 }
-                let stamp = if packed { Compression::Zstd.inflate(bytes).0.get(4..12).and_then(stamp) } else { bytes.get(4..12).and_then(stamp) };
+                let stamp = if packed {
+                    Compression::Zstd.inflate(bytes).0.get(4..12).and_then(stamp)
+                } else {
+                    bytes.get(4..12).and_then(stamp)
+                };
                 entries.push(Entry { topic, file, logged, stamp, place });
                 Ok(())
             })?;
@@ -202,7 +210,9 @@ impl Recording {
 
     /// A message as CDR with its 4-byte header.
     pub fn read(&mut self, entry: &Entry) -> Result<Vec<u8>, RecordingError> {
-        let (Some(topic), Some(part)) = (self.topics.get(entry.topic as usize), self.parts.get_mut(entry.file as usize)) else {
+        let (Some(topic), Some(part)) =
+            (self.topics.get(entry.topic as usize), self.parts.get_mut(entry.file as usize))
+        else {
             return Err(self.other(entry.topic, "nothing", "a message of this recording"));
         };
         if let Some(why) = &topic.unreadable {
@@ -217,7 +227,9 @@ impl Recording {
             bytes = inflated;
         }
         match (&topic.form, types::find(&topic.type_name)) {
-            (Form::Ros1(_), Some(known)) => ros1::to_cdr(&known.layout, &bytes).map_err(|fault| self.unfit(entry, fault)),
+            (Form::Ros1(_), Some(known)) => {
+                ros1::to_cdr(&known.layout, &bytes).map_err(|fault| self.unfit(entry, fault))
+            }
             _ => Ok(bytes),
         }
     }
@@ -233,7 +245,7 @@ impl Recording {
     }
 
     /// A topic that does not hold what is needed.
-    pub fn other(&self, topic: u32, got: &str, expected: &str) -> RecordingError {
+    fn other(&self, topic: u32, got: &str, expected: &str) -> RecordingError {
         let topic = self.topics.get(topic as usize).map(|t| t.name.clone()).unwrap_or_default();
         RecordingError::Topic { path: self.path.clone(), topic, got: got.to_owned(), expected: expected.to_owned() }
     }
@@ -253,7 +265,12 @@ fn stamp(field: &[u8]) -> Option<i64> {
 }
 
 /// Learns topics and counts messages.
-fn survey(met: Met<'_>, topics: &mut Vec<Topic>, all: &mut HashMap<u32, u32>, file: &Path) -> Result<(), RecordingError> {
+fn survey(
+    met: Met<'_>,
+    topics: &mut Vec<Topic>,
+    all: &mut HashMap<u32, u32>,
+    file: &Path,
+) -> Result<(), RecordingError> {
     match met {
         Met::Channel(Channel { id, topic, type_name, form }) => {
             let type_name = types::ros2_name(&type_name);

@@ -101,7 +101,12 @@ impl<'a> Chunk<'a> {
 
 impl McapFile {
     /// The messages of an inflated chunk. What stands behind the last whole record is said.
-    fn within(at: u64, inflated: &[u8], said: &mut Said, visit: &mut Visit<'_>) -> Result<Option<String>, RecordingError> {
+    fn within(
+        at: u64,
+        inflated: &[u8],
+        said: &mut Said,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<String>, RecordingError> {
         let mut front = Front(inflated);
         while !front.0.is_empty() {
             let begins = inflated.len() - front.0.len();

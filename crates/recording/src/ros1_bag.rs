@@ -76,11 +76,17 @@ struct Outer {
 }
 
 /// Meets a connection or a message; says what is wrong with it.
-fn meet(fields: &Fields<'_>, data: &[u8], place: Place, visit: &mut Visit<'_>) -> Result<Option<String>, RecordingError> {
+fn meet(
+    fields: &Fields<'_>,
+    data: &[u8],
+    place: Place,
+    visit: &mut Visit<'_>,
+) -> Result<Option<String>, RecordingError> {
     match fields.op() {
         Some(op::CONNECTION) => {
             let inner = Fields::of(data);
-            let parts = inner.as_ref().and_then(|f| Some((fields.number("conn")?, fields.text("topic")?, f.text("type")?)));
+            let parts =
+                inner.as_ref().and_then(|f| Some((fields.number("conn")?, fields.text("topic")?, f.text("type")?)));
             let Some((id, topic, type_name)) = parts else {
                 return Ok(Some("a connection that lacks conn, topic or type".to_owned()));
             };
@@ -148,7 +154,12 @@ impl Ros1Bag {
         Ok(None)
     }
 
-    fn inflate(&self, at: u64, fields: &Fields<'_>, packed: &[u8]) -> Result<(Vec<u8>, Option<String>), RecordingError> {
+    fn inflate(
+        &self,
+        at: u64,
+        fields: &Fields<'_>,
+        packed: &[u8],
+    ) -> Result<(Vec<u8>, Option<String>), RecordingError> {
         let name = fields.text("compression").unwrap_or_default();
         let compression = Compression::named(&name).filter(|c| *c != Compression::Zstd && !name.is_empty());
         let Some(compression) = compression else {
@@ -182,7 +193,11 @@ impl Store for Ros1Bag {
         loop {
             let at = self.records.at();
             if self.records.left() == 0 {
-                return Ok(if indexed { End::Complete } else { End::Cut("its index is missing, as if its recorder had been killed".to_owned()) });
+                return Ok(if indexed {
+                    End::Complete
+                } else {
+                    End::Cut("its index is missing, as if its recorder had been killed".to_owned())
+                });
             }
             let Some(outer) = self.outer()? else {
                 return Ok(End::Cut(format!("it ends in the middle of the record at byte {at}")));
@@ -195,7 +210,9 @@ impl Store for Ros1Bag {
             match fields.op() {
                 Some(op::CHUNK) => {
                     if length > MOST {
-                        return Err(self.records.damaged(at, format!("a chunk of {length} bytes, at most {} MiB expected", MOST >> 20)));
+                        return Err(self
+                            .records
+                            .damaged(at, format!("a chunk of {length} bytes, at most {} MiB expected", MOST >> 20)));
                     }
                     let packed = self.records.take(length)?;
                     let (inflated, fault) = self.inflate(at, &fields, &packed)?;
@@ -233,7 +250,10 @@ impl Store for Ros1Bag {
             return self.records.take(place.length.into());
         }
         let inflated = self.inflated(place.at)?;
-        let found = inflated.get(place.offset as usize..).and_then(|rest| rest.get(..place.length as usize)).map(<[u8]>::to_vec);
+        let found = inflated
+            .get(place.offset as usize..)
+            .and_then(|rest| rest.get(..place.length as usize))
+            .map(<[u8]>::to_vec);
         found.ok_or_else(|| self.records.damaged(place.at, "the file has changed while it was read"))
     }
 }

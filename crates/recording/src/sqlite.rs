@@ -21,16 +21,20 @@ impl Database {
     /// Opens a file that begins with [`MAGIC`] and holds rosbag2's tables.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let failed = |source| RecordingError::Database { path: path.to_owned(), source };
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
         let connection = connection.map_err(failed)?;
-        for (config, on) in [(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true), (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)] {
+        for (config, on) in
+            [(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true), (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)]
+        {
             connection.set_db_config(config, on).map_err(failed)?;
         }
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MOST as i32).map_err(failed)?;
         for table in ["topics", "messages"] {
             // A view could make up messages without end.
             let query = "SELECT type FROM sqlite_master WHERE name = ?1";
-            let kind = connection.query_row(query, [table], |row| row.get::<_, String>(0)).optional().map_err(failed)?;
+            let kind =
+                connection.query_row(query, [table], |row| row.get::<_, String>(0)).optional().map_err(failed)?;
             if kind.as_deref() != Some("table") {
                 let got = format!("a database without rosbag2's table {table:?}");
                 return Err(RecordingError::NotOne { path: path.to_owned(), got });
@@ -64,7 +68,8 @@ impl Store for Database {
         let mut query = query.map_err(|e| self.failed(e))?;
         let mut rows = query.query([]).map_err(|e| self.failed(e))?;
         while let Some(row) = rows.next().map_err(|e| self.failed(e))? {
-            let (id, channel, logged) = (|| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))().map_err(|e| self.failed(e))?;
+            let head = || -> rusqlite::Result<(i64, u32, i64)> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) };
+            let (id, channel, logged) = head().map_err(|e| self.failed(e))?;
             let bytes = match row.get_ref(3) {
                 Ok(ValueRef::Blob(bytes)) => bytes,
                 _ => &[],
@@ -76,7 +81,7 @@ impl Store for Database {
     }
 
     fn read(&mut self, place: Place) -> Result<Vec<u8>, RecordingError> {
-        let query = self.connection.prepare_cached("SELECT data FROM messages WHERE id = ?1");
+        let query = self.connection.prepare("SELECT data FROM messages WHERE id = ?1");
         let row = query.and_then(|mut q| q.query_row([place.at.cast_signed()], |row| row.get(0)));
         row.map_err(|e| self.failed(e))
     }

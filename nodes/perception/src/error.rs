@@ -136,6 +136,19 @@ pub enum PerceptionError {
         /// What is understood.
         expected: String,
     },
+    /// A recording does not have the topic of pictures that is needed, or several.
+    #[error("{path}: {got}; --topic expects one of: {there}")]
+    Topic {
+        /// The recording.
+        path: PathBuf,
+        /// What is wrong.
+        got: String,
+        /// Its topics of pictures.
+        there: String,
+    },
+    /// A recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] proctor_recording::RecordingError),
     /// A mask has another size than its picture.
     #[error("{path}: the mask is {got}, its picture is {expected}")]
     MaskSize {

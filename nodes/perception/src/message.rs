@@ -14,6 +14,10 @@ use proctor_msgs::{
     sensor_msgs::{CompressedImage, Image},
     wire::{MAX_SIDE, packed, rows},
 };
+use proctor_recording::{Entry, Recording, Topic};
+
+const IMAGE: &str = "sensor_msgs/msg/Image";
+const COMPRESSED: &str = "sensor_msgs/msg/CompressedImage";
 
 fn wrong(what: &'static str, got: impl Into<String>, expected: &str) -> PerceptionError {
     PerceptionError::Message { what, got: got.into(), expected: expected.to_owned() }
@@ -41,9 +45,14 @@ fn encoding(name: &str) -> Option<(usize, Option<i32>)> {
 /// The picture of a message.
 pub fn from_image(m: &Image) -> Result<Rgb, PerceptionError> {
     let Some((channels, conversion)) = encoding(&m.encoding) else {
-        return Err(wrong("encoding", format!("{:?}", m.encoding), "rgb8, bgr8, rgba8, bgra8, mono8, bayer_*8, yuv422 or yuv422_yuy2"));
+        return Err(wrong(
+            "encoding",
+            format!("{:?}", m.encoding),
+            "rgb8, bgr8, rgba8, bgra8, mono8, bayer_*8, yuv422 or yuv422_yuy2",
+        ));
     };
-    let bytes = rows(m, channels).map_err(|e| wrong("shape", e.to_string(), "width, height and step that fit its data"))?;
+    let bytes =
+        rows(m, channels).map_err(|e| wrong("shape", e.to_string(), "width, height and step that fit its data"))?;
     let (width, height) = (m.width as usize, m.height as usize);
     let Some(conversion) = conversion else {
         return Ok(Rgb::new(width, height, bytes.as_chunks::<3>().0.to_vec())?);
@@ -51,7 +60,7 @@ pub fn from_image(m: &Image) -> Result<Rgb, PerceptionError> {
     if channels == 2 && !width.is_multiple_of(2) {
         return Err(wrong("width", width.to_string(), "an even one with yuv422"));
     }
-    let flat = Mat::new_rows_cols_with_data(height as i32, (width * channels) as i32, &bytes)?;
+    let flat = Mat::new_rows_cols_with_data(height as i32, (width * channels) as i32, &bytes[..])?;
     let mut out = Mat::default();
     imgproc::cvt_color_def(&flat.reshape_def(channels as i32)?, &mut out, conversion)?;
     picture::from_mat(&out)
@@ -67,9 +76,37 @@ pub fn from_compressed(m: &CompressedImage) -> Result<Rgb, PerceptionError> {
     if !(side.contains(&width) && side.contains(&height)) {
         return Err(wrong("size", format!("{width}x{height}"), &format!("sides of 1 to {MAX_SIDE} pixels")));
     }
-    let unreadable = || wrong("data", format!("{} bytes that OpenCV cannot read", bytes.len()), "a whole JPEG or PNG file");
-    let bgr = imgcodecs::imdecode(&&bytes[..], imgcodecs::IMREAD_COLOR).map_err(|_| unreadable())?;
+    let unreadable =
+        || wrong("data", format!("{} bytes that OpenCV cannot read", bytes.len()), "a whole JPEG or PNG file");
+    let bgr = imgcodecs::imdecode(&Mat::from_slice(&bytes[..])?, imgcodecs::IMREAD_COLOR).map_err(|_| unreadable())?;
     if bgr.empty() { Err(unreadable()) } else { picture::from_bgr(&bgr) }
+}
+
+/// The picture of a message in a recording.
+pub fn from_recording(recording: &mut Recording, entry: &Entry) -> Result<Rgb, PerceptionError> {
+    let plain = recording.topics().get(entry.topic as usize).is_some_and(|t| t.type_name == IMAGE);
+    if plain { from_image(&recording.message(entry)?) } else { from_compressed(&recording.message(entry)?) }
+}
+
+/// The topic of pictures in a recording: the one that is named, else the only one.
+pub fn topic(recording: &Recording, named: Option<&str>) -> Result<u32, PerceptionError> {
+    let is_picture =
+        |t: &Topic| t.messages > 0 && t.unreadable.is_none() && [IMAGE, COMPRESSED].contains(&t.type_name.as_str());
+    let pictures: Vec<(u32, &str)> =
+        (0..).zip(recording.topics()).filter(|(_, t)| is_picture(t)).map(|(i, t)| (i, t.name.as_str())).collect();
+    let found = match named {
+        Some(name) => pictures.iter().find(|(_, n)| *n == name),
+        None => pictures.first().filter(|_| pictures.len() == 1),
+    };
+    found.map(|(i, _)| *i).ok_or_else(|| {
+        let names: Vec<&str> = pictures.iter().map(|(_, n)| *n).collect();
+        PerceptionError::Topic {
+            path: recording.path().to_owned(),
+            got: named
+                .map_or_else(|| "no topic is named".to_owned(), |n| format!("{n} is none of its topics of pictures")),
+            there: if names.is_empty() { "it has none".to_owned() } else { names.join(", ") },
+        }
+    })
 }
 
 fn begin(bytes: &[u8]) -> String {
@@ -111,18 +148,26 @@ mod tests {
     #[test]
     fn pictures_of_every_encoding_have_their_colours() {
         let red = [[200, 30, 10]];
-        for (encoding, pixel) in
-            [("rgb8", &[200, 30, 10][..]), ("bgr8", &[10, 30, 200]), ("rgba8", &[200, 30, 10, 7]), ("bgra8", &[10, 30, 200, 7])]
-        {
+        for (encoding, pixel) in [
+            ("rgb8", &[200, 30, 10][..]),
+            ("bgr8", &[10, 30, 200]),
+            ("rgba8", &[200, 30, 10, 7]),
+            ("bgra8", &[10, 30, 200, 7]),
+        ] {
             let got = from_image(&image(encoding, 1, 1, pixel.len() as u32, pixel)).unwrap();
             assert_eq!(got.pixels(), red, "{encoding}");
         }
-        assert_eq!(from_image(&image("mono8", 2, 1, 3, &[5, 9, 0])).unwrap().pixels(), [[5; 3], [9; 3]], "padding is left out");
+        assert_eq!(
+            from_image(&image("mono8", 2, 1, 3, &[5, 9, 0])).unwrap().pixels(),
+            [[5; 3], [9; 3]],
+            "padding is left out"
+        );
         // White, and the limits of video levels.
         let white = from_image(&image("yuv422", 2, 1, 4, &[128, 235, 128, 235])).unwrap();
         assert!(white.pixels().iter().flatten().all(|c| *c > 250), "{:?}", white.pixels());
         // A red surface before a sensor whose first row is red, green.
-        let sensor: Vec<u8> = (0..8).flat_map(|y| (0..8).map(move |x| if x % 2 == 0 && y % 2 == 0 { 200 } else { 0 })).collect();
+        let sensor: Vec<u8> =
+            (0..8).flat_map(|y| (0..8).map(move |x| if x % 2 == 0 && y % 2 == 0 { 200 } else { 0 })).collect();
         let seen = from_image(&image("bayer_rggb8", 8, 8, 8, &sensor)).unwrap();
         assert!(seen.pixels()[3 * 8 + 3][0] > 150 && seen.pixels()[3 * 8 + 3][2] < 50, "{:?}", seen.pixels()[27]);
     }
@@ -142,14 +187,24 @@ mod tests {
     }
 
     fn file(extension: &str) -> Vec<u8> {
-        let mat = Mat::new_rows_cols_with_default(48, 64, opencv::core::CV_8UC3, opencv::core::Scalar::new(10.0, 30.0, 200.0, 0.0)).unwrap();
+        let mat = Mat::new_rows_cols_with_default(
+            48,
+            64,
+            opencv::core::CV_8UC3,
+            opencv::core::Scalar::new(10.0, 30.0, 200.0, 0.0),
+        )
+        .unwrap();
         let mut out = Vector::new();
         imgcodecs::imencode_def(extension, &mat, &mut out).unwrap();
         out.to_vec()
     }
 
     fn compressed(data: &[u8]) -> CompressedImage {
-        CompressedImage { format: "bgr8; compressed".to_owned(), data: data.to_vec().into(), ..CompressedImage::default() }
+        CompressedImage {
+            format: "bgr8; compressed".to_owned(),
+            data: data.to_vec().into(),
+            ..CompressedImage::default()
+        }
     }
 
     #[test]
@@ -158,7 +213,11 @@ mod tests {
             let file = file(extension);
             let picture = from_compressed(&compressed(&file)).unwrap();
             assert_eq!((picture.width(), picture.height()), (64, 48), "{extension}");
-            assert!(picture.pixels()[0].iter().zip([200_u8, 30, 10]).all(|(a, b)| a.abs_diff(b) < 6), "{:?}", picture.pixels()[0]);
+            assert!(
+                picture.pixels()[0].iter().zip([200_u8, 30, 10]).all(|(a, b)| a.abs_diff(b) < 6),
+                "{:?}",
+                picture.pixels()[0]
+            );
             for n in 0..file.len().min(300) {
                 assert!(from_compressed(&compressed(&file[..n])).is_err(), "{extension} of {n} bytes");
             }

@@ -187,9 +187,13 @@ fn film(folder: &Path) {
         imgcodecs::{IMREAD_COLOR, imread},
         videoio::{VideoWriter, VideoWriterTrait as _},
     };
-    let mut names: Vec<String> =
-        std::fs::read_dir(folder.join("left")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort_by(|a, b| a.trim_end_matches(".png").parse::<f64>().unwrap().total_cmp(&b.trim_end_matches(".png").parse().unwrap()));
+    let mut names: Vec<String> = std::fs::read_dir(folder.join("left"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_by(|a, b| {
+        a.trim_end_matches(".png").parse::<f64>().unwrap().total_cmp(&b.trim_end_matches(".png").parse().unwrap())
+    });
     let stamps: String = names.iter().map(|n| format!("{}\n", n.trim_end_matches(".png"))).collect();
     std::fs::write(folder.join("film.csv"), format!("stamp\n{stamps}")).unwrap();
     let writer = |name: &str, height| {

@@ -87,7 +87,9 @@ pub fn read(path: &Path, topics: &[Topic], names: &Names) -> Result<Bag, BagErro
     let keys: Vec<u32> = wanted.keys().copied().collect();
     let mut bytes = 0;
     for entry in recording.index(&keys)? {
-        let (Some(&topic), Ok(logged)) = (wanted.get(&entry.topic), Stamp::from_nanos("log time", entry.logged)) else { continue };
+        let (Some(&topic), Ok(logged)) = (wanted.get(&entry.topic), Stamp::from_nanos("log time", entry.logged)) else {
+            continue;
+        };
         match recording.read(&entry) {
             Ok(cdr) => {
                 bytes += cdr.len() as u64;

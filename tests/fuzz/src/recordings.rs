@@ -44,7 +44,9 @@ fn read(name: &str, bytes: &[u8]) -> bool {
                     assert!(entry.stamp.is_none_or(|s| s == stamp), "{entry:?}: {stamp}");
                     accepted += 1;
                 }
-                Err(RecordingError::Message { .. } | RecordingError::Topic { .. } | RecordingError::Database { .. }) => {}
+                Err(
+                    RecordingError::Message { .. } | RecordingError::Topic { .. } | RecordingError::Database { .. },
+                ) => {}
                 Err(error) => panic!("listed, but not read: {error}"),
             }
         }

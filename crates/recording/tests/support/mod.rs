@@ -18,7 +18,9 @@ pub struct Sample {
 
 /// As many of a topic, 10 ms apart from 1000 s on.
 pub fn samples(n: u32) -> Vec<Sample> {
-    (0..n).map(|number| Sample { topic: TOPIC, logged: 1_000_000_000_000 + i64::from(number) * 10_000_000, number }).collect()
+    (0..n)
+        .map(|number| Sample { topic: TOPIC, logged: 1_000_000_000_000 + i64::from(number) * 10_000_000, number })
+        .collect()
 }
 
 impl Sample {
@@ -29,7 +31,11 @@ impl Sample {
     }
 
     pub fn cdr(&self) -> Vec<u8> {
-        let mut m = JointState { name: vec!["yaw".to_owned()], position: vec![f64::from(self.number)], ..JointState::default() };
+        let mut m = JointState {
+            name: vec!["yaw".to_owned()],
+            position: vec![f64::from(self.number)],
+            ..JointState::default()
+        };
         let (sec, nanosec) = self.stamp();
         (m.header.stamp.sec, m.header.stamp.nanosec) = (sec.cast_signed(), nanosec);
         cdr::to_cdr(&m)
@@ -91,7 +97,12 @@ impl Bag<'_> {
     }
 
     fn connection(&self, id: u32, topic: &str) -> Vec<u8> {
-        let data = fields(&[("topic", topic.as_bytes()), ("type", self.type_name.as_bytes()), ("md5sum", self.md5.as_bytes()), ("message_definition", b"Header header\n")]);
+        let data = fields(&[
+            ("topic", topic.as_bytes()),
+            ("type", self.type_name.as_bytes()),
+            ("md5sum", self.md5.as_bytes()),
+            ("message_definition", b"Header header\n"),
+        ]);
         record(&[("op", &[7]), ("conn", &id.to_le_bytes()), ("topic", topic.as_bytes())], &data)
     }
 
@@ -106,19 +117,42 @@ impl Bag<'_> {
                 if id == next {
                     plain.extend(self.connection(id, s.topic));
                 }
-                let time = [((s.logged / 1_000_000_000) as u32).to_le_bytes(), ((s.logged % 1_000_000_000) as u32).to_le_bytes()].concat();
+                let time = [
+                    ((s.logged / 1_000_000_000) as u32).to_le_bytes(),
+                    ((s.logged % 1_000_000_000) as u32).to_le_bytes(),
+                ]
+                .concat();
                 plain.extend(record(&[("op", &[2]), ("conn", &id.to_le_bytes()), ("time", &time)], &s.ros1()));
             }
             let size = (plain.len() as u32).to_le_bytes();
-            body.extend(record(&[("op", &[5]), ("compression", self.compression.as_bytes()), ("size", &size)], &self.packed(&plain)));
+            body.extend(record(
+                &[("op", &[5]), ("compression", self.compression.as_bytes()), ("size", &size)],
+                &self.packed(&plain),
+            ));
             // An index that nobody should believe.
-            body.extend(record(&[("op", &[4]), ("ver", &1_u32.to_le_bytes()), ("conn", &0_u32.to_le_bytes()), ("count", &u32::MAX.to_le_bytes())], &[0xff; 12]));
-            infos.extend(record(&[("op", &[6]), ("ver", &1_u32.to_le_bytes()), ("chunk_pos", &u64::MAX.to_le_bytes())], &[0xff; 8]));
+            body.extend(record(
+                &[
+                    ("op", &[4]),
+                    ("ver", &1_u32.to_le_bytes()),
+                    ("conn", &0_u32.to_le_bytes()),
+                    ("count", &u32::MAX.to_le_bytes()),
+                ],
+                &[0xff; 12],
+            ));
+            infos.extend(record(
+                &[("op", &[6]), ("ver", &1_u32.to_le_bytes()), ("chunk_pos", &u64::MAX.to_le_bytes())],
+                &[0xff; 8],
+            ));
         }
         let connections: Vec<u8> = topics.iter().flat_map(|(topic, id)| self.connection(*id, topic)).collect();
         let head = |index: u64| {
             let counts = [(topics.len() as u32).to_le_bytes(), (infos.len() as u32).to_le_bytes()];
-            let list: [(&str, &[u8]); 4] = [("op", &[3]), ("index_pos", &index.to_le_bytes()), ("conn_count", &counts[0]), ("chunk_count", &counts[1])];
+            let list: [(&str, &[u8]); 4] = [
+                ("op", &[3]),
+                ("index_pos", &index.to_le_bytes()),
+                ("conn_count", &counts[0]),
+                ("chunk_count", &counts[1]),
+            ];
             record(&list, &[b' '; 16])
         };
         let magic = b"#ROSBAG V2.0\n";
@@ -151,7 +185,12 @@ pub fn mcap(kind: Kind, samples: &[Sample]) -> Vec<u8> {
             channels.insert(s.topic, writer.add_channel(schema, s.topic, encoding, &BTreeMap::new()).unwrap());
         }
         let log_time = s.logged.cast_unsigned();
-        let header = mcap::records::MessageHeader { channel_id: channels[s.topic], sequence: s.number, log_time, publish_time: log_time };
+        let header = mcap::records::MessageHeader {
+            channel_id: channels[s.topic],
+            sequence: s.number,
+            log_time,
+            publish_time: log_time,
+        };
         let bytes = if kind == Kind::Ros1 { s.ros1() } else { s.cdr() };
         writer.write_to_known_channel(&header, &bytes).unwrap();
     }
@@ -161,7 +200,12 @@ pub fn mcap(kind: Kind, samples: &[Sample]) -> Vec<u8> {
 }
 
 /// An MCAP file of one chunk that is packed by hand.
-pub fn packed_mcap(compression: &str, samples: &[Sample], pack: impl Fn(&[u8]) -> Vec<u8>, sum: Option<u32>) -> Vec<u8> {
+pub fn packed_mcap(
+    compression: &str,
+    samples: &[Sample],
+    pack: impl Fn(&[u8]) -> Vec<u8>,
+    sum: Option<u32>,
+) -> Vec<u8> {
     let whole = mcap(Kind::Unchunked, samples);
     // Schemas, channels and messages, between the header and the end of the data.
     let (mut at, mut plain, mut header) = (8, Vec::new(), Vec::new());

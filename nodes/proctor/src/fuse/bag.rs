@@ -14,10 +14,10 @@ use proctor_calibration::{CameraInfo, Intrinsics};
 use proctor_kinematics::Chain;
 use proctor_msgs::{
     geometry_msgs::{PoseStamped, TransformStamped},
-    sensor_msgs::{self, CompressedImage, Image, JointState},
+    sensor_msgs::{self, JointState},
     wire::PSM_JOINTS,
 };
-use proctor_perception::{message, picture::Rgb};
+use proctor_perception::{PerceptionError, message, picture::Rgb};
 use proctor_recording::{Entry, Recording, RecordingError};
 use std::{collections::HashMap, path::Path};
 
@@ -54,16 +54,12 @@ impl Eyes {
     }
 
     fn picture(&mut self, entry: &Entry) -> anyhow::Result<Result<Rgb, String>> {
-        let plain = self.recording.topics()[entry.topic as usize].type_name == "sensor_msgs/msg/Image";
-        let decoded = if plain {
-            self.recording.message::<Image>(entry).map(|m| message::from_image(&m))
-        } else {
-            self.recording.message::<CompressedImage>(entry).map(|m| message::from_compressed(&m))
-        };
-        match decoded {
-            Ok(picture) => Ok(picture.map_err(|e| e.to_string())),
-            Err(error @ RecordingError::Message { .. }) => Ok(Err(error.to_string())),
-            Err(error) => Err(error.into()),
+        match message::from_recording(&mut self.recording, entry) {
+            Ok(picture) => Ok(Ok(picture)),
+            Err(PerceptionError::Recording(error)) if !matches!(error, RecordingError::Message { .. }) => {
+                Err(error.into())
+            }
+            Err(error) => Ok(Err(error.to_string())),
         }
     }
 }
@@ -80,7 +76,8 @@ pub fn open(path: &Path, args: &FuseArgs) -> anyhow::Result<Session> {
     };
     let endoscope = choose::endoscope(recording.topics());
     // One walk over the file for everything that is needed.
-    let mut wanted: Vec<u32> = eyes.pictures.into_iter().chain(eyes.infos.into_iter().flatten()).chain(endoscope).collect();
+    let mut wanted: Vec<u32> =
+        eyes.pictures.into_iter().chain(eyes.infos.into_iter().flatten()).chain(endoscope).collect();
     wanted.extend(arms.iter().flat_map(|a| [Some(a.measured.topic()), a.jaw]).flatten());
     let mut listed = Listed::default();
     for entry in recording.index(&wanted)? {
@@ -113,14 +110,19 @@ fn name_of(recording: &Recording, topic: u32) -> String {
 }
 
 fn said(recording: &Recording, topic: u32) -> String {
-    recording.topics().get(topic as usize).map_or_else(String::new, |t| format!("{} ({}, {})", t.name, t.type_name, t.messages))
+    recording
+        .topics()
+        .get(topic as usize)
+        .map_or_else(String::new, |t| format!("{} ({}, {})", t.name, t.type_name, t.messages))
 }
 
 /// Stamps of messages in their order: their headers' where all have one, else when they were logged.
 fn stamps(entries: &[Entry], name: &str, notes: &mut Vec<String>) -> Vec<i64> {
     let own: Option<Vec<i64>> = entries.iter().map(|e| e.stamp).collect();
     own.unwrap_or_else(|| {
-        notes.push(format!("{name}: not every message has a stamp; the times at which they were logged are taken instead"));
+        notes.push(format!(
+            "{name}: not every message has a stamp; the times at which they were logged are taken instead"
+        ));
         entries.iter().map(|e| e.logged).collect()
     })
 }
@@ -140,7 +142,12 @@ fn rising(entries: &[Entry], name: &str, notes: &mut Vec<String>) -> Vec<(i64, E
     out
 }
 
-fn pictures(recording: Recording, listed: &Listed, topics: [u32; 2], notes: &mut Vec<String>) -> anyhow::Result<Pictures> {
+fn pictures(
+    recording: Recording,
+    listed: &Listed,
+    topics: [u32; 2],
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Pictures> {
     let [left, right] = topics.map(|topic| rising(listed.of(topic), &name_of(&recording, topic), notes));
     notes.push(format!("pictures: left {}, right {}", said(&recording, topics[0]), said(&recording, topics[1])));
     let (count, pairs) = (left.len(), pair(&left, &right));
@@ -150,10 +157,17 @@ fn pictures(recording: Recording, listed: &Listed, topics: [u32; 2], notes: &mut
         bail!("no left picture has a right one within {} ms; the first are {gap:.3} s apart", MOST_APART / 1_000_000);
     }
     if pairs.len() < count {
-        notes.push(format!("{} left pictures without a right one within {} ms", count - pairs.len(), MOST_APART / 1_000_000));
+        notes.push(format!(
+            "{} left pictures without a right one within {} ms",
+            count - pairs.len(),
+            MOST_APART / 1_000_000
+        ));
     }
     if most > 0 {
-        notes.push(format!("pictures of a pair are up to {:.1} ms apart; the left one's stamp counts", most as f64 * 1e-6));
+        notes.push(format!(
+            "pictures of a pair are up to {:.1} ms apart; the left one's stamp counts",
+            most as f64 * 1e-6
+        ));
     }
     let stamps = pairs.iter().map(|(l, _)| l.0).collect();
     let name = name_of(&recording, topics[0]);
@@ -204,7 +218,11 @@ fn cameras(
     let (left, right) =
         (camera_info(recording, listed, topics[0], rectified)?, camera_info(recording, listed, topics[1], rectified)?);
     let [l, r] = topics.map(|t| name_of(recording, t));
-    let what = if rectified { "pictures are called rectified: only its projection counts" } else { "pictures are rectified by it" };
+    let what = if rectified {
+        "pictures are called rectified: only its projection counts"
+    } else {
+        "pictures are rectified by it"
+    };
     notes.push(format!("cameras: {l} and {r}; {what}"));
     Cameras::of((&left, &l), Some((&right, &r)), rectified)
 }
@@ -261,9 +279,15 @@ fn poses(
             None => Vec::new(),
         };
         let topic = arm.measured.topic();
-        let jaw = arm.jaw.map_or_else(|| "jaws taken as closed".to_owned(), |j| format!("jaws from {}", said(recording, j)));
+        let jaw =
+            arm.jaw.map_or_else(|| "jaws taken as closed".to_owned(), |j| format!("jaws from {}", said(recording, j)));
         let what = if matches!(arm.measured, Measured::Joints(_)) { "joints" } else { "poses" };
-        notes.push(format!("{}: {what} from {}, {jaw}, {}", arm.id, said(recording, topic), reading.instruments.name(arm.id)));
+        notes.push(format!(
+            "{}: {what} from {}, {jaw}, {}",
+            arm.id,
+            said(recording, topic),
+            reading.instruments.name(arm.id)
+        ));
         let chain = Chain::psm(&reading.instruments.of(arm.id)?)?;
         let (name, entries) = (name_of(recording, topic), listed.of(topic));
         for (nth, (stamp, entry)) in stamps(entries, &name, notes).into_iter().zip(entries).enumerate() {
@@ -296,7 +320,10 @@ impl Said {
             (None, None) => bail!("neither joints nor a pose"),
         };
         let reach = tip.coords.norm();
-        ensure!(reach <= MAX_REACH, "the tip is {reach:.0} m from the base: metres are expected, are these millimetres?");
+        ensure!(
+            reach <= MAX_REACH,
+            "the tip is {reach:.0} m from the base: metres are expected, are these millimetres?"
+        );
         let (line, stamp, arm, jaw) = (0, 0, proctor_types::ArmId::Psm1, 0.0);
         Ok(PoseRow { line, stamp, arm, tip, turn: Some(turn), by_joints: None, joints: self.joints, jaw })
     }
@@ -333,7 +360,11 @@ fn joints(m: &JointState) -> anyhow::Result<([f64; 6], Option<f64>)> {
     match m.position.as_slice() {
         [q @ .., jaw] if q.len() == 6 => Ok(([q[0], q[1], q[2], q[3], q[4], q[5]], Some(*jaw))),
         &[a, b, c, d, e, f] => Ok(([a, b, c, d, e, f], None)),
-        other => bail!("{} positions of {:?}, the 6 joints of a PSM expected", other.len(), m.name.iter().take(8).collect::<Vec<_>>()),
+        other => bail!(
+            "{} positions of {:?}, the 6 joints of a PSM expected",
+            other.len(),
+            m.name.iter().take(8).collect::<Vec<_>>()
+        ),
     }
 }
 
@@ -356,7 +387,9 @@ fn jaws(
         let m: JointState = recording.message(entry)?;
         match m.position.as_slice() {
             [jaw] if jaw.is_finite() => out.push((stamp, *jaw)),
-            other => bail!("{}: {name}: {} positions, the jaw's alone expected", recording.path().display(), other.len()),
+            other => {
+                bail!("{}: {name}: {} positions, the jaw's alone expected", recording.path().display(), other.len())
+            }
         }
     }
     out.sort_by_key(|(stamp, _)| *stamp);
@@ -436,7 +469,10 @@ mod tests {
     #[test]
     fn a_jaw_is_read_where_it_is_nearest_and_not_from_afar() {
         let jaws = [(0, 0.1), (100_000_000, 0.2)];
-        assert_eq!([-1, 0, 49_000_000, 51_000_000, 290_000_000].map(|s| nearest(&jaws, s)), [Some(0.1), Some(0.1), Some(0.1), Some(0.2), Some(0.2)]);
+        assert_eq!(
+            [-1, 0, 49_000_000, 51_000_000, 290_000_000].map(|s| nearest(&jaws, s)),
+            [Some(0.1), Some(0.1), Some(0.1), Some(0.2), Some(0.2)]
+        );
         assert_eq!(nearest(&jaws, 400_000_000), None);
         assert_eq!(nearest(&[], 0), None);
     }

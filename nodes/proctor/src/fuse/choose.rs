@@ -56,7 +56,8 @@ const TRANSFORM: &str = "geometry_msgs/msg/TransformStamped";
 /// Below an arm's namespace, best first: CRTK, then the dVRK before 2020.
 const ARM_JOINTS: [&str; 2] = ["measured_js", "state_joint_current"];
 const ARM_JAWS: [&str; 3] = ["jaw/measured_js", "gripper/measured_js", "state_jaw_current"];
-const ARM_POSES: [&str; 4] = ["local/measured_cp", "measured_cp", "position_cartesian_local_current", "position_cartesian_current"];
+const ARM_POSES: [&str; 4] =
+    ["local/measured_cp", "measured_cp", "position_cartesian_local_current", "position_cartesian_current"];
 /// Pictures by the last part of their name, best first: in colour, without a lens' bend, as the camera gave them.
 const PICTURES: [&str; 6] = ["image_rect_color", "image_color", "image_raw", "image_rect", "image", "image_mono"];
 
@@ -70,7 +71,8 @@ fn usable(topic: &Topic, types: &[&str]) -> bool {
 }
 
 fn list(topics: &[Topic], types: &[&str]) -> String {
-    let names: Vec<&str> = topics.iter().filter(|t| types.contains(&t.type_name.as_str())).map(|t| t.name.as_str()).collect();
+    let names: Vec<&str> =
+        topics.iter().filter(|t| types.contains(&t.type_name.as_str())).map(|t| t.name.as_str()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
@@ -102,11 +104,15 @@ fn rank(topic: &Topic) -> (usize, bool) {
 
 /// Pairs of pictures whose names differ in the side alone, the best of each camera.
 fn pairs(topics: &[Topic]) -> Vec<[u32; 2]> {
-    let no_picture = |name: &str| ["depth", "disparity", "label", "segment", "mask", "overlay"].iter().any(|w| name.contains(w));
+    let no_picture =
+        |name: &str| ["depth", "disparity", "label", "segment", "mask", "overlay"].iter().any(|w| name.contains(w));
     let mut out: Vec<[u32; 2]> = Vec::new();
-    for (i, left) in topics.iter().enumerate().filter(|(_, t)| usable(t, &[IMAGE, COMPRESSED]) && !no_picture(&t.name)) {
+    for (i, left) in topics.iter().enumerate().filter(|(_, t)| usable(t, &[IMAGE, COMPRESSED]) && !no_picture(&t.name))
+    {
         let Some(right) = partner(&left.name) else { continue };
-        let found = topics.iter().position(|t| t.name == right && t.type_name == left.type_name && usable(t, &[IMAGE, COMPRESSED]));
+        let found = topics
+            .iter()
+            .position(|t| t.name == right && t.type_name == left.type_name && usable(t, &[IMAGE, COMPRESSED]));
         out.extend(found.map(|r| [i as u32, r as u32]));
     }
     let topic = |pair: &[u32; 2]| &topics[pair[0] as usize];
@@ -146,15 +152,15 @@ pub fn cameras(topics: &[Topic], args: &TopicArgs) -> anyhow::Result<Cameras> {
         },
     };
     let name = |side: usize| topics[pictures[side] as usize].name.as_str();
-    let infos = if let [left, right] = args.camera_info.as_slice() {
-        Some([named(topics, left, &[INFO])?, named(topics, right, &[INFO])?])
-    } else {
-        let beside = |side: usize| {
-            let namespace = base(name(side)).rsplit_once('/').map_or("", |(n, _)| n);
-            let info = format!("{namespace}/camera_info");
-            topics.iter().position(|t| t.name == info && usable(t, &[INFO])).map(|i| i as u32)
-        };
-        beside(0).zip(beside(1)).map(|(l, r)| [l, r])
+    let beside = |side: usize| {
+        let namespace = base(name(side)).rsplit_once('/').map_or("", |(n, _)| n);
+        let info = format!("{namespace}/camera_info");
+        topics.iter().position(|t| t.name == info && usable(t, &[INFO])).map(|i| i as u32)
+    };
+    let infos = match args.camera_info.as_slice() {
+        [] => beside(0).zip(beside(1)).map(|(l, r)| [l, r]),
+        [left, right] => Some([named(topics, left, &[INFO])?, named(topics, right, &[INFO])?]),
+        other => bail!("--camera-info {}: two topics, LEFT,RIGHT, are expected", other.join(",")),
     };
     let rectified = [0, 1].iter().all(|s| base(name(*s)).rsplit('/').next().is_some_and(|last| last.contains("rect")));
     Ok(Cameras { pictures, infos, rectified })
@@ -176,7 +182,13 @@ fn namespaces(args: &TopicArgs) -> anyhow::Result<[Option<String>; 2]> {
 }
 
 /// The topic of an arm that ends in one of these, best first: below the namespace told, else below one that ends in the arm's name, if only one is.
-fn of_arm(topics: &[Topic], arm: ArmId, told: Option<&str>, ends: &[&str], types: &[&str]) -> anyhow::Result<Option<u32>> {
+fn of_arm(
+    topics: &[Topic],
+    arm: ArmId,
+    told: Option<&str>,
+    ends: &[&str],
+    types: &[&str],
+) -> anyhow::Result<Option<u32>> {
     for end in ends {
         let tail = format!("/{}/{end}", arm.name());
         let fits = |t: &Topic| match told {
@@ -207,7 +219,9 @@ pub fn arms(topics: &[Topic], args: &TopicArgs) -> anyhow::Result<Vec<Arm>> {
             (Some(joints), _) => Measured::Joints(joints),
             (None, Some(pose)) if topics[pose as usize].type_name == POSE => Measured::Pose(pose),
             (None, Some(transform)) => Measured::Transform(transform),
-            (None, None) if told.is_some() => bail!("{id}: neither measured_js nor measured_cp below {}", told.unwrap_or_default()),
+            (None, None) if told.is_some() => {
+                bail!("{id}: neither measured_js nor measured_cp below {}", told.unwrap_or_default())
+            }
             (None, None) => continue,
         };
         out.push(Arm { id, measured, jaw: of(&ARM_JAWS, &[JOINTS])? });
@@ -271,7 +285,10 @@ mod tests {
             &none,
         )
         .unwrap();
-        assert_eq!((left.as_str(), right.as_str()), ("/stereo/left/image_raw/compressed", "/stereo/right/image_raw/compressed"));
+        assert_eq!(
+            (left.as_str(), right.as_str()),
+            ("/stereo/left/image_raw/compressed", "/stereo/right/image_raw/compressed")
+        );
         assert_eq!((info.as_deref(), rectified), (Some("/stereo/left/camera_info"), false));
         // Of one camera the rectified picture in colour, not the others.
         let all = ["image_raw", "image_mono", "image_rect", "image_rect_color", "image_rect_color/compressed"];
@@ -289,9 +306,17 @@ mod tests {
     fn what_cannot_be_guessed_is_asked_for_with_what_is_there() {
         let none = TopicArgs::default();
         let told = |left: &str| TopicArgs { left: Some(left.to_owned()), ..TopicArgs::default() };
-        let two = [("/a/left/image", "image"), ("/a/right/image", "image"), ("/b/left/image", "image"), ("/b/right/image", "image")];
+        let two = [
+            ("/a/left/image", "image"),
+            ("/a/right/image", "image"),
+            ("/b/left/image", "image"),
+            ("/b/right/image", "image"),
+        ];
         let error = eyes(&two, &none).unwrap_err();
-        assert!(error.contains("/a/left/image") && error.contains("/b/left/image") && error.contains("--left"), "{error}");
+        assert!(
+            error.contains("/a/left/image") && error.contains("/b/left/image") && error.contains("--left"),
+            "{error}"
+        );
         assert_eq!(eyes(&two, &told("/b/left/image")).unwrap().1, "/b/right/image");
         let error = eyes(&[("/cam/image", "image"), ("/x", "joints")], &none).unwrap_err();
         assert!(error.contains("/cam/image") && !error.contains("/x"), "{error}");

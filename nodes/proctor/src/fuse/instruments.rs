@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn each_arm_has_its_own_or_the_one_of_all() {
-        let (needle, hook, forceps) = ("LARGE_NEEDLE_DRIVER_400006", "PERMANENT_CAUTERY_HOOK_400183", "PROGRASP_FORCEPS_400093");
+        let (needle, hook, forceps) =
+            ("LARGE_NEEDLE_DRIVER_400006", "PERMANENT_CAUTERY_HOOK_400183", "PROGRASP_FORCEPS_400093");
         assert_eq!(of(&[]).unwrap(), [needle, needle]);
         assert_eq!(of(&[hook]).unwrap(), [hook, hook]);
         assert_eq!(of(&["psm2=PROGRASP_FORCEPS_400093"]).unwrap(), [needle, forceps]);

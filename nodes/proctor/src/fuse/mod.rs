@@ -107,7 +107,7 @@ pub struct TopicArgs {
     #[arg(long, value_name = "TOPIC")]
     right: Option<String>,
     /// Topics of both cameras' CameraInfo.
-    #[arg(long, value_name = "LEFT,RIGHT", value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_name = "LEFT,RIGHT", value_delimiter = ',')]
     camera_info: Vec<String>,
     /// Namespace of an arm's topics in a bag, such as PSM2=/PSM3; /PSM1 and /PSM2, below whatever, without it.
     #[arg(long, value_name = "ARM=NAMESPACE")]

@@ -1,11 +1,6 @@
 //! Pairs of pictures in order: of files, videos, or topics of a recording.
 
-use super::{
-    bag::Eyes,
-    poses::STAMPS,
-    session::short,
-    table::Table,
-};
+use super::{bag::Eyes, poses::STAMPS, session::short, table::Table};
 use anyhow::{Context as _, bail, ensure};
 use opencv::{
     core::{Mat, Rect},
@@ -116,7 +111,9 @@ impl Pictures {
             Source::Recorded(eyes) => {
                 for (number, stamp) in stamps.iter().enumerate().step_by(every) {
                     match eyes.pair(number)? {
-                        Ok((left, right)) => each(Moment { number, name: eyes.name(number), stamp: *stamp, left, right })?,
+                        Ok((left, right)) => {
+                            each(Moment { number, name: eyes.name(number), stamp: *stamp, left, right })?
+                        }
                         Err(why) => self.broken.push((number, *stamp, why)),
                     }
                 }
@@ -229,7 +226,7 @@ fn halves(both: &Mat, layout: Layout) -> anyhow::Result<[Rgb; 2]> {
 mod tests {
     use super::*;
     use opencv::{
-        core::{CV_8UC3, Scalar, Size, ToInputArray as _},
+        core::{CV_8UC3, Scalar, Size, ToInputArray as _, vconcat2},
         videoio::{VideoWriter, VideoWriterTrait as _},
     };
 
@@ -238,9 +235,10 @@ mod tests {
         let fourcc = VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap();
         let mut writer = VideoWriter::new(path.to_str().unwrap(), fourcc, rate, Size::new(64, 96), true).unwrap();
         for levels in frames {
-            let mut frame = Mat::new_rows_cols_with_default(96, 64, CV_8UC3, Scalar::all(levels[0])).unwrap();
-            let mut lower = Mat::roi_mut(&mut frame, Rect::new(0, 48, 64, 48)).unwrap();
-            lower.set_scalar(Scalar::all(levels[1])).unwrap();
+            let [upper, lower] =
+                levels.map(|l| Mat::new_rows_cols_with_default(48, 64, CV_8UC3, Scalar::all(l)).unwrap());
+            let mut frame = Mat::default();
+            vconcat2(&upper, &lower, &mut frame).unwrap();
             writer.write(&frame.input_array().unwrap()).unwrap();
         }
         writer.release().unwrap();

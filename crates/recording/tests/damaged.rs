@@ -40,7 +40,10 @@ fn a_recording_that_was_cut_off_gives_its_beginning_and_says_so() {
         for length in (16..whole.len()).step_by(23) {
             let (got, cut) = read(name, &whole[..length]);
             let got = got.unwrap_or_else(|why| panic!("{name} of {length} bytes: {why}"));
-            assert!(got.len() >= before && got.iter().copied().eq(0..got.len() as u32), "{name} of {length} bytes: {got:?}");
+            assert!(
+                got.len() >= before && got.iter().copied().eq(0..got.len() as u32),
+                "{name} of {length} bytes: {got:?}"
+            );
             before = got.len();
             // Behind the footer, or behind all chunks at a record's end, nothing is missing that holds a message.
             assert!(cut.len() == 1 || got.len() == 40, "{name} of {length} bytes");
