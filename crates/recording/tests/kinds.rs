@@ -12,15 +12,16 @@ use support::{Bag, Kind, Sample, TOPIC, TYPE, db3, mcap, packed_mcap, samples};
 fn read(path: &Path, topic: &str) -> Result<Vec<(u32, i64, i64)>, RecordingError> {
     let mut recording = Recording::open(path)?;
     let topic = recording.find(topic).unwrap();
-    let of = |recording: &mut Recording, e: &Entry| {
-        let m: JointState = recording.message(e)?;
-        assert_eq!(m.name, ["yaw"]);
-        let stamp = i64::from(m.header.stamp.sec) * 1_000_000_000 + i64::from(m.header.stamp.nanosec);
-        assert_eq!(e.stamp, Some(stamp));
-        Ok((m.position[0] as u32, stamp, e.logged))
-    };
     let entries = recording.index(&[topic])?;
-    entries.iter().map(|e| of(&mut recording, e)).collect()
+    entries.iter().map(|e| one(&mut recording, e)).collect()
+}
+
+fn one(recording: &mut Recording, entry: &Entry) -> Result<(u32, i64, i64), RecordingError> {
+    let m: JointState = recording.message(entry)?;
+    assert_eq!(m.name, ["yaw"]);
+    let stamp = i64::from(m.header.stamp.sec) * 1_000_000_000 + i64::from(m.header.stamp.nanosec);
+    assert_eq!(entry.stamp, Some(stamp));
+    Ok((m.position[0] as u32, stamp, entry.logged))
 }
 
 fn expected(samples: &[Sample]) -> Vec<(u32, i64, i64)> {

@@ -224,7 +224,7 @@ fn cameras(
         "pictures are rectified by it"
     };
     notes.push(format!("cameras: {l} and {r}; {what}"));
-    Cameras::of((&left, &l), Some((&right, &r)), rectified)
+    Cameras::of((&left, l.as_str()), Some((&right, r.as_str())), rectified)
 }
 
 /// The first calibration of a topic.
@@ -275,7 +275,10 @@ fn poses(
     let mut out = Poses { name: short(&path), ..Poses::default() };
     for arm in arms {
         let jaws = match arm.jaw {
-            Some(topic) => jaws(recording, listed.of(topic), &name_of(recording, topic), notes)?,
+            Some(topic) => {
+                let name = name_of(recording, topic);
+                jaws(recording, listed.of(topic), &name, notes)?
+            }
             None => Vec::new(),
         };
         let topic = arm.measured.topic();

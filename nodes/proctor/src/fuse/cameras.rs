@@ -76,7 +76,8 @@ impl Cameras {
         let left = CameraInfo::read(path)?;
         let right = args.right_camera.as_ref().map(|p| CameraInfo::read(p)).transpose()?;
         let right_name = args.right_camera.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-        Self::of((&left, &path.display().to_string()), right.as_ref().map(|r| (r, right_name.as_str())), args.rectified)
+        let left_name = path.display().to_string();
+        Self::of((&left, left_name.as_str()), right.as_ref().map(|r| (r, right_name.as_str())), args.rectified)
     }
 
     /// Of cameras with the names of where they are from. Of `rectified` pictures only the projection counts.

@@ -55,7 +55,7 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
     let mut failed = Vec::new();
     for ((arm, recording), tracked) in arms.iter().zip(&recordings).zip(tracked) {
         match tracked {
-            Ok(tracked) => arm.report(&tracked, recording, (&points_name, &poses.name), &mut report),
+            Ok(tracked) => arm.report(&tracked, recording, (points_name.as_str(), poses.name.as_str()), &mut report),
             Err(error) => failed.push(format!("{}: {error}", arm.id)),
         }
     }
