@@ -140,7 +140,7 @@ fn open(path: &Path) -> Result<Box<dyn Store + Send>, RecordingError> {
             )));
         }
         None if head.is_empty() => return Err(not_one("an empty file".to_owned())),
-        None => return Err(not_one(format!("it begins with {:?}", head.escape_ascii().to_string()))),
+        None => return Err(not_one(format!("it begins with \"{}\"", head.escape_ascii()))),
     })
 }
 

@@ -70,7 +70,7 @@ pub fn from_image(m: &Image) -> Result<Rgb, PerceptionError> {
 pub fn from_compressed(m: &CompressedImage) -> Result<Rgb, PerceptionError> {
     let bytes = packed(m);
     let Some((width, height)) = size(&bytes) else {
-        return Err(wrong("data", format!("{:?} of format {:?}", begin(&bytes), m.format), "a JPEG or PNG file"));
+        return Err(wrong("data", format!("\"{}\" of format {:?}", begin(&bytes), m.format), "a JPEG or PNG file"));
     };
     let side = 1..=MAX_SIDE;
     if !(side.contains(&width) && side.contains(&height)) {
