@@ -331,15 +331,18 @@ def judge_shadow(proctor: Path, scratch: Path) -> int:
             store.types['std_msgs/msg/Header'](*([seq] if store is store1 else []), store.types['builtin_interfaces/msg/Time'](1000 + ms // 1000, ms % 1000 * 10**6), '')
         )
         for ms in range(0, 3000, 5):
-            q = np.array([0.0, 0.0, 0.12, 0.0, 0.0, 0.0])
             at = 1000 * 10**9 + ms * 10**6
-            goal = q.copy()
-            goal[0] += 0.5 if ms >= 2000 else 0.0
-            out.append(('/PSM1/measured_js', at, kind(time(ms, ms), JOINTS, q, np.zeros(6), none)))
-            out.append(('/PSM1/jaw/measured_js', at, kind(time(ms, ms), ['jaw'], np.array([0.4]), np.zeros(1), none)))
-            out.append(('/PSM1/servo_jp', at + 1, kind(time(ms, ms), [], goal, none, none)))
-            if ms % 100 == 0:
-                out.append(('/PSM1/operating_state', at, state(time(ms, ms), 'ENABLED', True, False)))
+            for arm, q in (('PSM1', [0.0, 0.0, 0.12, 0.0, 0.0, 0.0]), ('PSM2', [0.0, 0.0, 0.12, 0.0, 0.0, 0.0]), ('ECM', [0.0, 0.0, 0.11, 0.0])):
+                names, q = JOINTS[: len(q)], np.array(q)
+                out.append((f'/{arm}/measured_js', at, kind(time(ms, ms), names, q, np.zeros(len(q)), none)))
+                if arm != 'ECM':
+                    out.append((f'/{arm}/jaw/measured_js', at, kind(time(ms, ms), ['jaw'], np.array([0.4]), np.zeros(1), none)))
+                if ms % 20 == 0:
+                    out.append((f'/{arm}/operating_state', at, state(time(ms, ms), 'ENABLED', True, False)))
+                if arm == 'PSM1':
+                    goal = q.copy()
+                    goal[0] += 0.5 if ms >= 2000 else 0.0
+                    out.append(('/PSM1/servo_jp', at + 1, kind(time(ms, ms), [], goal, none, none)))
         return sorted(out, key=lambda m: m[1])
 
     write1(scratch / 'shadow.bag', session(store1, 'crtk_msgs/msg/operating_state'), Writer1.CompressionFormat.LZ4, store1)

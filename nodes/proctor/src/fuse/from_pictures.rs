@@ -49,16 +49,18 @@ pub fn run(args: &FuseArgs, paths: &[PathBuf]) -> anyhow::Result<Report> {
     let origin = firsts.chain([pictures.first_stamp()]).min().unwrap_or(0);
     let mut walk = Walk::new(&instruments, &arms, origin)?;
     pictures.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
-    let no = |file: &str, line, stamp, why: &str| Rejected {
+    let no = |file: &str, line, arm, stamp, why: &str| Rejected {
         file: file.to_owned(),
         line,
         stamp,
-        arm: None,
+        arm,
         why: why.to_owned(),
         residual_px: None,
     };
-    report.rejected.extend(pictures.broken.iter().map(|(n, stamp, why)| no("pictures", *n as u64, Some(*stamp), why)));
-    report.rejected.extend(poses.left_out.iter().map(|l| no(&l.file, l.line, None, &l.why)));
+    report
+        .rejected
+        .extend(pictures.broken.iter().map(|(n, stamp, why)| no("pictures", *n as u64, None, Some(*stamp), why)));
+    report.rejected.extend(poses.left_out.iter().map(|l| no(&l.file, l.line, Some(l.arm), None, &l.why)));
     walk.conclude(&mut report);
     Ok(report)
 }

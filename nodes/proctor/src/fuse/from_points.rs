@@ -50,7 +50,7 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
     let mut report = Report::default();
     let points_name = short(&tips.path);
     report.rejected.extend(tips.left_out.iter().map(|(line, why)| left_out(&points_name, *line, None, None, why)));
-    report.rejected.extend(poses.left_out.iter().map(|l| left_out(&l.file, l.line, None, None, &l.why)));
+    report.rejected.extend(poses.left_out.iter().map(|l| left_out(&l.file, l.line, None, Some(l.arm), &l.why)));
     let tracked = track_all(&recordings, &FusionParams::default());
     let mut failed = Vec::new();
     for ((arm, recording), tracked) in arms.iter().zip(&recordings).zip(tracked) {

@@ -50,6 +50,8 @@ pub struct LeftOut {
     pub file: String,
     /// Line or message, from 1.
     pub line: u64,
+    /// Of which arm.
+    pub arm: ArmId,
     /// Why.
     pub why: String,
 }
@@ -124,19 +126,20 @@ impl Poses {
             }
             _ => return rows.push(pose),
         };
-        self.left_out.push(LeftOut { file: file.to_owned(), line: pose.line, why });
+        self.left_out.push(LeftOut { file: file.to_owned(), line: pose.line, arm: pose.arm, why });
     }
 
-    /// What was taken, if most of it goes forward in time.
+    /// What was taken, if most of each arm's goes forward in time.
     pub fn conclude(mut self, path: &Path) -> anyhow::Result<Self> {
         self.arms.sort_by_key(|(arm, _)| arm.index());
-        let kept: usize = self.arms.iter().map(|(_, rows)| rows.len()).sum();
-        match self.left_out.first() {
-            Some(LeftOut { file, line, why }) if kept < self.left_out.len() => {
-                bail!("{}: more poses go back in time than forward ({file}, {line}: {why})", path.display());
+        for (arm, rows) in &self.arms {
+            let mut lost = self.left_out.iter().filter(|l| l.arm == *arm).peekable();
+            let first = lost.peek().copied();
+            if let Some(LeftOut { file, line, why, .. }) = first.filter(|_| lost.count() > rows.len()) {
+                bail!("{}: more poses of {arm} go back in time than forward ({file}, {line}: {why})", path.display());
             }
-            _ => Ok(self),
         }
+        Ok(self)
     }
 }
 
