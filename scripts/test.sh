@@ -28,6 +28,7 @@ step "unit, property and whole-loop tests" 60 bash -c 'set -o pipefail; "$cargo"
 step "every hazard has a passing test" 1 .venv/bin/python tests/hazards.py target/tests.log
 step "documentation" 20 env RUSTDOCFLAGS="-D warnings" "$cargo" doc --release --workspace --no-deps --quiet
 step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/run.sh
+step "independent judge: recordings that rosbags wrote" 5 tests/recordings/run.sh
 step "independent judge: a data set read by a stranger" 5 tests/dataset/run.sh
 step "the console in Chromium" 12 tests/browser/run.sh
 step "the demo, headless, with the scripted surgeon" 5 tests/demo.sh

@@ -90,10 +90,10 @@ pub fn from_cdr<M: Message>(layout: &Layout, bytes: &[u8]) -> Result<M, CdrFault
 
 /// What a message looks like in CDR, compiled once per subscription.
 #[derive(Debug, Clone)]
-pub struct Layout(Vec<Node>);
+pub struct Layout(pub(crate) Vec<Node>);
 
 #[derive(Debug, Clone)]
-enum Node {
+pub(crate) enum Node {
     /// A number of this many bytes, aligned to its size.
     Number(usize),
     Bool,
@@ -101,6 +101,8 @@ enum Node {
     Array(Box<Node>, usize),
     Sequence(Box<Node>, Option<usize>),
     Struct(Vec<Node>),
+    /// `std_msgs/Header`: ROS 1 has a counter before it.
+    Header(Vec<Node>),
 }
 
 impl Layout {
@@ -144,6 +146,7 @@ fn node(field: &FieldType) -> Node {
         FieldType::Int64 | FieldType::Uint64 | FieldType::Float64 => Node::Number(8),
         FieldType::String => Node::Text(None),
         FieldType::BoundedString(bound) => Node::Text(Some(*bound)),
+        FieldType::Message(schema) if schema.type_name == "std_msgs/msg/Header" => Node::Header(fields(schema)),
         FieldType::Message(schema) => Node::Struct(fields(schema)),
         FieldType::Array(inner, n) => Node::Array(Box::new(node(inner)), *n),
         FieldType::Sequence(inner) => Node::Sequence(Box::new(node(inner)), None),
@@ -177,7 +180,7 @@ impl Walk<'_> {
                 let len = self.length(*bound)?;
                 self.many(inner, len)
             }
-            Node::Struct(fields) => fields.iter().try_for_each(|f| self.step(f)),
+            Node::Struct(fields) | Node::Header(fields) => fields.iter().try_for_each(|f| self.step(f)),
         }
     }
 

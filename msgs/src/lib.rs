@@ -4,10 +4,12 @@
 //! - [`Wire`]: encode a domain value, decode a message. Decoding refuses NaN, infinities, wrong frames, wrong lengths,
 //!   stamp 0, unknown enum values and over-long arrays with a [`ConvertError`]; nothing in a message can panic.
 //! - [`cdr`]: bytes to messages, checked against the message's layout *before* anything is allocated.
+//! - [`ros1`]: bytes of ROS 1 to CDR, for recordings.
 //! - [`registry`]: every message type on Proctor's topics with its hash and definition text.
 
 pub mod cdr;
 pub mod registry;
+pub mod ros1;
 pub mod wire;
 
 pub use wire::{ConvertError, Origin, Problem, Wire};

@@ -14,7 +14,7 @@ mod safety;
 mod scene;
 
 pub use arm::{ECM_JOINTS, JAW_JOINT, OTHER_JOINTS, PSM_JOINTS, base_frame, joint_names};
-pub use picture::{LEFT_FRAME, MAX_SIDE, RIGHT_FRAME};
+pub use picture::{LEFT_FRAME, MAX_SIDE, RIGHT_FRAME, packed, rows};
 pub use scene::{MAX_ARMS, MAX_CLEARANCES, MAX_KEYPOINTS, WORLD_FRAME};
 
 use crate::Message;

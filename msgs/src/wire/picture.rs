@@ -49,8 +49,8 @@ fn message(header: Header, size: (usize, usize), encoding: &str, channels: usize
     }
 }
 
-/// Rows of a picture without row padding; checks size, step and length.
-fn rows(m: &sensor_msgs::Image, channels: usize) -> Result<Cow<'_, [u8]>, ConvertError> {
+/// Rows of a picture of `channels` bytes per pixel without row padding; checks size (1 to [`MAX_SIDE`]), step and length.
+pub fn rows(m: &sensor_msgs::Image, channels: usize) -> Result<Cow<'_, [u8]>, ConvertError> {
     for (what, side) in [("width", m.width), ("height", m.height)] {
         range(what, f64::from(side), 1.0, f64::from(MAX_SIDE))?;
     }
@@ -68,6 +68,11 @@ fn rows(m: &sensor_msgs::Image, channels: usize) -> Result<Cow<'_, [u8]>, Conver
         return Ok(data);
     }
     Ok(Cow::Owned(data.chunks_exact(step).flat_map(|r| &r[..row]).copied().collect()))
+}
+
+/// The file in a compressed picture.
+pub fn packed(m: &sensor_msgs::CompressedImage) -> Cow<'_, [u8]> {
+    m.data.contiguous()
 }
 
 impl Wire for CameraImage {

@@ -5,7 +5,7 @@ use crate::{
     Model, OrtConfig, Perception, PerceptionError, QualityParams, eval,
     eval::{EvalMap, Scores, Tally},
     find_onnxruntime, overlay, picture,
-    segment::{for_each, sources},
+    segment::{Taking, for_each, sources},
 };
 use proctor_types::{Class, ImageQuality, Segmentation, Stamp};
 use serde::{Serialize, Serializer};
@@ -32,12 +32,22 @@ pub struct ModelArgs {
 /// Where the pictures come from.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Pictures, folders of pictures, or videos.
+    /// Pictures, folders of pictures, videos, or recordings of ROS (MCAP, ROS 1 bags, .db3, folders of rosbag2).
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
-    /// Take every Nth frame of a video.
+    /// Take every Nth frame of a video or recording.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
+    /// The topic of pictures in a recording that has several.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+}
+
+impl SourceArgs {
+    /// What is taken of each source.
+    pub fn taking(&self) -> Taking<'_> {
+        Taking { every: self.every as usize, topic: self.topic.as_deref() }
+    }
 }
 
 /// `proctor segment`: overlays and label pictures for any pictures.
@@ -159,7 +169,7 @@ pub fn segment(args: &SegmentArgs, out: &mut dyn Write) -> Result<(), Perception
     let mut seq = 0;
     for source in &sources {
         perception.forget();
-        for_each(source, args.source.every as usize, |name, picture| {
+        for_each(source, args.source.taking(), |name, picture| {
             let s = perception.segment(Stamp::FIRST, Stamp::FIRST, seq, &picture)?;
             seq += 1;
             let labels = picture::resize_labels(&s.labels, picture.width(), picture.height())?;

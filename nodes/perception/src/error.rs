@@ -126,6 +126,29 @@ pub enum PerceptionError {
         /// Which file.
         path: PathBuf,
     },
+    /// A picture message is none of those that are understood.
+    #[error("{what} of the picture is {got}, {expected} expected")]
+    Message {
+        /// Which field.
+        what: &'static str,
+        /// What it holds.
+        got: String,
+        /// What is understood.
+        expected: String,
+    },
+    /// A recording does not have the topic of pictures that is needed, or several.
+    #[error("{path}: {got}; --topic expects one of: {there}")]
+    Topic {
+        /// The recording.
+        path: PathBuf,
+        /// What is wrong.
+        got: String,
+        /// Its topics of pictures.
+        there: String,
+    },
+    /// A recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] proctor_recording::RecordingError),
     /// A mask has another size than its picture.
     #[error("{path}: the mask is {got}, its picture is {expected}")]
     MaskSize {

@@ -89,7 +89,7 @@ pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<(), PerceptionError>
     let print = || PerceptionError::io("standard output");
     let mut first = true;
     for source in &sources {
-        for_each(source, args.source.every as usize, |name, picture| {
+        for_each(source, args.source.taking(), |name, picture| {
             for finder in &mut finders {
                 let findings = finder.find(Stamp::FIRST, &picture)?;
                 let file = args.out.join(format!("{name}_{}.png", findings.name));

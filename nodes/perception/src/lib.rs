@@ -18,6 +18,7 @@ pub mod finder_node;
 pub mod head;
 pub mod keypoints;
 pub mod manifest;
+pub mod message;
 pub mod model;
 pub mod node;
 pub mod overlay;

@@ -1,10 +1,11 @@
-//! Pictures from files, folders and videos, one after the other, never more than one in memory.
+//! Pictures from files, folders, videos and recordings of ROS, one after the other, never more than one in memory.
 
-use crate::{PerceptionError, picture, picture::Rgb};
+use crate::{PerceptionError, message, picture, picture::Rgb};
 use opencv::{
     core::{Mat, MatTraitConst as _},
     videoio::{CAP_ANY, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _},
 };
+use proctor_recording::Recording;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -20,6 +21,17 @@ pub enum Kind {
     Picture,
     /// A video; also any file whose extension is unknown, which OpenCV may still read.
     Video,
+    /// A topic of a recording.
+    Recording,
+}
+
+/// What is taken of a source with many pictures.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Taking<'a> {
+    /// Every how many-th; 0 counts as 1.
+    pub every: usize,
+    /// Of a recording, which topic; the only one of pictures without it.
+    pub topic: Option<&'a str>,
 }
 
 fn extension_is(path: &Path, known: &[&str]) -> bool {
@@ -51,7 +63,7 @@ pub struct Source {
     pub stem: String,
 }
 
-/// The files that arguments name: each is a picture, a video, or a folder of them (not searched deeper). A missing file, a
+/// The files that arguments name: each is a picture, a video, a recording, or a folder of pictures and videos (not searched deeper). A missing file, a
 /// folder without pictures, and two files with one stem are errors that name them.
 pub fn sources(arguments: &[PathBuf]) -> Result<Vec<Source>, PerceptionError> {
     let mut out = Vec::new();
@@ -61,12 +73,18 @@ pub fn sources(arguments: &[PathBuf]) -> Result<Vec<Source>, PerceptionError> {
         if let Some(first) = stems.insert(stem.clone(), path.clone()) {
             return Err(PerceptionError::SameStem { first, second: path });
         }
-        let kind = if extension_is(&path, &PICTURES) { Kind::Picture } else { Kind::Video };
+        let kind = match () {
+            () if extension_is(&path, &PICTURES) => Kind::Picture,
+            () if proctor_recording::is_recording(&path) => Kind::Recording,
+            () => Kind::Video,
+        };
         out.push(Source { path, kind, stem });
         Ok(())
     };
     for argument in arguments {
-        if std::fs::metadata(argument).map_err(PerceptionError::io(argument))?.is_dir() {
+        if std::fs::metadata(argument).map_err(PerceptionError::io(argument))?.is_dir()
+            && !proctor_recording::is_recording(argument)
+        {
             let known: Vec<_> = sorted(argument)?
                 .into_iter()
                 .filter(|p| extension_is(p, &PICTURES) || extension_is(p, &VIDEOS))
@@ -82,14 +100,22 @@ pub fn sources(arguments: &[PathBuf]) -> Result<Vec<Source>, PerceptionError> {
     Ok(out)
 }
 
-/// Hands every picture of a source to `each`, with the name its outputs get: the stem, and for a video the frame's number
-/// from 0. Of a video, only every `every`-th frame is taken.
+/// Hands the pictures of a source to `each`, with the name its outputs get: the stem, and for a video or recording the picture's number from 0.
 pub fn for_each(
     source: &Source,
-    every: usize,
+    taking: Taking<'_>,
     mut each: impl FnMut(&str, Rgb) -> Result<(), PerceptionError>,
 ) -> Result<(), PerceptionError> {
+    let every = taking.every.max(1);
     match source.kind {
+        Kind::Recording => {
+            let mut recording = Recording::open(&source.path)?;
+            let topic = message::topic(&recording, taking.topic)?;
+            for (number, entry) in recording.index(&[topic])?.iter().enumerate().step_by(every) {
+                each(&format!("{}_{number:06}", source.stem), message::from_recording(&mut recording, entry)?)?;
+            }
+            Ok(())
+        }
         Kind::Picture => each(&source.stem, picture::read(&source.path)?),
         Kind::Video => {
             let unreadable = || PerceptionError::Unreadable { path: source.path.clone() };
@@ -101,7 +127,7 @@ pub fn for_each(
             let mut frame = Mat::default();
             let mut number = 0;
             while video.read(&mut frame)? && !frame.empty() {
-                if number % every.max(1) == 0 {
+                if number % every == 0 {
                     each(&format!("{}_{number:06}", source.stem), picture::from_bgr(&frame)?)?;
                 }
                 number += 1;
@@ -143,7 +169,7 @@ mod tests {
         writer.release().unwrap();
         let source = &sources(&[path]).unwrap()[0];
         let mut seen = Vec::new();
-        for_each(source, 2, |name, p| {
+        for_each(source, Taking { every: 2, topic: None }, |name, p| {
             seen.push((name.to_owned(), p.pixels()[0][1]));
             Ok(())
         })
@@ -174,6 +200,6 @@ mod tests {
         let broken = dir.path().join("broken.mp4");
         std::fs::write(&broken, "no video").unwrap();
         let source = Source { path: broken, kind: Kind::Video, stem: "broken".into() };
-        assert!(message(for_each(&source, 1, |_, _| Ok(())).unwrap_err()).contains("broken.mp4"));
+        assert!(message(for_each(&source, Taking::default(), |_, _| Ok(())).unwrap_err()).contains("broken.mp4"));
     }
 }

@@ -252,7 +252,7 @@ fn the_tool_draws_and_prints_what_every_model_finds() {
     let names = ["squares_yolo_v8", "squares_pose", "colour_logits", "zones_labels"];
     let run = |json: bool, out: &Path| {
         let args = FindArgs {
-            source: SourceArgs { inputs: vec![file.clone()], every: 1 },
+            source: SourceArgs { inputs: vec![file.clone()], every: 1, topic: None },
             models: names.map(folder).to_vec(),
             out: out.to_owned(),
             json,

@@ -19,7 +19,8 @@ fn halves(x: usize, _: usize) -> Class {
 }
 
 fn run_segment(inputs: Vec<PathBuf>, out: &Path, json: bool) -> Result<String, String> {
-    let args = SegmentArgs { source: SourceArgs { inputs, every: 1 }, out: out.to_owned(), json, model: model() };
+    let args =
+        SegmentArgs { source: SourceArgs { inputs, every: 1, topic: None }, out: out.to_owned(), json, model: model() };
     let mut text = Vec::new();
     segment(&args, &mut text).map_err(|e| e.to_string())?;
     Ok(String::from_utf8(text).unwrap())

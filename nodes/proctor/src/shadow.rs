@@ -45,7 +45,7 @@ impl From<IntentName> for Intent {
 /// Arguments of `proctor shadow`.
 #[derive(Debug, Args)]
 pub struct ShadowArgs {
-    /// The recording: an MCAP file without compression, as `--record` writes it.
+    /// The recording: MCAP as `--record` writes it, a ROS 1 bag, a .db3 file, or a folder of rosbag2.
     bag: PathBuf,
     /// The robot's profile, where its topics are called otherwise. Proctor's own recordings have Proctor's names.
     #[arg(long, value_name = "FILE")]

@@ -104,15 +104,18 @@ fn record(folder: &Path) -> Tips {
     truth
 }
 
-/// Runs `proctor fuse` and gives the distance of every estimated tip from the true one, m, by arm, and what was printed.
-fn fuse(folder: &Path, truth: &Tips, hand_eyes: bool) -> (BTreeMap<ArmId, Vec<f64>>, String) {
-    let out = folder.join(if hand_eyes { "told" } else { "untold" });
+/// Runs `proctor fuse` on a recording - the folder, if nothing else is named - and gives the distance of every estimated tip from the true one, m, by arm,
+/// and what was printed.
+fn fuse(recording: &[&str], truth: &Tips, hand_eyes: bool) -> (BTreeMap<ArmId, Vec<f64>>, String) {
+    let folder = &RECORDED.0;
+    let out = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let recording = if recording.is_empty() { vec![folder.to_str().unwrap()] } else { recording.to_vec() };
     let output = Command::new(env!("CARGO_BIN_EXE_proctor"))
         .arg("fuse")
-        .arg(folder)
+        .args(recording)
         .args(["--pinhole", "560,560,319.5,239.5,5.2,640,480", "--out"])
-        .arg(&out)
+        .arg(out.path())
         .args(ArmId::PSMS.iter().filter(|_| hand_eyes).flat_map(|arm| {
             ["--hand-eye".to_owned(), format!("{arm}={}", folder.join(format!("{}.toml", arm.name())).display())]
         }))
@@ -121,7 +124,7 @@ fn fuse(folder: &Path, truth: &Tips, hand_eyes: bool) -> (BTreeMap<ArmId, Vec<f6
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let estimates = std::fs::read_to_string(out.join("estimates.csv")).unwrap();
+    let estimates = std::fs::read_to_string(out.path().join("estimates.csv")).unwrap();
     let (mut errors, mut seen) = (BTreeMap::<ArmId, Vec<f64>>::new(), BTreeMap::<ArmId, u32>::new());
     for line in estimates.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
@@ -151,9 +154,8 @@ fn later(errors: &[f64]) -> f64 {
 }
 
 /// Runs it and says how far off the tips are: by arm, the median of the second half, m.
-fn measured(hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
-    let (folder, truth) = &*RECORDED;
-    let (errors, said) = fuse(folder, truth, hand_eyes);
+fn measured(recording: &[&str], hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
+    let (errors, said) = fuse(recording, &RECORDED.1, hand_eyes);
     println!("{said}");
     for (arm, errors) in &errors {
         println!("{arm}: first {:.1} mm, later {:.2} mm", errors[0] * 1e3, later(errors) * 1e3);
@@ -164,7 +166,7 @@ fn measured(hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
 
 #[test]
 fn tips_are_found_in_pictures_from_a_hand_eye_file_that_is_off() {
-    let (errors, said) = measured(true);
+    let (errors, said) = measured(&[], true);
     assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.003), "{errors:?}");
     // Nine seconds at ten pictures a second do not always tell the offset; nothing else may be found to be wrong.
     let found = said.lines().filter(|l| l.contains("FINDING"));
@@ -173,7 +175,56 @@ fn tips_are_found_in_pictures_from_a_hand_eye_file_that_is_off() {
 
 #[test]
 fn bases_are_found_from_the_pictures_where_there_is_no_hand_eye_file() {
-    let (errors, said) = measured(false);
+    let (errors, said) = measured(&[], false);
     assert!(said.contains("no hand-eye file") && errors.len() == 2, "{said}");
     assert!(errors.values().all(|e| *e < 0.005), "{errors:?}");
+}
+
+/// Writes videos of the recorded pictures; a frame of `both` is the left picture above the right one.
+fn film(folder: &Path) {
+    use opencv::{
+        core::{Mat, MatTraitConst as _, Size, ToInputArray as _, vconcat2},
+        imgcodecs::{IMREAD_COLOR, imread},
+        videoio::{VideoWriter, VideoWriterTrait as _},
+    };
+    let mut names: Vec<String> = std::fs::read_dir(folder.join("left"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_by(|a, b| {
+        a.trim_end_matches(".png").parse::<f64>().unwrap().total_cmp(&b.trim_end_matches(".png").parse().unwrap())
+    });
+    let stamps: String = names.iter().map(|n| format!("{}\n", n.trim_end_matches(".png"))).collect();
+    std::fs::write(folder.join("film.csv"), format!("stamp\n{stamps}")).unwrap();
+    let writer = |name: &str, height| {
+        let (path, fourcc) = (folder.join(name), VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap());
+        VideoWriter::new(path.to_str().unwrap(), fourcc, f64::from(HZ), Size::new(640, height), true).unwrap()
+    };
+    let mut writers = [writer("left.avi", 480), writer("right.avi", 480), writer("both.avi", 960)];
+    for name in names {
+        let read = |side: &str| imread(folder.join(side).join(&name).to_str().unwrap(), IMREAD_COLOR).unwrap();
+        let (left, right, mut both) = (read("left"), read("right"), Mat::default());
+        assert!(!left.empty() && !right.empty());
+        vconcat2(&left, &right, &mut both).unwrap();
+        for (writer, frame) in writers.iter_mut().zip([&left, &right, &both]) {
+            writer.write(&frame.input_array().unwrap()).unwrap();
+        }
+    }
+    writers.iter_mut().for_each(|w| w.release().unwrap());
+}
+
+#[test]
+fn tips_are_found_in_videos_of_each_camera_and_of_both() {
+    let folder = &RECORDED.0;
+    film(folder);
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (left, right, both) = (path("left.avi"), path("right.avi"), path("both.avi"));
+    let (stamps, joints) = (path("film.csv"), path("poses.csv"));
+    for videos in [&[left.as_str(), right.as_str()][..], &[both.as_str(), "--layout", "top-bottom"]] {
+        let rest = ["--joints", &joints, "--stamps", &stamps];
+        let (errors, said) = measured(&[videos, &rest].concat(), true);
+        // JPEG and half the colours cost a little.
+        assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.0035), "{errors:?}");
+        assert!(said.contains("pairs of pictures"), "{said}");
+    }
 }

@@ -1,19 +1,12 @@
-//! Reading recordings: the messages of chosen topics of an MCAP file, whoever wrote it, with the robot's names.
+//! Reading recordings: the messages of chosen topics, whoever wrote them (`proctor_recording`: MCAP, rosbag2's SQLite, ROS 1 bags), with the robot's names.
 //!
-//! The file is read as a stream; only what was asked for is kept, at most [`MOST_BYTES`]. Compressed chunks are refused by name (Proctor's recorder
-//! compresses nothing; `ros2 bag convert` undoes it). A recording that was cut off gives what it holds.
+//! Only what was asked for is kept, at most [`MOST_BYTES`]. A recording that was cut off gives what it holds.
 
-use mcap::{
-    McapError, parse_record,
-    records::Record,
-    sans_io::{LinearReadEvent, LinearReader},
-};
 use proctor_bus::{Names, Topic};
+use proctor_recording::{Recording, RecordingError};
 use proctor_types::Stamp;
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -52,9 +45,9 @@ impl Recorded {
 /// What a recording held of what was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bag {
-    /// Messages in the order of the file.
+    /// Messages in the order in which they were logged.
     pub messages: Vec<Recorded>,
-    /// Topics that were there, but not as they should be: name and what was wrong.
+    /// Topics, and messages of topics, that were there, but not as they should be: name and what was wrong.
     pub passed_over: BTreeMap<String, String>,
     /// Whether the file ends as a finished one does.
     pub complete: bool,
@@ -63,22 +56,9 @@ pub struct Bag {
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BagError {
-    /// The system refused.
-    #[error("{}: {source}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// It is no MCAP file, or damaged, or compressed.
-    #[error("{}: {source} (compressed? `ros2 bag convert` writes it without)", .path.display())]
-    Mcap {
-        /// The file.
-        path: PathBuf,
-        /// What the reader said.
-        source: McapError,
-    },
+    /// It is none, or damaged.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// More than [`MOST_BYTES`] of what was asked for.
     #[error("{}: more than {} MiB of joints and states", .path.display(), MOST_BYTES >> 20)]
     TooLong {
@@ -87,79 +67,45 @@ pub enum BagError {
     },
 }
 
-/// What the reader knows so far.
-struct Reading<'a> {
-    topics: &'a [Topic],
-    names: &'a Names,
-    schemas: HashMap<u16, String>,
-    /// Channel to topic.
-    channels: HashMap<u16, usize>,
-    bytes: u64,
-    bag: Bag,
-}
-
 /// Reads the messages of `topics`, which the recording calls as `names` says.
 pub fn read(path: &Path, topics: &[Topic], names: &Names) -> Result<Bag, BagError> {
-    let failed = |source| BagError::File { path: path.to_path_buf(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let (schemas, channels) = (HashMap::new(), HashMap::new());
-    let mut reading = Reading { topics, names, schemas, channels, bytes: 0, bag: Bag::default() };
-    let mut reader = LinearReader::new();
-    let (mut ended, mut any) = (false, false);
-    while let Some(event) = reader.next_event() {
-        match event {
-            Ok(LinearReadEvent::ReadRequest(most)) => {
-                let got = file.read(reader.insert(most)).map_err(failed)?;
-                // A second request after the end of the file: it was cut off.
-                if got == 0 && std::mem::replace(&mut ended, true) {
-                    break;
-                }
-                reader.notify_read(got);
-            }
-            Ok(LinearReadEvent::Record { opcode, data }) => {
-                any = true;
-                let mcap = |source| BagError::Mcap { path: path.to_path_buf(), source };
-                reading.take(parse_record(opcode, data).map_err(mcap)?);
-                if reading.bytes > MOST_BYTES {
-                    return Err(BagError::TooLong { path: path.to_path_buf() });
-                }
-            }
-            // Cut off in the middle of a record: what stands before it is good.
-            Err(McapError::UnexpectedEof) if any => break,
-            Err(source) => return Err(BagError::Mcap { path: path.to_path_buf(), source }),
+    let mut recording = Recording::open(path)?;
+    let mut bag = Bag { complete: recording.cut().is_empty(), ..Bag::default() };
+    // Topic of the recording to topic that was asked for.
+    let mut wanted = HashMap::new();
+    for (i, there) in (0..).zip(recording.topics()) {
+        let Some(topic) = topics.iter().position(|t| names.of(&t.name) == there.name) else { continue };
+        let expected = topics[topic].type_name;
+        if let Some(why) = &there.unreadable {
+            bag.passed_over.insert(there.name.clone(), why.clone());
+        } else if there.type_name == expected {
+            wanted.insert(i, topic);
+        } else {
+            bag.passed_over.insert(there.name.clone(), format!("{}, expected {expected}", there.type_name));
         }
     }
-    Ok(reading.bag)
-}
-
-impl Reading<'_> {
-    fn take(&mut self, record: Record<'_>) {
-        match record {
-            Record::Schema { header, .. } => _ = self.schemas.insert(header.id, header.name),
-            Record::Channel(channel) => {
-                let Some(topic) = self.topics.iter().position(|t| self.names.of(&t.name) == channel.topic) else {
-                    return;
-                };
-                let wanted = self.topics[topic].type_name;
-                let got = self.schemas.get(&channel.schema_id).map_or("no type", String::as_str);
-                if got == wanted && channel.message_encoding == "cdr" {
-                    self.channels.insert(channel.id, topic);
-                } else {
-                    let why = format!("{got} as {}, expected {wanted} as cdr", channel.message_encoding);
-                    self.bag.passed_over.insert(channel.topic, why);
-                }
+    let keys: Vec<u32> = wanted.keys().copied().collect();
+    let mut bytes = 0;
+    for entry in recording.index(&keys)? {
+        let (Some(&topic), Ok(logged)) = (wanted.get(&entry.topic), Stamp::from_nanos("log time", entry.logged)) else {
+            continue;
+        };
+        match recording.read(&entry) {
+            Ok(cdr) => {
+                bytes += cdr.len() as u64;
+                bag.messages.push(Recorded { topic, logged, cdr });
             }
-            Record::Message { header, data } => {
-                let Some(&topic) = self.channels.get(&header.channel_id) else { return };
-                let nanos = i64::try_from(header.log_time).unwrap_or(i64::MAX);
-                let Ok(logged) = Stamp::from_nanos("log_time", nanos) else { return };
-                self.bytes += data.len() as u64;
-                self.bag.messages.push(Recorded { topic, logged, cdr: data.into_owned() });
+            // One that is no message; the first is told.
+            Err(error @ RecordingError::Message { .. }) => {
+                bag.passed_over.entry(names.of(&topics[topic].name).to_owned()).or_insert_with(|| error.to_string());
             }
-            Record::Footer(_) => self.bag.complete = true,
-            _ => {}
+            Err(error) => return Err(error.into()),
+        }
+        if bytes > MOST_BYTES {
+            return Err(BagError::TooLong { path: path.to_path_buf() });
         }
     }
+    Ok(bag)
 }
 
 #[cfg(test)]
@@ -246,7 +192,8 @@ mod tests {
         assert!(bag.messages.is_empty() && bag.passed_over["/ECM/servo_jp"].contains("PoseStamped"), "{bag:?}");
         let text = folder.path().join("text");
         std::fs::write(&text, "no recording, but long enough to be looked at").unwrap();
-        assert!(matches!(read(&text, &[], &Names::default()), Err(BagError::Mcap { .. })));
-        assert!(matches!(read(&folder.path().join("no"), &[], &Names::default()), Err(BagError::File { .. })));
+        assert!(matches!(read(&text, &[], &Names::default()), Err(BagError::Recording(RecordingError::NotOne { .. }))));
+        let missing = read(&folder.path().join("no"), &[], &Names::default());
+        assert!(matches!(missing, Err(BagError::Recording(RecordingError::File { .. }))));
     }
 }

@@ -1,5 +1,5 @@
-//! Whatever reads bytes or text from outside the process, attacked: every message of the bus, every file of the configuration, what
-//! browsers and command lines say.
+//! Whatever reads bytes or text from outside the process, attacked: every message of the bus, every file of the configuration, recordings of
+//! others, what browsers and command lines say.
 //!
 //! A [`Target`] takes any bytes. It must not panic, nor allocate more than the bytes justify ([`heap`]), and what it accepts it must be
 //! able to say again, with every number finite and in its documented range; each target asserts that. Two ways to run them:
@@ -16,6 +16,7 @@ pub mod files;
 pub mod heap;
 pub mod messages;
 pub mod mutate;
+pub mod recordings;
 pub mod words;
 
 use mutate::Kind;
@@ -35,7 +36,7 @@ pub struct Target {
 
 /// Every target.
 pub fn targets() -> Vec<Target> {
-    [messages::targets(), words::targets(), configuration::targets(), files::targets()].concat()
+    [messages::targets(), words::targets(), configuration::targets(), files::targets(), recordings::targets()].concat()
 }
 
 /// Text, if it is any: what reads files and sockets refuses the rest before the parser sees it.

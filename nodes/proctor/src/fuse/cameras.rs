@@ -75,6 +75,17 @@ impl Cameras {
         let path = args.camera.as_ref().context("no camera: give --camera or --pinhole")?;
         let left = CameraInfo::read(path)?;
         let right = args.right_camera.as_ref().map(|p| CameraInfo::read(p)).transpose()?;
+        let right_name = args.right_camera.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        let left_name = path.display().to_string();
+        Self::of((&left, left_name.as_str()), right.as_ref().map(|r| (r, right_name.as_str())), args.rectified)
+    }
+
+    /// Of cameras with the names of where they are from. Of `rectified` pictures only the projection counts.
+    pub fn of(
+        (left, left_name): (&CameraInfo, &str),
+        right: Option<(&CameraInfo, &str)>,
+        rectified: bool,
+    ) -> anyhow::Result<Self> {
         let p = &left.projection;
         let camera = CameraModel {
             width: left.intrinsics.width as usize,
@@ -86,22 +97,21 @@ impl Cameras {
             distortion: [0.0; 5],
         };
         if !(camera.fx > 0.0 && camera.fy > 0.0) {
-            bail!("{}: projection_matrix has no focal length", path.display());
+            bail!("{left_name}: projection_matrix has no focal length: is the camera calibrated?");
         }
-        let baseline = right.as_ref().map(CameraInfo::baseline);
-        if let (Some(b), Some(p)) = (baseline, &args.right_camera)
+        let baseline = right.map(|(info, _)| info.baseline());
+        if let (Some(b), Some((_, name))) = (baseline, right)
             && (b.is_nan() || b <= 1e-4)
         {
             bail!(
-                "{}: projection_matrix says that the right camera stands {:.1} mm to the right of the left one; are the files swapped, or not of a pair?",
-                p.display(),
+                "{name}: projection_matrix says that the right camera stands {:.1} mm to the right of the left one; are they swapped, or not of a pair?",
                 b * 1e3
             );
         }
         let lens = |info: &CameraInfo| {
-            (!args.rectified).then_some(Lens { intrinsics: info.intrinsics, rectification: info.rectification })
+            (!rectified).then_some(Lens { intrinsics: info.intrinsics, rectification: info.rectification })
         };
-        Ok(Self { eyes: Eyes { camera, baseline }, left: lens(&left), right: right.as_ref().and_then(lens) })
+        Ok(Self { eyes: Eyes { camera, baseline }, left: lens(left), right: right.and_then(|(info, _)| lens(info)) })
     }
 
     /// Both lenses with the turns that rectify them; `None` where pictures are rectified already.

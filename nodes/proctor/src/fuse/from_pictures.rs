@@ -1,22 +1,24 @@
-//! `proctor fuse FOLDER`: stereo pictures, segmented by perception's model, and the arms' poses, through the running node's own logic.
+//! `proctor fuse RECORDING`: stereo pictures, segmented by perception's model, and the arms' poses, through the running node's own logic.
 
 use super::{
     FuseArgs,
-    folder::{Folder, Moment},
     hand_eyes::HandEyes,
-    poses::{PoseRow, Poses, Reading},
+    instruments::Instruments,
+    pictures::Moment,
+    poses::PoseRow,
     seeing::{self, Seeing},
+    session::Session,
     write::{ArmReport, Line, Rejected, Report, finding, percentile},
 };
 use anyhow::bail;
 use nalgebra::Isometry3;
 use proctor_fusion::{Fusion, FusionInput, FusionParams};
-use proctor_kinematics::{Chain, Instrument};
+use proctor_kinematics::Chain;
 use proctor_types::{
     Alignment, ArmId, ArmState, Base, Camera, Finding, Joints, Pose, QualityVerdict, Scene, Stamp, Timing,
 };
 use serde_json::json;
-use std::{path::Path, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Stamps inside start here: a recording's own may start at zero, which is no stamp.
 const START: Duration = Duration::from_secs(100);
@@ -25,45 +27,40 @@ const AHEAD: f64 = 0.6;
 /// Nominal joints of an endoscope that stands still.
 const ECM: [f64; 4] = [0.0, 0.0, 0.110, 0.0];
 
-/// Reads the folder, tracks, and reports.
-pub fn run(args: &FuseArgs, path: &Path) -> anyhow::Result<Report> {
-    let folder = Folder::open(path, args)?;
-    let reading = Reading { arm: args.arm, instrument: &args.instrument, rate: args.rate };
-    let poses = Poses::read(&folder.poses, &reading)?;
-    let mut seeing = Seeing::new(args, &folder)?;
-    let told = HandEyes::read(&folder.hand_eyes(args), args.arm)?;
+/// Opens the recording, tracks, and reports.
+pub fn run(args: &FuseArgs, paths: &[PathBuf]) -> anyhow::Result<Report> {
+    let Session { name, mut pictures, poses, cameras, hand_eyes, notes } = Session::open(paths, args)?;
+    let mut seeing = Seeing::new(args, &cameras)?;
+    let told = HandEyes::read(&hand_eyes, args.arm)?;
+    let instruments = Instruments::of_arguments(&args.instrument)?;
     let mut arms = Vec::new();
     for (arm, rows) in &poses.arms {
-        arms.push(Arm { id: *arm, states: states(*arm, rows, args)?, base: told.of(*arm), shift: 0.0 });
+        arms.push(Arm { id: *arm, states: states(*arm, rows, &instruments)?, base: told.of(*arm), shift: 0.0 });
     }
-    let mut report = Report::default();
-    report.notes.push(format!("{}: {} pairs of pictures", path.display(), folder.len()));
+    let mut report = Report { notes, ..Report::default() };
+    report.notes.push(format!("{name}: {} pairs of pictures", pictures.len()));
     if arms.iter().any(|a| a.base.is_none()) {
-        seeing::find_bases(&mut seeing, &folder, &mut arms, args, &mut report.notes)?;
+        seeing::find_bases(&mut seeing, &mut pictures, &mut arms, args, &mut report.notes)?;
     }
     if arms.iter().all(|a| a.base.is_none()) {
-        bail!("{}: no arm's base is known before the camera: {}", path.display(), report.notes.join("; "));
+        bail!("{name}: no arm's base is known before the camera: {}", report.notes.join("; "));
     }
-    let origin = arms
-        .iter()
-        .filter_map(|a| a.states.first())
-        .map(|s| s.0)
-        .chain((folder.len() > 0).then(|| folder.stamp(0)))
-        .min()
-        .unwrap_or(0);
-    let mut walk = Walk::new(args, &arms, origin)?;
-    folder.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
-    for (line, why) in &poses.left_out {
-        let file = poses.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        report.rejected.push(Rejected {
-            file,
-            line: *line,
-            stamp: None,
-            arm: None,
-            why: why.clone(),
-            residual_px: None,
-        });
-    }
+    let firsts = arms.iter().filter_map(|a| a.states.first()).map(|s| s.0);
+    let origin = firsts.chain([pictures.first_stamp()]).min().unwrap_or(0);
+    let mut walk = Walk::new(&instruments, &arms, origin)?;
+    pictures.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
+    let no = |file: &str, line, arm, stamp, why: &str| Rejected {
+        file: file.to_owned(),
+        line,
+        stamp,
+        arm,
+        why: why.to_owned(),
+        residual_px: None,
+    };
+    report
+        .rejected
+        .extend(pictures.broken.iter().map(|(n, stamp, why)| no("pictures", *n as u64, None, Some(*stamp), why)));
+    report.rejected.extend(poses.left_out.iter().map(|l| no(&l.file, l.line, Some(l.arm), None, &l.why)));
     walk.conclude(&mut report);
     Ok(report)
 }
@@ -81,8 +78,8 @@ pub struct Arm {
 }
 
 /// Joints with velocities; poses become joints by inverse kinematics, which must reach nearly all of them.
-fn states(arm: ArmId, rows: &[PoseRow], args: &FuseArgs) -> anyhow::Result<Vec<(i64, Joints, Joints, f64)>> {
-    let chain = Chain::psm(&Instrument::named(&args.instrument)?)?;
+fn states(arm: ArmId, rows: &[PoseRow], instruments: &Instruments) -> anyhow::Result<Vec<(i64, Joints, Joints, f64)>> {
+    let chain = Chain::psm(&instruments.of(arm)?)?;
     let mut seed = chain.mid_range();
     let mut joints: Vec<(i64, Joints, f64)> = Vec::with_capacity(rows.len());
     for row in rows {
@@ -105,7 +102,7 @@ fn states(arm: ArmId, rows: &[PoseRow], args: &FuseArgs) -> anyhow::Result<Vec<(
             "{arm}: {} of {} poses cannot be reached by {}: is it another instrument, or are poses not in the arm's own base (local/measured_cp)?",
             rows.len() - joints.len(),
             rows.len(),
-            args.instrument
+            instruments.name(arm)
         );
     }
     Ok((0..joints.len()).map(|i| with_velocity(&joints, i)).collect())
@@ -142,9 +139,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(args: &FuseArgs, arms: &'a [Arm], origin: i64) -> anyhow::Result<Self> {
-        let name = args.instrument.clone();
-        let params = FusionParams { instruments: [name.clone(), name], ..FusionParams::default() };
+    fn new(instruments: &Instruments, arms: &'a [Arm], origin: i64) -> anyhow::Result<Self> {
+        let params = FusionParams { instruments: instruments.names(), ..FusionParams::default() };
         let base = |arm: ArmId| arms.iter().find(|a| a.id == arm).and_then(|a| a.base).map(Pose::<Camera, Base>::new);
         let fusion = Fusion::before_camera(params, ArmId::PSMS.map(base))?;
         let kept = |a: &Arm| Kept {

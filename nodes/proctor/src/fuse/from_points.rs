@@ -4,7 +4,8 @@ use super::{
     FuseArgs,
     cameras::Cameras,
     hand_eyes::HandEyes,
-    poses::{PoseRow, Poses, Reading},
+    poses::{PoseRow, Poses},
+    session::short,
     tips::{TipRow, Tips},
     write::{ArmReport, Line, Rejected, Report, finding, percentile},
 };
@@ -14,7 +15,6 @@ use proctor_fusion::{
     FusionParams,
     points::{Estimate, Eyes, Fate, OffsetFit, Placed, Recording, Seen, Tracked, Way, track_all},
 };
-use proctor_kinematics::Instrument;
 use proctor_types::{Alignment, ArmId, Finding};
 use serde_json::json;
 use std::path::Path;
@@ -22,14 +22,14 @@ use std::path::Path;
 /// Reads the tables, tracks, and reports.
 pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Report> {
     let cameras = Cameras::read(&args.cameras)?;
-    let reading = Reading { arm: args.arm, instrument: &args.instrument, rate: args.rate };
+    let reading = args.reading()?;
     let tips = Tips::read(points, &reading, &cameras)?;
     let poses = Poses::read(poses, &reading)?;
     let hand_eyes = HandEyes::read(&args.hand_eye, args.arm)?;
-    let on_tip = args.on_tip(&Instrument::named(&args.instrument)?);
     let mut arms = Vec::new();
     for (arm, rows) in &tips.arms {
         let Some((_, poses)) = poses.arms.iter().find(|(a, _)| a == arm) else { continue };
+        let on_tip = args.on_tip(&reading.instruments.of(*arm)?);
         arms.push(Arm::new(*arm, rows, poses, on_tip, cameras.eyes)?);
     }
     if arms.is_empty() {
@@ -38,7 +38,7 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
             "no arm has both points and poses: {} is about {}, {} about {}",
             tips.path.display(),
             names(tips.arms.iter().map(|(a, _)| a).collect()),
-            poses.path.display(),
+            poses.name,
             names(poses.arms.iter().map(|(a, _)| a).collect()),
         );
     }
@@ -48,19 +48,19 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
         .map(|a| Recording { camera_from_base: hand_eyes.of(a.id), ..a.recording(origin, args.max_offset) })
         .collect();
     let mut report = Report::default();
-    for (files, what) in [(&tips.left_out, &tips.path), (&poses.left_out, &poses.path)] {
-        report.rejected.extend(files.iter().map(|(line, why)| left_out(what, *line, None, None, why)));
-    }
+    let points_name = short(&tips.path);
+    report.rejected.extend(tips.left_out.iter().map(|(line, why)| left_out(&points_name, *line, None, None, why)));
+    report.rejected.extend(poses.left_out.iter().map(|l| left_out(&l.file, l.line, None, Some(l.arm), &l.why)));
     let tracked = track_all(&recordings, &FusionParams::default());
     let mut failed = Vec::new();
     for ((arm, recording), tracked) in arms.iter().zip(&recordings).zip(tracked) {
         match tracked {
-            Ok(tracked) => arm.report(&tracked, recording, (&tips.path, &poses.path), &mut report),
+            Ok(tracked) => arm.report(&tracked, recording, (points_name.as_str(), poses.name.as_str()), &mut report),
             Err(error) => failed.push(format!("{}: {error}", arm.id)),
         }
     }
     if report.arms.is_empty() {
-        bail!("{} with {}: {}", tips.path.display(), poses.path.display(), failed.join("; "));
+        bail!("{} with {}: {}", tips.path.display(), poses.name, failed.join("; "));
     }
     report.notes.extend(failed);
     if tips.unseen > 0 {
@@ -69,9 +69,8 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
     Ok(report)
 }
 
-fn left_out(path: &Path, line: u64, stamp: Option<i64>, arm: Option<ArmId>, why: &str) -> Rejected {
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Rejected { file, line, stamp, arm, why: why.to_owned(), residual_px: None }
+fn left_out(file: &str, line: u64, stamp: Option<i64>, arm: Option<ArmId>, why: &str) -> Rejected {
+    Rejected { file: file.to_owned(), line, stamp, arm, why: why.to_owned(), residual_px: None }
 }
 
 struct Arm<'a> {
@@ -109,7 +108,7 @@ impl<'a> Arm<'a> {
         Recording { seen, way: Way::new(&placed), eyes: self.eyes, camera_from_base: None, max_offset }
     }
 
-    fn report(&self, tracked: &Tracked, recording: &Recording, (tips, poses): (&Path, &Path), report: &mut Report) {
+    fn report(&self, tracked: &Tracked, recording: &Recording, (tips, poses): (&str, &str), report: &mut Report) {
         let gravest = tracked.judgement.findings.first().copied().unwrap_or_default();
         let lines = self.tips.iter().zip(&tracked.estimates).map(|(row, e)| self.line(row, e, tracked, gravest));
         report.lines.extend(lines);

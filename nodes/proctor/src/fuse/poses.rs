@@ -1,16 +1,20 @@
 //! Where the arms were: a CSV table of measured poses or joints.
 
-use super::table::{Column, Row, Table};
+use super::{
+    instruments::Instruments,
+    session::short,
+    table::{Column, Row, Table},
+};
 use anyhow::bail;
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
-use proctor_kinematics::{Chain, Instrument};
+use proctor_kinematics::Chain;
 use proctor_types::{ArmId, Base, Pose, Tip};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PoseRow {
-    /// Line in the file.
+    /// Line in the file, or number of the message in its topic, from 1.
     pub line: u64,
     /// When, ns.
     pub stamp: i64,
@@ -30,24 +34,37 @@ pub struct PoseRow {
 
 /// How tables are read.
 #[derive(Debug, Clone)]
-pub struct Reading<'a> {
+pub struct Reading {
     /// The arm of rows that name none.
     pub arm: ArmId,
-    /// The instrument, by name.
-    pub instrument: &'a str,
+    /// The arms' instruments.
+    pub instruments: Instruments,
     /// Pictures per second, for tables whose rows are numbered instead of stamped.
     pub rate: f64,
 }
 
-/// The poses of a file.
-#[derive(Debug)]
+/// A row that does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// File or topic.
+    pub file: String,
+    /// Line or message, from 1.
+    pub line: u64,
+    /// Of which arm.
+    pub arm: ArmId,
+    /// Why.
+    pub why: String,
+}
+
+/// The poses of a file or recording.
+#[derive(Debug, Default)]
 pub struct Poses {
-    /// The file.
-    pub path: PathBuf,
-    /// Its rows by arm, each in rising order of stamps.
+    /// Where they are from.
+    pub name: String,
+    /// Rows by arm, each in rising order of stamps.
     pub arms: Vec<(ArmId, Vec<PoseRow>)>,
-    /// Lines left out, and why.
-    pub left_out: Vec<(u64, String)>,
+    /// Rows left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Names of the column that says when.
@@ -83,36 +100,46 @@ pub fn arm_of(row: &Row<'_>, column: Option<Column>, otherwise: ArmId) -> anyhow
 
 impl Poses {
     /// Reads a file.
-    pub fn read(path: &Path, reading: &Reading<'_>) -> anyhow::Result<Self> {
+    pub fn read(path: &Path, reading: &Reading) -> anyhow::Result<Self> {
         let table = Table::read(path)?;
         let columns = Columns::of(&table)?;
-        let chain = Chain::psm(&Instrument::named(reading.instrument)?)?;
-        let mut out = Self { path: path.to_owned(), arms: Vec::new(), left_out: Vec::new() };
+        let chain = |arm| anyhow::Ok(Chain::psm(&reading.instruments.of(arm)?)?);
+        let chains = [chain(ArmId::Psm1)?, chain(ArmId::Psm2)?];
+        let mut out = Self { name: short(path), ..Self::default() };
         for (nth, row) in table.rows().enumerate() {
-            let pose = columns.row(&row, nth, reading, &chain)?;
-            let at = out.arms.iter().position(|(arm, _)| *arm == pose.arm).unwrap_or_else(|| {
-                out.arms.push((pose.arm, Vec::new()));
-                out.arms.len() - 1
-            });
-            let rows = &mut out.arms[at].1;
-            match rows.last() {
-                Some(last) if pose.stamp == last.stamp => {
-                    out.left_out.push((row.line, format!("the stamp of line {} again", last.line)));
-                }
-                Some(last) if pose.stamp < last.stamp => {
-                    let back = (last.stamp - pose.stamp) as f64 * 1e-9;
-                    out.left_out.push((row.line, format!("{back:.3} s before line {}", last.line)));
-                }
-                _ => rows.push(pose),
+            out.add(columns.row(&row, nth, reading, &chains)?, "line", &short(path));
+        }
+        out.conclude(path)
+    }
+
+    /// Takes a row of a file (or topic) whose rows are called `what`; one that does not go on in time is left out.
+    pub fn add(&mut self, pose: PoseRow, what: &str, file: &str) {
+        let at = self.arms.iter().position(|(arm, _)| *arm == pose.arm).unwrap_or_else(|| {
+            self.arms.push((pose.arm, Vec::new()));
+            self.arms.len() - 1
+        });
+        let rows = &mut self.arms[at].1;
+        let why = match rows.last() {
+            Some(last) if pose.stamp == last.stamp => format!("the stamp of {what} {} again", last.line),
+            Some(last) if pose.stamp < last.stamp => {
+                format!("{:.3} s before {what} {}", (last.stamp - pose.stamp) as f64 * 1e-9, last.line)
+            }
+            _ => return rows.push(pose),
+        };
+        self.left_out.push(LeftOut { file: file.to_owned(), line: pose.line, arm: pose.arm, why });
+    }
+
+    /// What was taken, if most of each arm's goes forward in time.
+    pub fn conclude(mut self, path: &Path) -> anyhow::Result<Self> {
+        self.arms.sort_by_key(|(arm, _)| arm.index());
+        for (arm, rows) in &self.arms {
+            let mut lost = self.left_out.iter().filter(|l| l.arm == *arm).peekable();
+            let first = lost.peek().copied();
+            if let Some(LeftOut { file, line, why, .. }) = first.filter(|_| lost.count() > rows.len()) {
+                bail!("{}: more poses of {arm} go back in time than forward ({file}, {line}: {why})", path.display());
             }
         }
-        out.arms.sort_by_key(|(arm, _)| arm.index());
-        let kept: usize = out.arms.iter().map(|(_, rows)| rows.len()).sum();
-        if kept < out.left_out.len() {
-            let (line, why) = &out.left_out[0];
-            bail!("{}: more rows go back in time than forward (line {line}: {why})", path.display());
-        }
-        Ok(out)
+        Ok(self)
     }
 }
 
@@ -154,7 +181,9 @@ impl Columns {
         Ok(out)
     }
 
-    fn row(&self, row: &Row<'_>, nth: usize, reading: &Reading<'_>, chain: &Chain) -> anyhow::Result<PoseRow> {
+    fn row(&self, row: &Row<'_>, nth: usize, reading: &Reading, chains: &[Chain; 2]) -> anyhow::Result<PoseRow> {
+        let arm = arm_of(row, self.arm, reading.arm)?;
+        let chain = &chains[arm.index()];
         let numbers = |columns: &[Column]| columns.iter().map(|c| row.number(*c)).collect::<anyhow::Result<Vec<f64>>>();
         let joints: Option<[f64; 6]> = match &self.joints {
             Some(columns) => numbers(columns)?.try_into().ok(),
@@ -181,7 +210,7 @@ impl Columns {
         Ok(PoseRow {
             line: row.line,
             stamp: stamp_of(row, self.stamp, self.frame, nth, reading.rate)?,
-            arm: arm_of(row, self.arm, reading.arm)?,
+            arm,
             tip,
             turn,
             by_joints: position.and(by_joints).map(|p| Point3::from(p.translation())),

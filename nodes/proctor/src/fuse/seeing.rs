@@ -3,10 +3,11 @@
 use super::{
     FuseArgs,
     cameras::Cameras,
-    folder::{Folder, Moment},
     from_pictures::Arm,
+    instruments::Instruments,
+    pictures::{Moment, Pictures},
 };
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use nalgebra::Point3;
 use opencv::{
     calib3d,
@@ -14,7 +15,7 @@ use opencv::{
     imgproc,
 };
 use proctor_fusion::points::{self, Eyes, Placed, Recording, Seen, Way};
-use proctor_kinematics::{Chain, Instrument};
+use proctor_kinematics::Chain;
 use proctor_perception::{
     Model, OrtConfig, Perception, QualityParams,
     cli::onnxruntime,
@@ -37,21 +38,15 @@ pub struct Seeing {
     /// Where each rectified pixel comes from, left and right; `None` where pictures are rectified already.
     maps: Option<[(Mat, Mat); 2]>,
     rig: StereoRig,
+    /// Size of the pictures that the cameras were calibrated with.
+    full: (usize, usize),
     size: (usize, usize),
     seq: u64,
 }
 
 impl Seeing {
-    /// Loads the model and reads the cameras.
-    pub fn new(args: &FuseArgs, folder: &Folder) -> anyhow::Result<Self> {
-        let mut cameras = args.cameras.clone();
-        if cameras.pinhole.is_none() {
-            cameras.camera = cameras.camera.or_else(|| folder.camera("left"));
-            cameras.right_camera = cameras.right_camera.or_else(|| folder.camera("right"));
-        }
-        let cameras = Cameras::read(&cameras).context(
-            "pictures need left.yaml and right.yaml in the folder, or --camera and --right-camera, or --pinhole",
-        )?;
+    /// Loads the model.
+    pub fn new(args: &FuseArgs, cameras: &Cameras) -> anyhow::Result<Self> {
         let Eyes { camera, baseline: Some(baseline) } = cameras.eyes else {
             bail!("pictures need two cameras: give --right-camera, or --pinhole with a baseline");
         };
@@ -62,7 +57,8 @@ impl Seeing {
         };
         let perception = Perception::new(Model::load(&args.model.model, &config)?, QualityParams::default())?;
         let rig = StereoRig { left: scaled(&camera, size), baseline };
-        Ok(Self { perception, maps: maps(&cameras)?, rig, size, seq: 0 })
+        let full = (camera.width, camera.height);
+        Ok(Self { perception, maps: maps(cameras)?, rig, full, size, seq: 0 })
     }
 
     /// The cameras of the pictures that come out.
@@ -75,6 +71,10 @@ impl Seeing {
         let sizes = |p: &Rgb| (p.width(), p.height());
         if sizes(&moment.left) != sizes(&moment.right) {
             bail!("{}: left and right are of different sizes", moment.name);
+        }
+        let ((w, h), (width, height)) = (sizes(&moment.left), self.full);
+        if self.maps.is_some() && (w, h) != (width, height) {
+            bail!("{}: {w}x{h} pixels, but the camera was calibrated with {width}x{height}", moment.name);
         }
         let [left, right] = [(0, &moment.left), (1, &moment.right)].map(|(side, p)| self.rectified(side, p));
         self.seq += 1;
@@ -137,16 +137,16 @@ fn maps(cameras: &Cameras) -> anyhow::Result<Option<[(Mat, Mat); 2]>> {
 /// Finds the bases that nobody told, from the ends of the jaws that perception sees in a few hundred of the pictures.
 pub fn find_bases(
     seeing: &mut Seeing,
-    folder: &Folder,
+    pictures: &mut Pictures,
     arms: &mut [Arm],
     args: &FuseArgs,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<()> {
-    let origin = folder.stamp(0);
+    let origin = pictures.first_stamp();
     let since = |ns: i64| (ns - origin) as f64 * 1e-9;
     // Of each picture the leftmost and the rightmost end of jaws.
     let mut sides: [Vec<Seen>; 2] = [Vec::new(), Vec::new()];
-    folder.for_each(folder.len().div_ceil(LOOKS), |moment| {
+    pictures.for_each(pictures.len().div_ceil(LOOKS), |moment| {
         let stamp = Stamp::FIRST.plus(std::time::Duration::from_secs_f64(since(moment.stamp).max(0.0)));
         let (_, segmentation) = seeing.see(&moment, stamp)?;
         let mut ends: Vec<_> = (segmentation.keypoints.iter())
@@ -159,11 +159,11 @@ pub fn find_bases(
         }
         Ok(())
     })?;
-    let instrument = Instrument::named(&args.instrument)?;
-    let chain = Chain::psm(&instrument)?;
+    let instruments = Instruments::of_arguments(&args.instrument)?;
     let alone = arms.len() == 1;
     for arm in arms.iter_mut().filter(|a| a.base.is_none()) {
-        let end = Point3::new(0.0, 0.0, instrument.jaw_length);
+        let instrument = instruments.of(arm.id)?;
+        let (chain, end) = (Chain::psm(&instrument)?, Point3::new(0.0, 0.0, instrument.jaw_length));
         let placed: Vec<Placed> = (arm.states.iter())
             .filter_map(|(ns, q, _, _)| Some(Placed { t: since(*ns), at: chain.fk(q).ok()?.transform(&end) }))
             .collect();

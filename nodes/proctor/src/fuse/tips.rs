@@ -37,7 +37,7 @@ pub struct Tips {
 
 impl Tips {
     /// Reads a file and rectifies its points.
-    pub fn read(path: &Path, reading: &Reading<'_>, cameras: &Cameras) -> anyhow::Result<Self> {
+    pub fn read(path: &Path, reading: &Reading, cameras: &Cameras) -> anyhow::Result<Self> {
         let table = Table::read(path)?;
         let columns = Columns::of(&table)?;
         let mut out = Self { path: path.to_owned(), arms: Vec::new(), left_out: Vec::new(), unseen: 0 };
