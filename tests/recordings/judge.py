@@ -278,8 +278,8 @@ def judge_damage(fuse: Fuse, source: Source, scratch: Path) -> int:
     refused('an uncalibrated camera', content(uncalibrated, 'uncalibrated'), '/stereo/right/camera_info', 'not calibrated')
 
     def backwards(m):
-        stamp = m[2].header.stamp if m[0].startswith('/PSM1') else None
-        if stamp:
+        if m[0] == '/PSM1/measured_js':  # whose header is the jaw's, too
+            stamp = m[2].header.stamp
             now = stamp.sec * 10**9 + stamp.nanosec
             back = 2 * 10**12 - now
             stamp.sec, stamp.nanosec = back // 10**9, back % 10**9
