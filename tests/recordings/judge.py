@@ -215,6 +215,25 @@ def judge_formats(fuse: Fuse, source: Source, origin: Path, scratch: Path) -> in
     return len(cases)
 
 
+def judge_segment(proctor: Path, scratch: Path) -> int:
+    """`proctor segment` finds in a bag's pictures what it finds in the same files."""
+    topic, every = '/stereo/left/image_rect_color', 8
+    for name, source in (('bag', scratch / 'plain.bag'), ('files', scratch / 'folder' / 'left')):
+        out = scratch / f'segment_{name}'
+        command = [proctor, 'segment', source, '--out', out, '--threads', '1']
+        command += ['--topic', topic, '--every', every] if name == 'bag' else []
+        result = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+        check(result.returncode == 0, f'segment of {name}: exit {result.returncode}: {result.stderr[-300:]}')
+    files = sorted((scratch / 'segment_files').glob('*_labels.png'), key=lambda p: float(p.name.split('_')[0]))
+    bag = sorted((scratch / 'segment_bag').glob('*_labels.png'))
+    check(len(bag) == PAIRS // every and len(files) == PAIRS, f'{len(bag)} and {len(files)} label pictures')
+    for got, want in zip(bag, files[::every]):
+        check(got.read_bytes() == want.read_bytes(), f'{got.name} of the bag is not {want.name} of the files')
+    result = subprocess.run([str(proctor), 'segment', str(scratch / 'plain.bag'), '--out', str(scratch / 'no')], capture_output=True, text=True, check=False)
+    check(result.returncode != 0 and topic in result.stderr and '--topic' in result.stderr, f'two cameras: {result.stderr[-300:]}')
+    return len(bag)
+
+
 def refused(name: str, result: subprocess.CompletedProcess, *parts: str) -> None:
     text = result.stderr
     check(result.returncode == 1 and 'panicked' not in text, f'{name}: exit {result.returncode}: {text[-400:]}')
@@ -278,8 +297,8 @@ def judge_damage(fuse: Fuse, source: Source, scratch: Path) -> int:
     refused('an uncalibrated camera', content(uncalibrated, 'uncalibrated'), '/stereo/right/camera_info', 'not calibrated')
 
     def backwards(m):
-        stamp = m[2].header.stamp if m[0].startswith('/PSM1') else None
-        if stamp:
+        if m[0] == '/PSM1/measured_js':  # whose header is the jaw's, too
+            stamp = m[2].header.stamp
             now = stamp.sec * 10**9 + stamp.nanosec
             back = 2 * 10**12 - now
             stamp.sec, stamp.nanosec = back // 10**9, back % 10**9
@@ -372,11 +391,12 @@ def main() -> int:
         scratch = Path(folder)
         source, fuse = Source(origin), Fuse(proctor, origin, scratch)
         formats = judge_formats(fuse, source, origin, scratch)
+        segmented = judge_segment(proctor, scratch)
         damage = judge_damage(fuse, source, scratch)
         shadows = judge_shadow(proctor, scratch)
     for problem in problems[:40]:
         print(f'judge: {problem}', file=sys.stderr)
-    print(f'judge: {formats} formats like the folder, {damage} damaged or odd ones, {shadows} judged in shadow: {len(problems)} problems')
+    print(f'judge: {formats} formats like the folder, {damage} damaged or odd ones, {shadows} judged in shadow, {segmented} pictures segmented: {len(problems)} problems')
     return 1 if problems else 0
 
 

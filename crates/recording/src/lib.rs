@@ -152,8 +152,20 @@ impl Recording {
         let mut out =
             Self { path: path.to_owned(), parts: Vec::new(), messages_packed, topics: Vec::new(), cut: Vec::new() };
         for file in &files.paths {
-            let (mut store, mut all) = (open(file)?, HashMap::new());
-            let end = store.walk(false, &mut |met| survey(met, &mut out.topics, &mut all, file))?;
+            let (mut store, mut all, mut counts) = (open(file)?, HashMap::new(), HashMap::<u32, u64>::new());
+            let end = store.walk(false, &mut |met| match met {
+                Met::Channel(channel) => learn(channel, &mut out.topics, &mut all, file),
+                // Of a channel that may be described later: ROS 1 describes all of them at the end once more.
+                Met::Message { channel, .. } => {
+                    *counts.entry(channel).or_insert(0) += 1;
+                    Ok(())
+                }
+            })?;
+            for (channel, count) in counts {
+                if let Some(topic) = all.get(&channel).and_then(|t: &u32| out.topics.get_mut(*t as usize)) {
+                    topic.messages += count;
+                }
+            }
             if let End::Cut(how) = end {
                 out.cut.push(format!("{}: {how}", file.display()));
             }
@@ -264,44 +276,35 @@ fn stamp(field: &[u8]) -> Option<i64> {
     (ns > 0 && nanosec < 1_000_000_000 && i32::try_from(sec).is_ok()).then_some(ns)
 }
 
-/// Learns topics and counts messages.
-fn survey(
-    met: Met<'_>,
+/// Learns what a channel is.
+fn learn(
+    channel: Channel,
     topics: &mut Vec<Topic>,
     all: &mut HashMap<u32, u32>,
     file: &Path,
 ) -> Result<(), RecordingError> {
-    match met {
-        Met::Channel(Channel { id, topic, type_name, form }) => {
-            let type_name = types::ros2_name(&type_name);
-            let same = |t: &Topic| t.name == topic && t.type_name == type_name && t.form == form;
-            let at = match topics.iter().position(same) {
-                Some(at) => at,
-                None if topics.len() == MOST_TOPICS => {
-                    let got = format!("more than {MOST_TOPICS} topics");
-                    return Err(RecordingError::NotOne { path: file.to_owned(), got });
-                }
-                None => {
-                    let unreadable = types::unreadable(&type_name, &form);
-                    topics.push(Topic { name: topic, type_name, messages: 0, unreadable, form });
-                    topics.len() - 1
-                }
-            } as u32;
-            if all.insert(id, at).is_some_and(|before| before != at) {
-                let name = topics.get(at as usize).map_or("", |t| t.name.as_str());
-                return Err(RecordingError::Topic {
-                    path: file.to_owned(),
-                    topic: name.to_owned(),
-                    got: format!("channel {id} means two things"),
-                    expected: "one topic for each channel".to_owned(),
-                });
-            }
+    let Channel { id, topic, type_name, form } = channel;
+    let type_name = types::ros2_name(&type_name);
+    let same = |t: &Topic| t.name == topic && t.type_name == type_name && t.form == form;
+    let at = match topics.iter().position(same) {
+        Some(at) => at,
+        None if topics.len() == MOST_TOPICS => {
+            let got = format!("more than {MOST_TOPICS} topics");
+            return Err(RecordingError::NotOne { path: file.to_owned(), got });
         }
-        Met::Message { channel, .. } => {
-            if let Some(topic) = all.get(&channel).and_then(|t| topics.get_mut(*t as usize)) {
-                topic.messages += 1;
-            }
+        None => {
+            let unreadable = types::unreadable(&type_name, &form);
+            topics.push(Topic { name: topic, type_name, messages: 0, unreadable, form });
+            topics.len() - 1
         }
+    } as u32;
+    if all.insert(id, at).is_some_and(|before| before != at) {
+        return Err(RecordingError::Topic {
+            path: file.to_owned(),
+            topic: topics.get(at as usize).map(|t| t.name.clone()).unwrap_or_default(),
+            got: format!("channel {id} means two things"),
+            expected: "one topic for each channel".to_owned(),
+        });
     }
     Ok(())
 }

@@ -7,10 +7,7 @@ use crate::{
     file::Records,
     store::{Channel, End, Form, Met, Place, Store, Visit},
 };
-use mcap::{
-    parse_record,
-    records::{Record, op},
-};
+use mcap::records::op;
 use std::{
     collections::{HashMap, VecDeque},
     path::Path,
@@ -45,23 +42,41 @@ struct Said {
 }
 
 impl Said {
-    /// A schema or a channel; what is neither is left alone.
+    /// A schema or a channel. Parsed here: the writer's crate reserves what a length claims.
     fn hear(&mut self, opcode: u8, body: &[u8], visit: &mut Visit<'_>) -> Result<Result<(), String>, RecordingError> {
-        match parse_record(opcode, body) {
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(Record::Schema { header, .. }) => _ = self.schemas.insert(header.id, header.name),
-            Ok(Record::Channel(channel)) => {
-                let type_name = self.schemas.get(&channel.schema_id).cloned().unwrap_or_default();
-                let form = match channel.message_encoding.as_str() {
-                    "cdr" => Form::Cdr,
-                    "ros1" => Form::Ros1(channel.metadata.get("md5sum").cloned()),
-                    other => Form::Other(other.to_owned()),
-                };
-                visit(Met::Channel(Channel { id: channel.id.into(), topic: channel.topic, type_name, form }))?;
-            }
-            Ok(_) => {}
+        let said = if opcode == op::SCHEMA { self.schema(body).map(|()| None) } else { self.channel(body).map(Some) };
+        match said {
+            None => Ok(Err("a schema or channel that ends too early".to_owned())),
+            Some(None) => Ok(Ok(())),
+            Some(Some(channel)) => visit(Met::Channel(channel)).map(Ok),
         }
-        Ok(Ok(()))
+    }
+
+    fn schema(&mut self, body: &[u8]) -> Option<()> {
+        let mut front = Front(body);
+        let (id, name) = (front.u16()?, front.text()?);
+        self.schemas.insert(id, name);
+        Some(())
+    }
+
+    fn channel(&self, body: &[u8]) -> Option<Channel> {
+        let mut front = Front(body);
+        let (id, schema, topic, encoding) = (front.u16()?, front.u16()?, front.text()?, front.text()?);
+        let mut metadata = Front(front.block()?);
+        let mut md5 = None;
+        while !metadata.0.is_empty() {
+            let (key, value) = (metadata.text()?, metadata.text()?);
+            if key == "md5sum" {
+                md5 = Some(value);
+            }
+        }
+        let form = match encoding.as_str() {
+            "cdr" => Form::Cdr,
+            "ros1" => Form::Ros1(md5),
+            _ => Form::Other(encoding),
+        };
+        let type_name = self.schemas.get(&schema).cloned().unwrap_or_default();
+        Some(Channel { id: id.into(), topic, type_name, form })
     }
 }
 
