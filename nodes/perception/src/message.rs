@@ -140,6 +140,7 @@ fn size(bytes: &[u8]) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
     use opencv::core::Vector;
+    use opencv::core::VectorToVec as _;
 
     fn image(encoding: &str, width: u32, height: u32, step: u32, data: &[u8]) -> Image {
         Image { width, height, step, encoding: encoding.to_owned(), data: data.to_vec().into(), ..Image::default() }
