@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "target/release"
+LOGS = ROOT / "target/network"
 ROUTER = "10.77.0.1"
 MACHINES = {"router": ROUTER, "robot": "10.77.0.2", "gpu": "10.77.0.3", "console": "10.77.0.4", "stranger": "10.77.0.5"}
 # How long after the line was cut the last command that moves an arm may come, s: presence is missed after 0.1 s, a stop takes less than 0.6 s.
@@ -79,16 +80,26 @@ class Network:
 
 
 class Process:
-    """A program on a machine; what it says is kept, and can be waited for."""
+    """A program on a machine; what it says is kept, can be waited for, and stands with the time in a file of LOGS."""
+
+    started: list["Process"] = []
 
     def __init__(self, machine: str, *words: str):
         self.name = f"{machine}: {' '.join(Path(w).name for w in words[:3])}"
         self.lines: list[str] = []
+        self.log = LOGS / f"{len(self.started):02} {machine} {Path(words[0]).name}.log"
+        self.started.append(self)
         self.process = subprocess.Popen(
             inside(machine, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.reader = threading.Thread(target=lambda: self.lines.extend(iter(self.process.stdout.readline, "")), daemon=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+
+    def read(self) -> None:
+        with self.log.open("w") as log:
+            for line in self.process.stdout:
+                self.lines.append(line)
+                print(f"{time.time():.3f} {line}", end="", file=log, flush=True)
 
     def until(self, pattern: str, seconds: float, since: int = 0) -> re.Match:
         """The first line from number `since` on that matches."""
@@ -100,8 +111,10 @@ class Process:
             if self.process.poll() is not None and not self.reader.is_alive():
                 break
             time.sleep(0.02)
-        said = "".join(self.lines[-15:])
-        raise SystemExit(f"{self.name} did not say {pattern!r} within {seconds} s (exit {self.process.poll()}):\n{said}")
+        said = "".join(f"{p.name}:\n{''.join(p.lines[-8:])}" for p in self.started)
+        raise SystemExit(
+            f"{said}FAILED: {self.name} did not say {pattern!r} within {seconds} s (exit {self.process.poll()}); all that was said is in {LOGS}"
+        )
 
     def stop(self) -> int:
         self.process.send_signal(2)
@@ -283,6 +296,8 @@ def main() -> None:
     if not shutil.which("ip") or any(subprocess.run(words, capture_output=True).returncode for words in probe):
         print("skipped: network namespaces need root and Debian's iproute2")
         return
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
     folder = Path(tempfile.mkdtemp(prefix="proctor-network-"))
     test = Test(folder)
     try:

@@ -222,7 +222,7 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
             "fusion does not know the arm",
             |b| b.scene.hand_eyes.retain(|h| h.arm != ArmId::Psm2),
             ArmId::Psm2,
-            |d| matches!(d, Declined::SceneUntrustworthy),
+            |d| matches!(d, Declined::NoInstruments),
         ),
     ];
     for (name, edit, arm, expected) in rows {
