@@ -31,4 +31,5 @@ step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/ru
 step "independent judge: a data set read by a stranger" 5 tests/dataset/run.sh
 step "the console in Chromium" 12 tests/browser/run.sh
 step "the demo, headless, with the scripted surgeon" 5 tests/demo.sh
+step "four machines in network namespaces" 6 .venv/bin/python tests/network/run.py
 printf '\n\033[1m== all passed\033[0m (%s s)\n' "$SECONDS"

@@ -66,6 +66,8 @@ pub struct Autonomy {
     next_attempt: Stamp,
     settled_at: Stamp,
     seen: Option<u64>,
+    /// Since when there has been nothing to look at.
+    blind_since: Option<Stamp>,
     last_declined: Option<(Skill, Declined)>,
     standing: Standing,
     ledger: Ledger,
@@ -94,6 +96,7 @@ impl Autonomy {
             next_attempt: Stamp::FIRST,
             settled_at: Stamp::FIRST,
             seen: None,
+            blind_since: None,
             last_declined: None,
             standing: Standing::default(),
             ledger: Ledger::default(),
@@ -127,7 +130,7 @@ impl Autonomy {
         let params = Arc::clone(&self.params);
         let context = Context::check(now, inputs, &robot, &params);
         self.review(now, &context, &mut out);
-        self.look(&context);
+        self.look(now, &context);
         self.propose(now, &context, &mut out);
         self.standing = self.stands(now, context.err());
         self.ledger.enter(now, &self.standing);
@@ -226,14 +229,20 @@ impl Autonomy {
         }
     }
 
-    /// Lets every skill see a new scene once.
-    fn look(&mut self, context: &Result<Context<'_>, Declined>) {
+    /// Lets every skill see a new scene once. A moment without anything to look at does not undo how long a reason has lasted: else a
+    /// late message now and then would keep every skill from ever having one for long enough.
+    fn look(&mut self, now: Stamp, context: &Result<Context<'_>, Declined>) {
         let Ok(context) = context else {
-            self.library.iter_mut().for_each(|planner| planner.reset());
             self.wants.fill(NOT_LOOKED);
             self.failed.fill(None);
+            self.seen = None;
+            let since = *self.blind_since.get_or_insert(now);
+            if now.seconds_since(since) >= self.params.gate.doubt_for {
+                self.library.iter_mut().for_each(|planner| planner.reset());
+            }
             return;
         };
+        self.blind_since = None;
         if self.seen != Some(context.scene.seq) {
             self.seen = Some(context.scene.seq);
             let asked = self.pending.map(|p| p.request.skill);

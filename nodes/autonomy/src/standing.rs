@@ -35,7 +35,9 @@ impl Standing {
     fn health(&self) -> Health {
         match self {
             Self::Unknown => Health::Stale,
-            Self::Offered(_) | Self::Running(_) | Self::Idle(_) | Self::Barred(Declined::WrongMode { .. }) => Health::Ok,
+            Self::Offered(_) | Self::Running(_) | Self::Idle(_) | Self::Barred(Declined::WrongMode { .. }) => {
+                Health::Ok
+            }
             Self::Barred(_) => Health::Warn,
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::{card::CardTrack, findings::FindingsTrack, latency::Latency, words};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, Diagnosis, Diagnostics, ImageQuality, Outcome, SafetyState, Scene, Segmentation, Stamp, Verdict,
-    ZoneLabel, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Constraint, Diagnosis, Diagnostics, ImageQuality, Outcome, SafetyState, Scene,
+    Segmentation, Stamp, Verdict, ZoneLabel, ZonesState,
 };
 use std::{collections::VecDeque, sync::Arc};
 

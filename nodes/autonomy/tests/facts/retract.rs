@@ -273,3 +273,20 @@ fn unasked_the_nearer_arm_is_proposed_after_the_target_was_steady() {
         }
     }
 }
+
+#[test]
+fn a_late_message_now_and_then_does_not_keep_a_steady_target_from_being_proposed() {
+    // Every half second joints are missing for so many scenes of 50 ms; a target must be steady for a second.
+    for (missing, proposed) in [(1, true), (3, true), (5, false)] {
+        let (mut bench, mut autonomy) = (Bench::new(), crate::bench::autonomy());
+        let mut found = Vec::new();
+        for k in 0..200 {
+            bench.next();
+            let joints = bench.arms[0];
+            bench.arms[0] = joints.filter(|_| k % 10 >= missing);
+            found.extend(bench.step(&mut autonomy).proposals);
+            bench.arms[0] = joints;
+        }
+        assert_eq!(!found.is_empty(), proposed, "{missing} scenes in ten without joints");
+    }
+}
