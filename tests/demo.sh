@@ -5,23 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${DEMO_SECONDS:-60}
 out=$(mktemp -d); trap 'rm -rf "$out"' EXIT
-run() {
-  rm -f "$out/demo.mcap"
-  target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 --record "$out/demo.mcap" </dev/null | tee "$out/demo.log"
-}
-run
-# In one of 22 runs on two cores (26 November 2026), right after the browsers' suite, nothing was suggested for a minute; the cause is not found.
-# Such a run is said and tried once more; anything else that is wrong fails at once.
-if tail -n 1 "$out/demo.log" | grep -q '"proposals":0,.*"violations":0,'; then
-  echo "demo: nothing was suggested in $seconds s; once more" >&2
-  run
-fi
+target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 --record "$out/demo.mcap" </dev/null | tee "$out/demo.log"
 .venv/bin/python - "$out/demo.log" "$out/demo.mcap" <<'PY'
 import json, sys
 from rosbags.highlevel import AnyReader
 from pathlib import Path
 summary = json.loads(Path(sys.argv[1]).read_text().strip().splitlines()[-1])
-keys = "frames latency_ms_mean latency_ms_p99 proposals approved executed refused violations overruns".split()
+keys = "frames latency_ms_mean latency_ms_p99 proposals approved executed refused violations overruns suggestions_s".split()
 missing = [k for k in keys if k not in summary]
 assert not missing, f"keys missing from the last line: {missing}"
 assert summary["executed"] >= 1, f"no motion was executed: {summary}"

@@ -18,10 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "target/release"
+LOGS = ROOT / "target/network"
 ROUTER = "10.77.0.1"
 MACHINES = {"router": ROUTER, "robot": "10.77.0.2", "gpu": "10.77.0.3", "console": "10.77.0.4", "stranger": "10.77.0.5"}
 # How long after the line was cut the last command that moves an arm may come, s: presence is missed after 0.1 s, a stop takes less than 0.6 s.
 STOPPED = 0.75
+# How long the surgeon may have to wait for a suggestion to hold, or a motion for its end, s.
+HOLD = 120
 PREFIX = "proctor-"
 
 
@@ -79,16 +82,26 @@ class Network:
 
 
 class Process:
-    """A program on a machine; what it says is kept, and can be waited for."""
+    """A program on a machine; what it says is kept, can be waited for, and stands with the time in a file of LOGS."""
+
+    started: list["Process"] = []
 
     def __init__(self, machine: str, *words: str):
         self.name = f"{machine}: {' '.join(Path(w).name for w in words[:3])}"
         self.lines: list[str] = []
+        self.log = LOGS / f"{len(self.started):02} {machine} {Path(words[0]).name}.log"
+        self.started.append(self)
         self.process = subprocess.Popen(
             inside(machine, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.reader = threading.Thread(target=lambda: self.lines.extend(iter(self.process.stdout.readline, "")), daemon=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+
+    def read(self) -> None:
+        with self.log.open("w") as log:
+            for line in self.process.stdout:
+                self.lines.append(line)
+                print(f"{time.time():.3f} {line}", end="", file=log, flush=True)
 
     def until(self, pattern: str, seconds: float, since: int = 0) -> re.Match:
         """The first line from number `since` on that matches."""
@@ -100,8 +113,10 @@ class Process:
             if self.process.poll() is not None and not self.reader.is_alive():
                 break
             time.sleep(0.02)
-        said = "".join(self.lines[-15:])
-        raise SystemExit(f"{self.name} did not say {pattern!r} within {seconds} s (exit {self.process.poll()}):\n{said}")
+        said = "".join(f"{p.name}:\n{''.join(p.lines[-8:])}" for p in self.started)
+        raise SystemExit(
+            f"{said}FAILED: {self.name} did not say {pattern!r} within {seconds} s (exit {self.process.poll()}); all that was said is in {LOGS}"
+        )
 
     def stop(self) -> int:
         self.process.send_signal(2)
@@ -144,7 +159,10 @@ class Witness:
 
 
 class Test:
-    """The machines' programs, and what is found out."""
+    """The machines' programs, and what is found out.
+
+    All interruptions come before a motion has run to its end: once the gallbladder is held, nothing is left to suggest.
+    """
 
     def __init__(self, folder: Path):
         self.folder, self.found = folder, {}
@@ -178,16 +196,12 @@ class Test:
         token = self.nodes["console"].until(r"token:? +(\S+)", 60)[1]
         self.surgeon = Process("console", str(BIN / "examples/surgeon"), "127.0.0.1:8080", token, "600")
 
-    def whole_loop(self) -> None:
-        """A motion is suggested, approved, held and run to its end, the line to the console being slow and lossy."""
-        begun = time.monotonic()
-        self.surgeon.until('"holds"', 180)
-        self.found["first_hold_s"] = round(time.monotonic() - begun, 1)
-
     def cut(self, network: Network) -> None:
-        """The line is cut while a motion runs, and mended while the surgeon keeps still."""
-        since = len(self.surgeon.lines)
-        self.surgeon.until('"holds"', 180, since)
+        """A motion is suggested, approved and held, the line to the console being slow and lossy. The line is cut while it runs, and mended
+        while the surgeon keeps still."""
+        begun = time.monotonic()
+        self.surgeon.until('"holds"', HOLD)
+        self.found["first_hold_s"] = round(time.monotonic() - begun, 1)
         time.sleep(0.3)
         self.cut_at = network.line("cut")
         time.sleep(2.0)
@@ -197,8 +211,8 @@ class Test:
         self.resumed_at = time.time_ns()
         since = len(self.surgeon.lines)
         self.surgeon.process.send_signal(18)
-        self.surgeon.until('"holds"', 180, since)
-        time.sleep(3.0)
+        self.surgeon.until('"holds"', HOLD, since)
+        time.sleep(1.0)
 
     def strangers(self) -> None:
         """Without a certificate of this network nothing is heard, and with another machine's only what is its own."""
@@ -223,18 +237,15 @@ class Test:
         control.until('{"heard.*}', 60)
 
     def restart(self) -> None:
-        """The router ends while a motion runs, and comes back."""
-        since = len(self.surgeon.lines)
-        self.surgeon.until('"holds"', 180, since)
-        time.sleep(0.3)
+        """The router ends while that motion runs, and comes back; then a motion runs to its end."""
         self.ended_at = time.time_ns()
         self.router.process.kill()
         time.sleep(3.0)
         self.back_at = time.time_ns()
-        since = len(self.surgeon.lines)
+        since, ran = len(self.surgeon.lines), len(self.nodes["gpu"].lines)
         self.router = self.proctor("router", "router", str(self.files / "router.json5"))
-        self.surgeon.until('"holds"', 180, since)
-        time.sleep(3.0)
+        self.surgeon.until('"holds"', HOLD, since)
+        self.nodes["gpu"].until("ran to its end", HOLD, ran)
 
     def stop(self) -> None:
         self.surgeon.process.kill()
@@ -278,11 +289,30 @@ def expect(holds: bool, otherwise: str) -> None:
         raise SystemExit(f"FAILED: {otherwise}")
 
 
+def not_permitted() -> str:
+    """What this machine refuses of all that the test needs; empty if nothing."""
+    if absent := [tool for tool in ("ip", "openssl") if not shutil.which(tool)]:
+        return f"no {absent[0]}"
+    probe = PREFIX + "probe"
+    link = ["ip", "-n", probe, "link", "add"]
+    needed = [
+        ["ip", "netns", "add", probe],
+        [*link, "near", "type", "veth", "peer", "name", "far"],
+        [*link, "switch", "type", "bridge"],
+        ["ip", "netns", "exec", probe, "true"],
+    ]
+    done = (subprocess.run(words, capture_output=True, text=True) for words in needed)
+    refused = next((f"{' '.join(d.args)}: {d.stderr.strip()}" for d in done if d.returncode), "")
+    subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
+    return refused
+
+
 def main() -> None:
-    probe = [["ip", "netns", do, PREFIX + "probe"] for do in ("add", "delete")]
-    if not shutil.which("ip") or any(subprocess.run(words, capture_output=True).returncode for words in probe):
-        print("skipped: network namespaces need root and Debian's iproute2")
+    if missing := not_permitted():
+        print(f"skipped: network namespaces need root, Debian's iproute2 and openssl, and a kernel that has them ({missing})")
         return
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
     folder = Path(tempfile.mkdtemp(prefix="proctor-network-"))
     test = Test(folder)
     try:
@@ -290,7 +320,6 @@ def main() -> None:
             for worse in ("delay 4", "jitter 2", "loss 0.0005"):
                 network.line(worse)
             test.start()
-            test.whole_loop()
             test.cut(network)
             test.restart()
             test.strangers()

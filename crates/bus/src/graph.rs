@@ -220,10 +220,11 @@ pub const fn verdict() -> Topic {
     topic("/proctor/verdict", "proctor_msgs/msg/Verdict", Qos::LOG, 0.0, "safety", &["console", "autonomy"])
 }
 
-/// How safety and fusion fare, and from the console how long pictures take; for people and dashboards. ROS's common topic: here
-/// alone there is more than one writer.
+/// How safety and fusion fare, why autonomy suggests a motion or none, and from the console how long pictures take; for people and
+/// dashboards. ROS's common topic: here alone there is more than one writer.
 pub const fn diagnostics() -> Topic {
-    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, "safety, fusion, console", &[])
+    let writers = "safety, fusion, autonomy, console";
+    topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, writers, &["console"])
 }
 
 /// Which no-go zones hold; verdicts number them.

@@ -43,6 +43,11 @@ pub struct Diagnostics {
     pub all: Vec<Diagnosis>,
 }
 
+impl Diagnosis {
+    /// Name under which autonomy says why it suggests a motion or none, with seconds by reason as figures.
+    pub const SUGGESTIONS: &'static str = "autonomy: suggestions";
+}
+
 impl Diagnostics {
     /// Most things in one message.
     pub const MAX: usize = 64;

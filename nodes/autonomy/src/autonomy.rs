@@ -6,6 +6,7 @@ use crate::{
     robot::Robot,
     skill::{Plan, SkillPlanner, Stage},
     skills,
+    standing::{Ledger, Standing},
 };
 use proctor_types::{ArmId, DecisionKind, Proposal, ProposalId, SafetyState, Skill, SkillRequest, Stamp, Withdrawal};
 use std::{sync::Arc, time::Duration};
@@ -55,8 +56,9 @@ pub struct Autonomy {
     params: Arc<AutonomyParams>,
     robot: Arc<Robot>,
     library: Vec<Box<dyn SkillPlanner>>,
-    /// Per skill of the library: whether it wants to act, and until when it is quiet.
-    wants: Vec<bool>,
+    /// Per skill of the library: why it does not want to act, if it does not, why its last plan failed, and until when it is quiet.
+    wants: Vec<Result<(), Declined>>,
+    failed: Vec<Option<Declined>>,
     quiet_until: Vec<Stamp>,
     counter: u32,
     live: Option<Live>,
@@ -64,8 +66,15 @@ pub struct Autonomy {
     next_attempt: Stamp,
     settled_at: Stamp,
     seen: Option<u64>,
+    /// Since when there has been nothing to look at.
+    blind_since: Option<Stamp>,
     last_declined: Option<(Skill, Declined)>,
+    standing: Standing,
+    ledger: Ledger,
 }
+
+/// What a skill wants before it has looked.
+const NOT_LOOKED: Result<(), Declined> = Err(Declined::NoScene);
 
 impl Autonomy {
     /// For the standard cell.
@@ -78,7 +87,8 @@ impl Autonomy {
             params: Arc::new(params),
             robot: Arc::new(robot),
             library,
-            wants: vec![false; n],
+            wants: vec![NOT_LOOKED; n],
+            failed: vec![None; n],
             quiet_until: vec![Stamp::FIRST; n],
             counter: 0,
             live: None,
@@ -86,13 +96,26 @@ impl Autonomy {
             next_attempt: Stamp::FIRST,
             settled_at: Stamp::FIRST,
             seen: None,
+            blind_since: None,
             last_declined: None,
+            standing: Standing::default(),
+            ledger: Ledger::default(),
         })
     }
 
     /// The proposal that is out, if any.
     pub fn live(&self) -> Option<&Proposal> {
         self.live.as_ref().map(|l| &l.proposal)
+    }
+
+    /// Why there is a proposal, or none, as of the last step.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// How long it stood how.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// One step. Reads at most the newest of each input, plans at most once per skill, and emits at most one proposal and
@@ -107,9 +130,39 @@ impl Autonomy {
         let params = Arc::clone(&self.params);
         let context = Context::check(now, inputs, &robot, &params);
         self.review(now, &context, &mut out);
-        self.look(&context);
+        self.look(now, &context);
         self.propose(now, &context, &mut out);
+        self.standing = self.stands(now, context.err());
+        self.ledger.enter(now, &self.standing);
         out
+    }
+
+    /// Where it stands after a step; `barred` is what spoke against proposing anything.
+    fn stands(&self, now: Stamp, barred: Option<Declined>) -> Standing {
+        if let Some(live) = &self.live {
+            return match live.stage {
+                Stage::Offered => Standing::Offered(live.proposal.skill),
+                Stage::Running => Standing::Running(live.proposal.skill),
+            };
+        }
+        if let Some(why) = barred {
+            return Standing::Barred(why);
+        }
+        let rest = |until: Stamp| until.seconds_since(now).max(0.0);
+        let asked = self.pending.map(|p| p.request.skill);
+        let why = |i: usize| {
+            let failed = self.failed[i].unwrap_or(Declined::Resting { left: rest(self.next_attempt) });
+            if asked == Some(self.library[i].skill()) {
+                return failed;
+            }
+            match self.wants[i] {
+                Err(why) => why,
+                Ok(()) if now < self.quiet_until[i] => Declined::Unwanted { left: rest(self.quiet_until[i]) },
+                Ok(()) if now < self.settled_at => Declined::Resting { left: rest(self.settled_at) },
+                Ok(()) => failed,
+            }
+        };
+        Standing::Idle((0..self.library.len()).map(|i| (self.library[i].skill(), why(i))).collect())
     }
 
     /// Decisions about the live proposal: only a rejection concerns autonomy.
@@ -176,17 +229,28 @@ impl Autonomy {
         }
     }
 
-    /// Lets every skill see a new scene once.
-    fn look(&mut self, context: &Result<Context<'_>, Declined>) {
+    /// Lets every skill see a new scene once. A moment without anything to look at does not undo how long a reason has lasted: else a
+    /// late message now and then would keep every skill from ever having one for long enough.
+    fn look(&mut self, now: Stamp, context: &Result<Context<'_>, Declined>) {
         let Ok(context) = context else {
-            self.library.iter_mut().for_each(|planner| planner.reset());
-            self.wants.fill(false);
+            self.wants.fill(NOT_LOOKED);
+            self.failed.fill(None);
+            self.seen = None;
+            let since = *self.blind_since.get_or_insert(now);
+            if now.seconds_since(since) >= self.params.gate.doubt_for {
+                self.library.iter_mut().for_each(|planner| planner.reset());
+            }
             return;
         };
+        self.blind_since = None;
         if self.seen != Some(context.scene.seq) {
             self.seen = Some(context.scene.seq);
-            for (planner, wants) in self.library.iter_mut().zip(&mut self.wants) {
-                *wants = planner.wants(context);
+            let asked = self.pending.map(|p| p.request.skill);
+            for (i, planner) in self.library.iter_mut().enumerate() {
+                self.wants[i] = planner.wants(context);
+                // Why a plan failed is said for as long as one is wanted.
+                let wanted = self.wants[i].is_ok() || asked == Some(planner.skill());
+                self.failed[i] = self.failed[i].filter(|_| wanted);
             }
         }
     }
@@ -211,6 +275,7 @@ impl Autonomy {
                     return;
                 }
                 Err(reason) => {
+                    self.failed[skill] = Some(reason);
                     if asked && hopeless(&reason) {
                         self.pending = None;
                     }
@@ -228,7 +293,7 @@ impl Autonomy {
         }
         let ready = now >= self.settled_at;
         (0..self.library.len())
-            .filter(|&i| ready && self.wants[i] && now >= self.quiet_until[i])
+            .filter(|&i| ready && self.wants[i].is_ok() && now >= self.quiet_until[i])
             .map(|i| (i, None, false))
             .collect()
     }
@@ -254,6 +319,7 @@ impl Autonomy {
         out.notes.push(Note::Proposed(proposal.id, proposal.skill));
         out.proposals.push(proposal.clone());
         self.last_declined = None;
+        self.failed.fill(None);
         self.live = Some(Live::new(proposal, plan, skill));
     }
 
@@ -303,7 +369,7 @@ impl Autonomy {
                 self.quiet_until[skill] = after(gate.quiet);
             }
         }
-        self.wants[skill] = false;
+        self.wants[skill] = NOT_LOOKED;
         self.library[skill].reset();
     }
 }

@@ -5,7 +5,8 @@ use crate::{AutonomyParams, Declined, GateParams, robot::Robot};
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Capsule;
 use proctor_types::{
-    ArmId, ArmState, Base, Decision, Finding, Pose, SafetyMode, SafetyState, Scene, SkillRequest, Stamp, Timing, World,
+    Alignment, ArmId, ArmState, Base, Decision, Finding, Pose, QualityVerdict, SafetyMode, SafetyState, Scene,
+    SkillRequest, Stamp, Timing, World,
 };
 
 /// What arrived, newest of each; events since the last step in order.
@@ -110,7 +111,15 @@ fn trustworthy(scene: &Scene) -> Result<(), Declined> {
     if scene.time.timing == Timing::Unknown {
         return Err(Declined::TimeUnknown { sigma: scene.time.sigma });
     }
-    if scene.is_trustworthy() { Ok(()) } else { Err(Declined::SceneUntrustworthy) }
+    if scene.quality.verdict != QualityVerdict::Good {
+        return Err(Declined::Picture { verdict: scene.quality.verdict });
+    }
+    if let Some(i) = scene.instruments.iter().find(|i| i.alignment != Alignment::Aligned) {
+        let (arm, alignment, residual_px) = (i.arm, i.alignment, i.residual_px);
+        let sigma = (0..3).map(|k| i.covariance[(k, k)]).fold(0.0, f64::max).sqrt();
+        return Err(Declined::NotAligned { arm, alignment, residual_px, sigma });
+    }
+    if scene.is_trustworthy() { Ok(()) } else { Err(Declined::NoInstruments) }
 }
 
 /// The safety node spoke lately and is in SUPERVISED.

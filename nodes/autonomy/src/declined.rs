@@ -1,6 +1,6 @@
 //! Why there is no proposal, and why one was taken back: values, said in plain words, never panics.
 
-use proctor_types::{ArmId, Class, Finding, SafetyMode, Skill};
+use proctor_types::{Alignment, ArmId, Class, Finding, QualityVerdict, SafetyMode, Skill};
 use serde::Serialize;
 use std::fmt;
 
@@ -47,9 +47,27 @@ pub enum Declined {
         /// The bound, s.
         limit: f64,
     },
-    /// The picture is not good or an instrument is not aligned.
-    #[error("scene is not trustworthy")]
-    SceneUntrustworthy,
+    /// The picture is not good enough to build on.
+    #[error("the picture is {}", quality(*verdict))]
+    Picture {
+        /// What perception says of it.
+        verdict: QualityVerdict,
+    },
+    /// Picture and kinematics do not agree, or not closely enough, on where an instrument is.
+    #[error("{arm} {} ({residual_px:.1} px, known to {:.1} mm)", words(*alignment), sigma * 1e3)]
+    NotAligned {
+        /// Whose instrument.
+        arm: ArmId,
+        /// What fusion says of it.
+        alignment: Alignment,
+        /// Mean distance between projected and seen outline, px; 0 when not measured.
+        residual_px: f64,
+        /// How well the place of its tip is known: standard deviation in the worst axis, m.
+        sigma: f64,
+    },
+    /// The scene does not say where an instrument is.
+    #[error("the scene has no instruments")]
+    NoInstruments,
     /// The stamps of pictures and joints differ by an unknown amount.
     #[error("{} (known to {:.0} ms)", Finding::TimeUnknown.words(), sigma * 1e3)]
     TimeUnknown {
@@ -132,6 +150,29 @@ pub enum Declined {
     /// What the skill is for is already so.
     #[error("nothing to do")]
     NothingToDo,
+    /// The skill's reason has not lasted long enough yet.
+    #[error("a reason for {lasted:.1} s, {needed:.1} s needed")]
+    TooSoon {
+        /// How long it has lasted, s.
+        lasted: f64,
+        /// How long it must, s.
+        needed: f64,
+    },
+    /// The skill is only proposed when somebody asks for it.
+    #[error("only when asked for")]
+    OnlyWhenAsked,
+    /// A moment of rest after the last proposal ended, or between two attempts.
+    #[error("rests for {left:.1} s")]
+    Resting {
+        /// How long still, s.
+        left: f64,
+    },
+    /// An operator rejected the skill or let it expire.
+    #[error("was not wanted, rests for {left:.0} s")]
+    Unwanted {
+        /// How long still, s.
+        left: f64,
+    },
     /// Inverse kinematics found no joints.
     #[error("{arm} cannot reach {what} ({:.1} mm and {rotation_error:.2} rad short)", position_error * 1e3)]
     Unreachable {
@@ -236,6 +277,80 @@ pub enum Declined {
         /// What is needed, m.
         margin: f64,
     },
+}
+
+impl Declined {
+    /// Whether it is what fusion believes at present, of which it may change its mind within a moment.
+    pub(crate) fn is_doubt(&self) -> bool {
+        matches!(
+            self,
+            Self::Picture { .. }
+                | Self::NotAligned { .. }
+                | Self::NoInstruments
+                | Self::TimeUnknown { .. }
+                | Self::Found { .. }
+        )
+    }
+
+    /// In plain words without figures: the same for everything of this kind.
+    pub fn kind(&self) -> String {
+        match *self {
+            Self::SceneStale { .. } => "the scene is too old".to_owned(),
+            Self::Picture { verdict } => format!("the picture is {}", quality(verdict)),
+            Self::NotAligned { arm, alignment, .. } => format!("{arm} {}", words(alignment)),
+            Self::TimeUnknown { .. } => Finding::TimeUnknown.words().to_owned(),
+            Self::SafetySilent { .. } => "safety is silent".to_owned(),
+            Self::ArmSilent { arm, .. } => format!("joints of {arm} are not fresh"),
+            Self::ArmMoving { arm, .. } => format!("{arm} is moving"),
+            Self::TooSoon { .. } => "has not had a reason for long enough".to_owned(),
+            Self::Resting { .. } => "rests for a moment".to_owned(),
+            Self::Unwanted { .. } => "was not wanted".to_owned(),
+            Self::Unreachable { arm, what, .. } => format!("{arm} cannot reach {what}"),
+            Self::JointLimit { arm, .. } => format!("a joint of {arm} would leave its range"),
+            Self::NearRemoteCentre { arm, .. } => format!("wrist of {arm} would come too near the remote centre"),
+            Self::IkBranch { arm, .. } => format!("a joint of {arm} would jump"),
+            Self::TooLong { arm, .. } => format!("motion of {arm} would take too long"),
+            Self::TissueClearance { arm, class, phase, .. } => {
+                format!("{arm} would come too near {} while {}", class.name(), phase.name())
+            }
+            Self::OutOfPicture { arm, phase, .. } => format!("{arm} would leave the picture while {}", phase.name()),
+            Self::ToolClearance { arm, other, .. } => format!("{arm} would come too near {other}"),
+            Self::NoScene
+            | Self::NoInstruments
+            | Self::Found { .. }
+            | Self::WrongMode { .. }
+            | Self::Busy
+            | Self::WrongArm { .. }
+            | Self::CannotGrasp { .. }
+            | Self::Holding { .. }
+            | Self::NoTarget
+            | Self::NoTipVisible
+            | Self::BadTarget { .. }
+            | Self::NothingToDo
+            | Self::OnlyWhenAsked
+            | Self::Singular { .. }
+            | Self::PathBroken { .. } => self.to_string(),
+        }
+    }
+}
+
+fn quality(verdict: QualityVerdict) -> &'static str {
+    match verdict {
+        QualityVerdict::Unknown => "not judged",
+        QualityVerdict::Good => "good",
+        QualityVerdict::Degraded => "degraded",
+        QualityVerdict::Unusable => "unusable",
+    }
+}
+
+fn words(alignment: Alignment) -> &'static str {
+    match alignment {
+        Alignment::Unknown => "is not known",
+        Alignment::KinematicOnly => "is not seen",
+        Alignment::Converging => "is aligning",
+        Alignment::Aligned => "is aligned",
+        Alignment::Inconsistent => "is not where its joints say",
+    }
 }
 
 /// Why a live proposal was taken back.

@@ -18,6 +18,7 @@ mod plan;
 mod robot;
 mod skill;
 mod skills;
+mod standing;
 
 pub use autonomy::{Autonomy, Note, Output};
 pub use context::{Context, Inputs};
@@ -33,6 +34,7 @@ pub use plan::{
 };
 pub use robot::{Body, Robot, Tool};
 pub use skill::{Drift, Plan, SkillPlanner, Stage};
+pub use standing::{Ledger, Standing};
 
 /// Why the node cannot start.
 #[derive(Debug, thiserror::Error)]

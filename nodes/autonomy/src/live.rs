@@ -99,9 +99,7 @@ impl Live {
         }
         let doubt = match context {
             // Fusion may change its mind within a moment.
-            Err(declined @ (Declined::SceneUntrustworthy | Declined::TimeUnknown { .. } | Declined::Found { .. })) => {
-                Some(WithdrawReason::NoLonger(*declined))
-            }
+            Err(declined) if declined.is_doubt() => Some(WithdrawReason::NoLonger(*declined)),
             Err(declined) => return Some(WithdrawReason::NoLonger(*declined)),
             Ok(context) => {
                 let offered = self.stage == Stage::Offered;

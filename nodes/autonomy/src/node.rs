@@ -2,11 +2,16 @@
 
 use crate::{Autonomy, AutonomyError, AutonomyParams, Inputs, Note, Output};
 use proctor_bus::{ArmSubscriber, Bus, BusError, Node, Publisher, Subscriber, Wire, graph};
-use proctor_types::{ArmId, ArmState, Decision, Proposal, SafetyState, Scene, Sealed, SkillRequest, Stamp, Withdrawal};
+use proctor_types::{
+    ArmId, ArmState, Decision, Diagnostics, Proposal, SafetyState, Scene, Sealed, SkillRequest, Stamp, Withdrawal,
+};
 use std::time::Duration;
 
 /// How often the node looks at its inputs.
 const PERIOD: Duration = Duration::from_millis(20);
+
+/// Time between two reports of why there is a suggestion or none.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Autonomy on the bus.
 pub struct AutonomyNode {
@@ -14,6 +19,9 @@ pub struct AutonomyNode {
     subscriptions: Subscriptions,
     proposals: Publisher<Proposal>,
     withdrawals: Publisher<Withdrawal>,
+    diagnostics: Publisher<Diagnostics>,
+    /// When it was reported last, and of which kind the reason was.
+    reported: Option<(Stamp, Vec<String>)>,
     scene: Option<Scene>,
     arms: [Option<ArmState>; 3],
     safety: Option<SafetyState>,
@@ -43,6 +51,8 @@ impl AutonomyNode {
             },
             proposals: bus.publisher(&graph::proposal())?,
             withdrawals: bus.publisher(&graph::withdrawal())?,
+            diagnostics: bus.publisher(&graph::diagnostics())?,
+            reported: None,
             scene: None,
             arms: [None; 3],
             safety: None,
@@ -80,6 +90,7 @@ impl Node for AutonomyNode {
             },
         );
         self.publish(&output);
+        self.report(now);
     }
 }
 
@@ -92,6 +103,24 @@ impl AutonomyNode {
             complain(&error);
         }
         output.notes.iter().for_each(log);
+    }
+
+    /// Once a second: why there is a suggestion or none; logged when the reason is another one.
+    fn report(&mut self, now: Stamp) {
+        let since = |last: Stamp| if last <= now { last.age(now) } else { REPORT };
+        if self.reported.as_ref().is_some_and(|(last, _)| since(*last) < REPORT) {
+            return;
+        }
+        let standing = self.autonomy.standing();
+        let kinds = standing.kinds();
+        if self.reported.as_ref().is_none_or(|(_, before)| *before != kinds) {
+            tracing::info!("{standing}");
+        }
+        self.reported = Some((now, kinds));
+        let all = vec![self.autonomy.ledger().diagnosis(standing)];
+        if let Err(error) = self.diagnostics.publish(&Diagnostics { stamp: now, all }) {
+            complain(&error);
+        }
     }
 }
 

@@ -51,7 +51,8 @@ pub struct GateParams {
     /// Oldest safety state that supports a proposal, s, [0.1, 5].
     pub safety_max_age: f64,
     /// How long a doubt (scene untrustworthy, target moved, clearance short) must last before a live proposal is
-    /// withdrawn, s, [0, 2]. Versions, expiry, staleness and mode act at once.
+    /// withdrawn, s, [0, 2]. Versions, expiry, staleness and mode act at once. So long, too, nothing may be there to look at before
+    /// the reason of a skill counts from the beginning again.
     pub doubt_for: f64,
     /// Angular joint speed below which an arm counts as resting, rad/s, [0.001, 1].
     pub rest_angular: f64,

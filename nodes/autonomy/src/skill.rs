@@ -40,8 +40,8 @@ pub trait SkillPlanner: Send {
     /// Which skill it is.
     fn skill(&self) -> Skill;
 
-    /// Looks at a new scene and says whether the skill has lasting reason to be proposed unasked. Called once per scene.
-    fn wants(&mut self, context: &Context<'_>) -> bool;
+    /// Looks at a new scene and says why the skill has no lasting reason to be proposed unasked, if it has none. Called once per scene.
+    fn wants(&mut self, context: &Context<'_>) -> Result<(), Declined>;
 
     /// Forgets how long its reason has lasted; called when there is nothing to look at.
     fn reset(&mut self);
@@ -74,6 +74,15 @@ pub enum Drift {
     Lost,
     /// The arm that runs the motion hides it, so there is no evidence either way.
     Hidden,
+}
+
+/// Whether a skill whose reason has lasted so long, s, is to be proposed unasked.
+pub fn lasting(unasked: bool, lasted: f64, needed: f64) -> Result<(), Declined> {
+    match (unasked, lasted >= needed) {
+        (false, _) => Err(Declined::OnlyWhenAsked),
+        (true, false) => Err(Declined::TooSoon { lasted, needed }),
+        (true, true) => Ok(()),
+    }
 }
 
 /// Checks the finished motion against tissue and instruments; returns the smallest clearance to protected tissue.

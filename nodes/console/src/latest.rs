@@ -2,8 +2,8 @@
 
 use crate::{card::CardTrack, findings::FindingsTrack, latency::Latency, words};
 use proctor_types::{
-    ArmId, ArmJoints, ArmStatus, Constraint, ImageQuality, Outcome, SafetyState, Scene, Segmentation, Stamp, Verdict,
-    ZoneLabel, ZonesState,
+    ArmId, ArmJoints, ArmStatus, Constraint, Diagnosis, Diagnostics, ImageQuality, Outcome, SafetyState, Scene,
+    Segmentation, Stamp, Verdict, ZoneLabel, ZonesState,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -70,6 +70,8 @@ pub struct Latest {
     pub findings: FindingsTrack,
     /// Latencies.
     pub latency: Latency,
+    /// Why autonomy suggests a motion or none.
+    pub suggestions: Option<Seen<String>>,
     lines: VecDeque<VerdictLine>,
     zones: Vec<ZoneLabel>,
 }
@@ -112,6 +114,13 @@ impl Latest {
     /// The safety node says which zones hold.
     pub fn zones(&mut self, state: ZonesState) {
         self.zones = state.zones;
+    }
+
+    /// Some node says how it fares; of that only what autonomy suggests is shown.
+    pub fn diagnostics(&mut self, now: Stamp, d: &Diagnostics) {
+        if let Some(said) = d.all.iter().find(|one| one.name == Diagnosis::SUGGESTIONS) {
+            self.suggestions = Some(Seen { value: said.message.clone(), stamp: d.stamp, arrived: now });
+        }
     }
 
     /// Measured joints came.

@@ -53,6 +53,7 @@ struct Input {
     safety: Subscriber<SafetyState>,
     verdict: Subscriber<Verdict>,
     zones: Subscriber<ZonesState>,
+    diagnostics: Subscriber<Diagnostics>,
     arms: [(Subscriber<ArmJoints>, Subscriber<ArmStatus>); 3],
 }
 
@@ -94,6 +95,7 @@ impl ConsoleNode {
                 safety: bus.subscriber_of_depth(&graph::safety_state(), BATCH)?,
                 verdict: bus.subscriber_of_depth(&graph::verdict(), BATCH)?,
                 zones: bus.subscriber(&graph::zones_state())?,
+                diagnostics: bus.subscriber(&graph::diagnostics())?,
                 arms: [arm(psm1)?, arm(psm2)?, arm(ecm)?],
             },
             output: Publishers {
@@ -196,6 +198,7 @@ impl Input {
                 latest.status[arm.index()] = Some(status);
             }
         }
+        each(&self.diagnostics, |d| latest.diagnostics(now, &d));
         // Zones before the verdicts that number them.
         if let Some(zones) = self.zones.newest() {
             latest.zones(zones);

@@ -18,6 +18,8 @@ use serde::Serialize;
 
 /// How long the end of a suggestion is told.
 const TOLD_SECONDS: f64 = 6.0;
+/// How long what autonomy says of its suggestions holds; it says so every second.
+const SAID_SECONDS: f64 = 2.5;
 /// How long a verdict line is shown.
 const LINE_SECONDS: f64 = 8.0;
 
@@ -189,6 +191,8 @@ pub struct View {
     pub card: Option<CardView>,
     /// What became of the last one, while that is news.
     pub ended: Option<String>,
+    /// Why there is none, in words; `None` when there is one, or when autonomy has not said lately.
+    pub none_because: Option<String>,
     /// Worst first.
     pub alarms: Vec<Alarm>,
     /// Verdict lines, newest first: words and age in seconds.
@@ -253,6 +257,7 @@ pub fn build(
             .last_ended()
             .filter(|e| now.seconds_since(e.at) < TOLD_SECONDS)
             .map(|e| format!("{}: {}", words::skill(e.skill), words::ending(e.how))),
+        none_because: none_because(now, latest),
         alarms: alarms(now, latest, safety.as_ref(), limits),
         lines: latest
             .lines()
@@ -268,6 +273,12 @@ pub fn build(
         outlines,
         ghost,
     }
+}
+
+/// Why there is no suggestion.
+fn none_because(now: Stamp, latest: &Latest) -> Option<String> {
+    let said = latest.suggestions.as_ref().filter(|s| age_ms(now, s) < SAID_SECONDS * 1e3)?;
+    latest.cards.current().is_none().then(|| said.value.clone())
 }
 
 fn safety_view(now: Stamp, s: &Seen<proctor_types::SafetyState>, limits: &StaleLimits) -> SafetyView {
@@ -419,7 +430,7 @@ mod tests {
         desk::DeskLimits,
         testing::{at, proposal, safety, scene},
     };
-    use proctor_types::{ArmJoints, ImageQuality, Joints};
+    use proctor_types::{ArmJoints, Diagnosis, Diagnostics, ImageQuality, Joints};
 
     const LIMITS: StaleLimits =
         StaleLimits { picture_ms: 250, frozen_ms: 500, scene_ms: 500, arm_ms: 100, safety_ms: 300 };
@@ -533,6 +544,22 @@ mod tests {
             "Timing between video and robot is not known: no suggestions",
         ];
         assert_eq!(words(&said), expected);
+    }
+
+    #[test]
+    fn why_there_is_no_suggestion_is_said_while_there_is_none_and_it_was_said_lately() {
+        let mut l = healthy();
+        let said = |name: &str, words: &str| {
+            let one = Diagnosis { name: name.to_owned(), message: words.to_owned(), ..Diagnosis::default() };
+            Diagnostics { stamp: at(0), all: vec![one] }
+        };
+        assert_eq!(view(1, &l).none_because, None);
+        l.diagnostics(at(0), &said(Diagnosis::SUGGESTIONS, "PSM1 is aligning (12.0 px, known to 2.1 mm)"));
+        l.diagnostics(at(0), &said("safety: loop", "keeps its time"));
+        assert_eq!(view(1, &l).none_because.as_deref(), Some("PSM1 is aligning (12.0 px, known to 2.1 mm)"));
+        assert_eq!(view(2600, &l).none_because, None, "autonomy is silent");
+        l.cards.offer(at(0), proposal(3, 12_000));
+        assert_eq!(view(1, &l).none_because, None, "there is one");
     }
 
     #[test]

@@ -126,7 +126,7 @@ function renderCard(view) {
   show("no-card", !card);
   text("ended", view.ended ?? "");
   const wait = {
-    SUPERVISED: "Watching for something to suggest", READY: "Choose Supervise to let suggestions run", DISABLED: "Choose Ready to switch the arms on",
+    SUPERVISED: view.none_because ? `No suggestion: ${view.none_because}` : "Watching for something to suggest", READY: "Choose Supervise to let suggestions run", DISABLED: "Choose Ready to switch the arms on",
     HOLD: "Choose Ready to go on", FAULT: "Reset once it is safe",
   };
   text("no-card-words", wait[modeOf(view)] ?? "No suggestion");

@@ -54,6 +54,7 @@ pub struct Arm {
     last_update: Option<Stamp>,
     movement: Movement,
     retried: Option<Stamp>,
+    afresh: Afresh,
     /// Whether the estimate was aligned since it was last opened.
     settled: bool,
     /// Whether its joints can be.
@@ -104,6 +105,31 @@ impl Movement {
         let share = (1.0 - self.spent / params.rest_evidence).clamp(1e-3, 1.0);
         self.spent += fresh * share;
         share
+    }
+}
+
+/// How often, since it was last aligned, an instrument was looked at afresh, and when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Afresh {
+    times: u32,
+    last: Option<Stamp>,
+}
+
+impl Afresh {
+    /// Share of what a place can tell after which it has told.
+    const SPENT: f64 = 0.8;
+    /// Least time from the first to the second, s; it doubles from one to the next.
+    const PAUSE: f64 = 3.0;
+    /// Longest pause, s.
+    const LONGEST: f64 = 60.0;
+
+    fn is_due(&self, now: Stamp) -> bool {
+        let pause = Self::PAUSE * f64::from(2u32.saturating_pow(self.times.saturating_sub(1)));
+        self.last.is_none_or(|last| now.seconds_since(last) >= pause.min(Self::LONGEST))
+    }
+
+    fn begun(&mut self, now: Stamp) {
+        *self = Self { times: self.times.saturating_add(1), last: Some(now) };
     }
 }
 
@@ -160,6 +186,7 @@ impl Arm {
             last_update: None,
             movement: Movement::default(),
             retried: None,
+            afresh: Afresh::default(),
             settled: false,
             plausibility: Plausibility::default(),
             findings: Findings::default(),
@@ -284,6 +311,7 @@ impl Arm {
     pub fn clock_reset(&mut self) {
         self.last_update = None;
         self.retried = None;
+        self.afresh = Afresh::default();
         self.movement = Movement::default();
         self.verdict = Verdict::default();
     }
@@ -368,14 +396,44 @@ impl Arm {
         }
     }
 
-    /// Draws the verdict on what the picture showed.
-    pub fn conclude(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) {
+    /// Draws the verdict on what the picture showed. Returns whether the instrument is looked at afresh from here on, because all that could
+    /// be seen of it did not suffice.
+    pub fn conclude(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) -> bool {
         let just_contradicted = self.verdict.observe(stamp, sight, params);
-        if self.verdict.alignment() != Alignment::Inconsistent {
-            self.settled |= self.is_aligned();
-            self.retried = None;
-            return;
+        if self.verdict.alignment() == Alignment::Inconsistent {
+            self.retry(stamp, sight, just_contradicted, params);
+            return false;
         }
+        self.settled |= self.is_aligned();
+        self.retried = None;
+        self.look_afresh(stamp, sight, params)
+    }
+
+    /// An instrument at rest whose pictures are spent and that is still not known well enough would stay so for ever: nothing new is to
+    /// be learnt, and nobody may move. What its first pictures said of its depth was wrong then, and what would put it right is looked for too
+    /// near. So what it believes is opened, and the second time thrown away, each time after twice as long.
+    fn look_afresh(&mut self, stamp: Stamp, sight: Sight, params: &FusionParams) -> bool {
+        if self.is_aligned() {
+            self.afresh = Afresh::default();
+            return false;
+        }
+        let spent = self.movement.spent >= Afresh::SPENT * params.rest_evidence;
+        if !(spent && matches!(sight, Sight::Seen { .. }) && self.afresh.is_due(stamp)) {
+            return false;
+        }
+        if self.afresh.times.is_multiple_of(2) {
+            self.filter.reopen();
+        } else {
+            self.filter.reset();
+        }
+        self.afresh.begun(stamp);
+        self.last_update = None;
+        self.movement.spent = 0.0;
+        true
+    }
+
+    /// What follows from a contradiction, when it comes and while it lasts.
+    fn retry(&mut self, stamp: Stamp, sight: Sight, just_contradicted: bool, params: &FusionParams) {
         let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
@@ -520,6 +578,50 @@ mod tests {
         assert_eq!(m.advance(second(3), at(0.5), &params), 1.0, "fast");
         assert_eq!(m.advance(second(4), None, &params), 1.0, "joints unknown: anything may have happened");
         assert_eq!(m.advance(second(4), at(0.5), &params), 0.0, "no time, no walk");
+    }
+
+    #[test]
+    fn at_rest_what_is_not_known_well_enough_when_its_pictures_are_spent_is_looked_at_afresh() {
+        let params = FusionParams::default();
+        let name = "LARGE_NEEDLE_DRIVER_400006";
+        // The outline fits; the depth was told wrongly by the first picture and is not known well enough.
+        let seen =
+            Sight::Seen { residual_px: 8.0, pixel_m: 8.1e-5, rejected: 0.0, tip_sigma: 0.0016, implausible: false };
+        let mut arm = Arm::new(ArmId::Psm1, name, &Cell::standard().unwrap(), &params).unwrap();
+        let prior = *arm.filter.covariance_at_base();
+        let (mut before, mut afresh) = (Vec::new(), Vec::new());
+        for k in 0..300_u64 {
+            let now = Stamp::FIRST.plus(Duration::from_millis(33 * k));
+            arm.advance(now, None, &Isometry3::identity(), &params);
+            arm.movement.share(0.033 / params.decorrelation_s, &params);
+            before.push(arm.movement.spent);
+            if arm.conclude(now, seen, &params) {
+                assert_eq!(*arm.filter.covariance_at_base(), prior, "opened");
+                assert_eq!(arm.movement.spent, 0.0, "what is seen counts again");
+                afresh.push(k);
+            }
+        }
+        assert!(before[afresh[0] as usize] >= 0.8 * params.rest_evidence, "not before it has told: {before:?}");
+        assert_eq!(afresh.len(), 2, "again after three seconds, then after six: {afresh:?}");
+        // One that is out of sight, or moves so that there is more to be learnt, is left alone.
+        for (sight, spent) in [(Sight::Blind, params.rest_evidence), (seen, 0.5 * params.rest_evidence)] {
+            let mut arm = Arm::new(ArmId::Psm1, name, &Cell::standard().unwrap(), &params).unwrap();
+            arm.movement.spent = spent;
+            assert!(!arm.conclude(Stamp::FIRST, sight, &params), "{sight:?}, {spent}");
+        }
+    }
+
+    #[test]
+    fn looking_afresh_waits_twice_as_long_each_time_and_a_minute_at_most() {
+        let (mut afresh, mut due) = (Afresh::default(), Vec::new());
+        for s in 0..300 {
+            let now = Stamp::FIRST.plus(Duration::from_secs(s));
+            if afresh.is_due(now) {
+                due.push(s);
+                afresh.begun(now);
+            }
+        }
+        assert_eq!(due, [0, 3, 9, 21, 45, 93, 153, 213, 273]);
     }
 
     #[test]

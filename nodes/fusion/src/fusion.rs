@@ -234,7 +234,7 @@ impl Fusion {
             self.compare(input, evidence.as_ref(), &postures, camera_from_world.iso());
         }
         for ((arm, sight), posture) in self.arms.iter_mut().zip(sights).zip(&postures) {
-            arm.conclude(stamp, sight, &self.params);
+            self.stats.looked_afresh += u64::from(arm.conclude(stamp, sight, &self.params));
             if let Some(posture) = posture {
                 arm.settle_version(&posture.base_from_tip, &self.params);
             }

@@ -49,7 +49,7 @@ fn of_instrument(i: &InstrumentEstimate) -> Diagnosis {
 
 fn of_inputs(stats: &FusionStats, counts: &FusionCounts) -> Diagnosis {
     let refused: u64 = stats.joints_refused.iter().sum();
-    let figures: [(&str, u64); 11] = [
+    let figures: [(&str, u64); 12] = [
         ("scenes", stats.scenes),
         ("pictures repeated", stats.duplicate_frames),
         ("pictures out of order", stats.backward_frames),
@@ -61,6 +61,7 @@ fn of_inputs(stats: &FusionStats, counts: &FusionCounts) -> Diagnosis {
         ("segmentations without picture", counts.unpaired),
         ("messages refused", counts.refused),
         ("pictures unusable", stats.malformed_pictures),
+        ("instruments looked at afresh", stats.looked_afresh),
     ];
     let values = figures.map(|(name, n)| (name.to_owned(), n.to_string())).to_vec();
     Diagnosis {

@@ -31,6 +31,8 @@ pub struct FusionStats {
     pub joints_extrapolated: [u64; 3],
     /// Times that the offset between the stamps of pictures and joints changed by more than `time_jump_s`.
     pub time_jumps: u64,
+    /// Times that an instrument at rest was looked at afresh, because all that could be seen of it had not sufficed.
+    pub looked_afresh: u64,
     /// Calls that OpenCV refused.
     pub opencv_failures: u64,
 }

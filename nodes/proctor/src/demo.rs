@@ -105,7 +105,12 @@ fn wait(args: &DemoArgs, console: SocketAddr, shared: &Arc<Shared>, monitor: &Mu
             let token = Token::random();
             shared.add_token(token, Role::Scripted);
             let work = length.unwrap_or(Duration::from_hours(24));
-            tokio::spawn(proctor_console::scripted::run(console, token, Policy::default(), work))
+            tokio::spawn(async move {
+                match proctor_console::scripted::run(console, token, Policy::default(), work).await {
+                    Ok(summary) => tracing::info!(?summary, "the scripted surgeon left"),
+                    Err(error) => tracing::error!(%error, "the scripted surgeon gave up"),
+                }
+            })
         });
         let start = Instant::now();
         let mut second = tokio::time::interval(Duration::from_secs(1));

@@ -5,8 +5,14 @@
 //! a mode or without a presence that allows motion (after [`BRAKE`], the time a stop may take).
 
 use proctor_kinematics::JointLimits;
-use proctor_types::{ArmId, Decision, DecisionKind, JointCommand, Presence, Proposal, SafetyMode, SafetyState, Stamp};
-use std::{collections::BTreeSet, time::Duration};
+use proctor_types::{
+    ArmId, Decision, DecisionKind, Diagnosis, Diagnostics, JointCommand, Presence, Proposal, SafetyMode, SafetyState,
+    Stamp,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Time a stop may take after its cause: motion later than this is a violation.
 pub const BRAKE: Duration = Duration::from_millis(600);
@@ -52,6 +58,8 @@ pub struct Summary {
     pub violations: u64,
     /// Ticks of the safety loop that took longer than their period.
     pub overruns: u64,
+    /// How long which reason stood for a suggestion or none, seconds, as autonomy counts.
+    pub suggestions_s: BTreeMap<String, f64>,
 }
 
 #[derive(Default)]
@@ -76,6 +84,7 @@ pub struct Monitor {
     approved: BTreeSet<u64>,
     violations: Vec<Violation>,
     violation_count: u64,
+    suggestions_s: BTreeMap<String, f64>,
 }
 
 /// Violations kept in full; all are counted.
@@ -97,6 +106,7 @@ impl Monitor {
             approved: BTreeSet::new(),
             violations: Vec::new(),
             violation_count: 0,
+            suggestions_s: BTreeMap::new(),
         }
     }
 
@@ -114,6 +124,14 @@ impl Monitor {
     /// Autonomy suggested.
     pub fn on_proposal(&mut self, proposal: &Proposal) {
         self.proposals.insert(proposal.id.0);
+    }
+
+    /// A node said how it fares; of that only what autonomy says of its suggestions counts.
+    pub fn on_diagnostics(&mut self, said: &Diagnostics) {
+        if let Some(one) = said.all.iter().find(|one| one.name == Diagnosis::SUGGESTIONS) {
+            let seconds = one.values.iter().filter_map(|(why, s)| Some((why.clone(), s.parse().ok()?)));
+            self.suggestions_s = seconds.collect();
+        }
     }
 
     /// An operator decided.
@@ -226,6 +244,7 @@ impl Monitor {
             refused: self.state.map_or(0, |s| s.refused),
             violations: self.violation_count + self.state.map_or(0, |s| s.violations),
             overruns: self.state.map_or(0, |s| s.overruns),
+            suggestions_s: self.suggestions_s.clone(),
         }
     }
 }
@@ -332,6 +351,24 @@ mod tests {
         m.on_command(at(710), ecm(710, 0.002));
         assert_eq!(m.violations().len(), 1);
         assert!(m.violations()[0].what.starts_with("motion in mode"), "{:?}", m.violations());
+    }
+
+    #[test]
+    fn the_summary_says_for_how_long_which_reason_stood() {
+        let mut m = monitor();
+        let said = |name: &str, seconds: &str| Diagnostics {
+            stamp: at(0),
+            all: vec![Diagnosis {
+                name: name.to_owned(),
+                values: vec![("PSM1 is aligning".to_owned(), seconds.to_owned())],
+                ..Diagnosis::default()
+            }],
+        };
+        m.on_diagnostics(&said(Diagnosis::SUGGESTIONS, "1.0"));
+        m.on_diagnostics(&said(Diagnosis::SUGGESTIONS, "2.5"));
+        m.on_diagnostics(&said("fusion: PSM1", "7.0"));
+        let line = serde_json::to_value(m.summary()).unwrap();
+        assert_eq!(line["suggestions_s"], serde_json::json!({"PSM1 is aligning": 2.5}));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use crate::monitor::Monitor;
 use proctor_bus::{Bus, BusError, Node, Subscriber, Urgency, graph};
 use proctor_kinematics::{Chain, Instrument, KinematicsError};
 use proctor_seal::Verifier;
-use proctor_types::{ArmId, Decision, JointCommand, Presence, Proposal, SafetyState, Scene, Sealed, Stamp};
+use proctor_types::{
+    ArmId, Decision, Diagnostics, JointCommand, Presence, Proposal, SafetyState, Scene, Sealed, Stamp,
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -22,6 +24,7 @@ pub struct MonitorNode {
     proposal: Subscriber<Proposal>,
     decision: Subscriber<Sealed<Decision>>,
     presence: Subscriber<Sealed<Presence>>,
+    diagnostics: Subscriber<Diagnostics>,
     verifier: Verifier,
 }
 
@@ -52,6 +55,7 @@ impl MonitorNode {
             proposal: bus.subscriber_of_depth(&graph::proposal(), 64)?,
             decision: bus.subscriber_of_depth(&graph::decision(), 64)?,
             presence: bus.subscriber_of_depth(&graph::presence(), 64)?,
+            diagnostics: bus.subscriber_of_depth(&graph::diagnostics(), 64)?,
             verifier,
         })
     }
@@ -93,6 +97,9 @@ impl Node for MonitorNode {
         }
         while let Some(scene) = self.scene.take() {
             let _: Result<(), _> = scene.map(|s| monitor.on_scene(s.stamp));
+        }
+        while let Some(said) = self.diagnostics.take() {
+            let _: Result<(), _> = said.map(|d| monitor.on_diagnostics(&d));
         }
         monitor.on_tick(now);
         for commands in &self.commands {

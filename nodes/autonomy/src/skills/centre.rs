@@ -13,7 +13,7 @@ use crate::{
         time_law::{Segment, Start, parameterise},
     },
     robot::Robot,
-    skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, within},
+    skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, lasting, within},
 };
 use nalgebra::{Matrix3, Matrix4, Point2, Point3, Vector3, Vector4};
 use proctor_types::{ArmId, Class, Evidence, Joints, Scene, Skill, Stamp};
@@ -86,11 +86,11 @@ impl SkillPlanner for CentreCamera {
         Skill::CentreCamera
     }
 
-    fn wants(&mut self, context: &Context<'_>) -> bool {
+    fn wants(&mut self, context: &Context<'_>) -> Result<(), Declined> {
         let p = &context.params.centre;
         let Some(seen) = Seen::new(context.scene, context.robot) else {
             self.off_since = None;
-            return false;
+            return Err(Declined::NoTipVisible);
         };
         let z = seen.in_camera.z;
         let off = seen.radial > p.off || z < p.near - p.band || z > p.far + p.band;
@@ -100,7 +100,8 @@ impl SkillPlanner for CentreCamera {
         } else if off {
             self.off_since.get_or_insert(context.scene.stamp);
         }
-        p.unasked && self.off_since.is_some_and(|since| context.scene.stamp.seconds_since(since) >= p.off_for)
+        let since = self.off_since.ok_or(Declined::NothingToDo)?;
+        lasting(p.unasked, context.scene.stamp.seconds_since(since), p.off_for)
     }
 
     fn reset(&mut self) {

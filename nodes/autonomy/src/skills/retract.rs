@@ -8,7 +8,7 @@ use crate::{
         clearance::{Nearest, Sweep, Tissue},
         picture::Picture,
     },
-    skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, within},
+    skill::{Drift, Plan, SkillPlanner, Stage, check_clearance, lasting, within},
 };
 use nalgebra::{Matrix3, Point3, UnitVector3, Vector3};
 use proctor_types::{ArmId, Class, Evidence, Scene, Skill, Stamp};
@@ -31,11 +31,11 @@ impl SkillPlanner for Retract {
         Skill::Retract
     }
 
-    fn wants(&mut self, context: &Context<'_>) -> bool {
+    fn wants(&mut self, context: &Context<'_>) -> Result<(), Declined> {
         let p = &context.params.retract;
         let Some((target, _)) = context.scene.grasp_target else {
             self.steady = None;
-            return false;
+            return Err(Declined::NoTarget);
         };
         let since = match self.steady {
             Some((since, first)) if (target - first).norm() <= p.target_tolerance => since,
@@ -44,8 +44,10 @@ impl SkillPlanner for Retract {
                 context.scene.stamp
             }
         };
-        let held = ArmId::PSMS.into_iter().any(|arm| holding(context, arm));
-        p.unasked && !held && context.scene.stamp.seconds_since(since) >= p.seen_for
+        if let Some(arm) = ArmId::PSMS.into_iter().find(|&arm| holding(context, arm)) {
+            return Err(Declined::Holding { arm });
+        }
+        lasting(p.unasked, context.scene.stamp.seconds_since(since), p.seen_for)
     }
 
     fn reset(&mut self) {
@@ -142,7 +144,7 @@ fn plan_with(context: &Context<'_>, arm: ArmId) -> Result<Plan, Declined> {
     let (target, outward) = context.scene.grasp_target.ok_or(Declined::NoTarget)?;
     let bad = Declined::BadTarget { what: "the grasp" };
     let normal = UnitVector3::try_new(outward, 1e-6).ok_or(bad)?;
-    let base_from_world = context.world_from_base(arm).ok_or(Declined::SceneUntrustworthy)?.inverse();
+    let base_from_world = context.world_from_base(arm).ok_or(Declined::NoInstruments)?.inverse();
     let liver = nearest_of(context.scene, Class::Liver, &target);
     let turn = |v: &Vector3<f64>| base_from_world.rotation() * v;
     let press = context.params.retract.press;

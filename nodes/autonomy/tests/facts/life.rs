@@ -111,13 +111,22 @@ fn an_offer_is_withdrawn_when_the_scene_moves_away_from_it() {
             "picture degraded",
             DOUBT,
             |b| b.scene.quality.verdict = QualityVerdict::Degraded,
-            |r| *r == WithdrawReason::NoLonger(Declined::SceneUntrustworthy),
+            |r| *r == WithdrawReason::NoLonger(Declined::Picture { verdict: QualityVerdict::Degraded }),
         ),
         (
             "an instrument inconsistent",
             DOUBT,
             |b| b.scene.instruments[0].alignment = Alignment::Inconsistent,
-            |r| *r == WithdrawReason::NoLonger(Declined::SceneUntrustworthy),
+            |r| {
+                matches!(
+                    r,
+                    WithdrawReason::NoLonger(Declined::NotAligned {
+                        arm: ArmId::Psm1,
+                        alignment: Alignment::Inconsistent,
+                        ..
+                    })
+                )
+            },
         ),
         (
             "timing lost",
@@ -285,7 +294,7 @@ fn a_running_motion_is_withdrawn_when_it_must_stop() {
             0.9,
             DOUBT,
             |b| b.scene.quality.verdict = QualityVerdict::Unusable,
-            |r| *r == WithdrawReason::NoLonger(Declined::SceneUntrustworthy),
+            |r| *r == WithdrawReason::NoLonger(Declined::Picture { verdict: QualityVerdict::Unusable }),
         ),
         (
             "stale after contact",
@@ -368,12 +377,12 @@ fn nothing_is_offered_where_nothing_may_run() {
         (
             "converging",
             |b| b.scene.instruments[1].alignment = Alignment::Converging,
-            |d| *d == Declined::SceneUntrustworthy,
+            |d| matches!(d, Declined::NotAligned { arm: ArmId::Psm2, alignment: Alignment::Converging, .. }),
         ),
         (
             "quality unknown",
             |b| b.scene.quality.verdict = QualityVerdict::Unknown,
-            |d| *d == Declined::SceneUntrustworthy,
+            |d| *d == Declined::Picture { verdict: QualityVerdict::Unknown },
         ),
         (
             "stale",

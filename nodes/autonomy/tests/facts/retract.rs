@@ -222,7 +222,7 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
             "fusion does not know the arm",
             |b| b.scene.hand_eyes.retain(|h| h.arm != ArmId::Psm2),
             ArmId::Psm2,
-            |d| matches!(d, Declined::SceneUntrustworthy),
+            |d| matches!(d, Declined::NoInstruments),
         ),
     ];
     for (name, edit, arm, expected) in rows {
@@ -271,5 +271,22 @@ fn unasked_the_nearer_arm_is_proposed_after_the_target_was_steady() {
         } else {
             assert!(first.is_none(), "a target that jumps by 4 mm is not");
         }
+    }
+}
+
+#[test]
+fn a_late_message_now_and_then_does_not_keep_a_steady_target_from_being_proposed() {
+    // Every half second joints are missing for so many scenes of 50 ms; a target must be steady for a second.
+    for (missing, proposed) in [(1, true), (3, true), (5, false)] {
+        let (mut bench, mut autonomy) = (Bench::new(), crate::bench::autonomy());
+        let mut found = Vec::new();
+        for k in 0..200 {
+            bench.next();
+            let joints = bench.arms[0];
+            bench.arms[0] = joints.filter(|_| k % 10 >= missing);
+            found.extend(bench.step(&mut autonomy).proposals);
+            bench.arms[0] = joints;
+        }
+        assert_eq!(!found.is_empty(), proposed, "{missing} scenes in ten without joints");
     }
 }

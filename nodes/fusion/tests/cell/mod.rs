@@ -55,6 +55,8 @@ pub struct Wrong {
     /// One sample of an arm, at this millisecond, is far off.
     pub bad_pose: Option<(ArmId, u32)>,
     pub swapped_cameras: bool,
+    /// Pictures until this second have the right one shifted to the left by so many px: everything looks nearer than it is, or farther.
+    pub shifted: Option<(f64, i32)>,
 }
 
 /// What was true when a picture was taken.
@@ -207,6 +209,13 @@ impl Cell {
         input.segmentation.stamp = input.frame.stamp;
         if self.wrong.swapped_cameras {
             std::mem::swap(&mut input.frame.left, &mut input.frame.right);
+        }
+        if let Some((_, px)) = self.wrong.shifted.filter(|(until, _)| t < *until) {
+            let (w, h) = (input.frame.right.width(), input.frame.right.height());
+            let old = input.frame.right.pixels();
+            let from = |i: usize| i - i % w + (i as i32 % w as i32 + px).clamp(0, w as i32 - 1) as usize;
+            let shifted = (0..w * h).map(|i| old[from(i)]).collect();
+            input.frame.right = Image::new(w, h, shifted).unwrap();
         }
         let world_from_tip = ArmId::PSMS.map(|arm| self.sim.world_from_tip_true(arm));
         (input, Truth { t, world_from_tip, rendered })
