@@ -60,7 +60,7 @@ impl<'a> Copy<'a> {
         if n == 0 {
             return Ok(());
         }
-        let taken = self.take(size.checked_mul(n).unwrap_or(usize::MAX))?;
+        let taken = self.take(size.saturating_mul(n))?;
         self.align(size);
         self.out.extend_from_slice(taken);
         Ok(())

@@ -194,7 +194,7 @@ fn film(folder: &Path) {
     names.sort_by(|a, b| {
         a.trim_end_matches(".png").parse::<f64>().unwrap().total_cmp(&b.trim_end_matches(".png").parse().unwrap())
     });
-    let stamps: String = names.iter().map(|n| format!("{}\n", n.trim_end_matches(".png"))).collect();
+    let stamps: String = names.iter().map(|n| [n.trim_end_matches(".png"), "\n"].concat()).collect();
     std::fs::write(folder.join("film.csv"), format!("stamp\n{stamps}")).unwrap();
     let writer = |name: &str, height| {
         let (path, fourcc) = (folder.join(name), VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap());

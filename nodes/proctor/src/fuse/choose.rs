@@ -132,9 +132,8 @@ pub fn cameras(topics: &[Topic], args: &TopicArgs) -> anyhow::Result<Cameras> {
     let types = [IMAGE, COMPRESSED];
     let pictures = match (&args.left, &args.right) {
         (Some(left), right) => {
-            let right = match right.clone().or_else(|| partner(left)) {
-                Some(right) => right,
-                None => bail!("--left {left}: its name does not tell the right camera's; give --right"),
+            let Some(right) = right.clone().or_else(|| partner(left)) else {
+                bail!("--left {left}: its name does not tell the right camera's; give --right");
             };
             [named(topics, left, &types)?, named(topics, &right, &types)?]
         }

@@ -45,13 +45,12 @@ fn pictures(path: &Path, args: &FuseArgs, notes: &mut Vec<String>) -> anyhow::Re
     let mut pairs: Vec<(PathBuf, PathBuf)> = pairs.pairs.into_iter().map(|(l, r)| (l.path, r.path)).collect();
     // Names sort as texts: 10.0 before 9.0. Those without a number keep their order.
     pairs.sort_by_key(|(left, _)| stamp_in_name(left, rate));
-    let stamps = match stamps {
-        Some(file) => listed_stamps(&file, pairs.len())?,
-        None => {
-            let numbered = |n: usize| (n as f64 / rate * 1e9) as i64;
-            let stamps = pairs.iter().enumerate();
-            stamps.map(|(n, (left, _))| stamp_in_name(left, rate).unwrap_or_else(|| numbered(n))).collect()
-        }
+    let stamps = if let Some(file) = stamps {
+        listed_stamps(&file, pairs.len())?
+    } else {
+        let numbered = |n: usize| (n as f64 / rate * 1e9) as i64;
+        let stamps = pairs.iter().enumerate();
+        stamps.map(|(n, (left, _))| stamp_in_name(left, rate).unwrap_or_else(|| numbered(n))).collect()
     };
     Pictures::new(Source::Files(pairs), stamps).with_context(|| format!("{}", path.display()))
 }

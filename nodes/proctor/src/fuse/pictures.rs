@@ -112,7 +112,7 @@ impl Pictures {
                 for (number, stamp) in stamps.iter().enumerate().step_by(every) {
                     match eyes.pair(number)? {
                         Ok((left, right)) => {
-                            each(Moment { number, name: eyes.name(number), stamp: *stamp, left, right })?
+                            each(Moment { number, name: eyes.name(number), stamp: *stamp, left, right })?;
                         }
                         Err(why) => self.broken.push((number, *stamp, why)),
                     }
@@ -151,16 +151,15 @@ pub fn open_videos(
         ([both], [n], Some(layout)) => (Source::Stereo(both.clone(), layout), *n),
         _ => bail!("two videos, or one with --layout, are expected"),
     };
-    let stamps = match stamps {
-        Some(file) => listed_stamps(file, frames)?,
-        None => {
-            let rate = match (rate, paths.first()) {
-                (Some(rate), _) => rate,
-                (None, Some(first)) => own_rate(first, notes)?,
-                (None, None) => RATE,
-            };
-            (0..frames).map(|n| (n as f64 / rate * 1e9) as i64).collect()
-        }
+    let stamps = if let Some(file) = stamps {
+        listed_stamps(file, frames)?
+    } else {
+        let rate = match (rate, paths.first()) {
+            (Some(rate), _) => rate,
+            (None, Some(first)) => own_rate(first, notes)?,
+            (None, None) => RATE,
+        };
+        (0..frames).map(|n| (n as f64 / rate * 1e9) as i64).collect()
     };
     Pictures::new(source, stamps)
 }
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
     use opencv::{
         core::{CV_8UC3, Scalar, Size, ToInputArray as _, vconcat2},
-        videoio::{VideoWriter, VideoWriterTrait as _},
+        videoio::VideoWriter,
     };
 
     /// A video of 64x96 pixels whose upper and lower halves have these levels of grey.
