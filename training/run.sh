@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 WORK=${WORK:-target/train}
-MODEL=${MODEL:-models/cholec-sim}
+MODEL=${MODEL:-models/cholec-sim-640}
 PROCTOR=${PROCTOR:-target/release/proctor}
 THREADS=$(nproc)
 export PYTHONPATH=training OMP_WAIT_POLICY=PASSIVE

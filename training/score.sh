@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 RUN=$1 DATA=$2 HOW=${3:-training/README.md}
 PYTHON=${PYTHON:-python3}
 WORK=${WORK:-target/train}
-MODEL=${MODEL:-models/cholec-sim}
+MODEL=${MODEL:-models/cholec-sim-640}
 PROCTOR=${PROCTOR:-target/release/proctor}
 export PYTHONPATH=training
 

@@ -57,7 +57,7 @@ def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--weights", type=Path, required=True)
     ap.add_argument("--out", type=Path, required=True)
-    ap.add_argument("--name", default="cholec-sim")
+    ap.add_argument("--name", default="cholec-sim-640")
     ap.add_argument("--description", default="Ten-class segmentation of the simulated cholecystectomy field")
     ap.add_argument("--data", default="frames of Proctor's built-in simulator (training/README.md)")
     ap.add_argument("--procedure", default="training/README.md")
