@@ -118,29 +118,27 @@ def messages(store, source: Source, *, encoding: str = 'rgb8', rectified: bool =
     return sorted(out, key=lambda m: m[1])
 
 
-def write2(path: Path, content, *, plugin=StoragePlugin.MCAP, mode=CompressionMode.NONE, store=ROS2) -> None:
-    writer = Writer2(path, version=9, storage_plugin=plugin)
-    writer.set_compression(mode, CompressionFormat.ZSTD)
+def fill(writer, content, store, serialize) -> None:
     with writer:
         connections = {}
         for topic, stamp, message in content:
             kind = message.__msgtype__
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=store)
-            writer.write(connections[topic], stamp, store.serialize_cdr(message, kind))
+            writer.write(connections[topic], stamp, serialize(message, kind))
+
+
+def write2(path: Path, content, *, plugin=StoragePlugin.MCAP, mode=CompressionMode.NONE, store=ROS2) -> None:
+    writer = Writer2(path, version=9, storage_plugin=plugin)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    fill(writer, content, store, store.serialize_cdr)
 
 
 def write1(path: Path, content, compression=None, store=ROS1) -> None:
     writer = Writer1(path)
     if compression:
         writer.set_compression(compression)
-    with writer:
-        connections = {}
-        for topic, stamp, message in content:
-            kind = message.__msgtype__
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=store)
-            writer.write(connections[topic], stamp, store.serialize_ros1(message, kind))
+    fill(writer, content, store, store.serialize_ros1)
 
 
 class Fuse:

@@ -16,12 +16,11 @@ MASK_DIRS = ("labels", "masks")
 
 @dataclass
 class Pictures:
-    """Pictures (uint8 RGB [n, 3, h, w]), labels (uint8 [n, h, w], UNKNOWN where nothing is known), a few pixels (x, y) of wrist or jaws of each, and names."""
+    """Pictures (uint8 RGB [n, 3, h, w]), labels (uint8 [n, h, w], UNKNOWN where nothing is known), and a few pixels (x, y) of wrist or jaws of each."""
 
     images: np.ndarray
     labels: np.ndarray
     ends: list[np.ndarray]
-    names: list[str]
 
 
 def load(folder: Path) -> Pictures:
@@ -56,4 +55,4 @@ def load(folder: Path) -> Pictures:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, range(len(paths))))
-    return Pictures(images, labels, ends, [p.stem for p in paths])
+    return Pictures(images, labels, ends)

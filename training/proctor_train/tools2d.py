@@ -15,15 +15,13 @@ from torch.nn import functional as F
 from .classes import BACKGROUND, JAWS, SHAFT, WRIST
 from .randomness import Dice, Noise
 
-# Of a part: ends p and q and radii at them (pixels), class, colour, gloss, how its surface looks, the width of a slot, how uneven its rim is.
-FIELDS = 3 * 2 + 1 + 3 + 8 + 2
-
 
 def turn(v: np.ndarray, a: float) -> np.ndarray:
     return np.array([v[0] * np.cos(a) - v[1] * np.sin(a), v[0] * np.sin(a) + v[1] * np.cos(a)])
 
 
 def part(rng, p, q, r0, r1, label, colour, gloss, slot=0.0, uneven=0.0) -> np.ndarray:
+    """One part as a row of numbers: ends and radii at them (pixels), class, colour, gloss, how its surface looks, the width of a slot, how uneven its rim is."""
     bands = rng.random() < 0.3  # rings, knurling
     return np.array([
         *p, *q, r0, r1, label, *colour, gloss,
@@ -34,7 +32,7 @@ def part(rng, p, q, r0, r1, label, colour, gloss, slot=0.0, uneven=0.0) -> np.nd
 
 
 def tool(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
-    """The parts of one random tool, [4, FIELDS], in the order in which they are drawn."""
+    """The parts of one random tool, a row each, in the order in which they are drawn."""
     tip = rng.uniform(0.1, 0.9, 2) * [w, h]
     # Tools come from the sides and from below more often than from above.
     angle = rng.choice([rng.normal(0.3, 0.45), np.pi - rng.normal(0.3, 0.45), rng.uniform(0, 2 * np.pi)])
@@ -76,7 +74,7 @@ def tool(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
 
 
 def fold(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
-    """The parts of one random fold or strand of tissue, [4, FIELDS]."""
+    """The parts of one random fold or strand of tissue."""
     at, radius, angle = rng.uniform(0, 1, 2) * [w, h], w * np.exp(rng.uniform(np.log(0.01), np.log(0.09))), rng.uniform(0, 2 * np.pi)
     tissue = np.array([[225, 190, 110], [215, 150, 135], [150, 60, 50], [230, 205, 170], [190, 185, 165], [120, 40, 40]])
     colour = tissue[rng.integers(len(tissue))] * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.12, 3))
@@ -98,7 +96,7 @@ def paste(dice: Dice, noise: Noise, img: Tensor, lab: Tensor, what=tool) -> tupl
     before, there, seen = img, torch.zeros_like(lab, dtype=torch.bool), lab != BACKGROUND
     surface, rim = 1 + dice.uniform(0, 0.25, n, 1) * noise(n, h, w), noise(n, h, w)
     for k in range(tools.shape[1]):
-        v = tools[:, k, :, None, None]  # [n, FIELDS, 1, 1]
+        v = tools[:, k, :, None, None]  # [n, numbers of a part, 1, 1]
         p, q, (r0, r1), label = v[:, 0:2], v[:, 2:4], (v[:, 4:5], v[:, 5:6]), v[:, 6:7]
         colour, gloss, gain, ambient, peak, width, bands, period, duty, slot, uneven = v[:, 7:10], *(v[:, i : i + 1] for i in range(10, 20))
         d = q - p
