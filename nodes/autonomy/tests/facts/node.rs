@@ -2,32 +2,52 @@
 
 use crate::bench::Bench;
 use proctor_autonomy::{AutonomyNode, AutonomyParams};
-use proctor_bus::{ArmPublisher, Bus, Node, graph};
+use proctor_bus::{ArmPublisher, Bus, Node, Publisher, graph};
 use proctor_types::{
     Alignment, ArmId, Diagnosis, Diagnostics, Health, Proposal, SafetyMode, SafetyState, Scene, Skill, SkillRequest,
     Withdrawal,
 };
 
+/// The node, and who tells it of scene, safety and arms.
+struct Shell {
+    node: AutonomyNode,
+    scenes: Publisher<Scene>,
+    safety: Publisher<SafetyState>,
+    arms: [ArmPublisher; 3],
+}
+
+impl Shell {
+    fn new(bus: &Bus) -> Self {
+        Self {
+            node: AutonomyNode::new(bus, AutonomyParams::default()).unwrap(),
+            scenes: bus.publisher(&graph::scene()).unwrap(),
+            safety: bus.publisher(&graph::safety_state()).unwrap(),
+            arms: ArmId::ALL.map(|arm| ArmPublisher::new(bus, arm).unwrap()),
+        }
+    }
+
+    fn poll(&mut self, bench: &Bench) {
+        self.scenes.publish(&bench.scene).unwrap();
+        self.safety.publish(&bench.safety).unwrap();
+        for (publisher, state) in self.arms.iter().zip(bench.arms) {
+            publisher.publish(&state.unwrap()).unwrap();
+        }
+        self.node.poll(bench.now);
+    }
+}
+
 #[test]
 fn a_request_on_the_bus_is_answered_with_a_proposal_and_a_mode_change_with_its_withdrawal() {
     let bus = Bus::memory();
-    let mut node = AutonomyNode::new(&bus, AutonomyParams::default()).unwrap();
-    let scenes = bus.publisher::<Scene>(&graph::scene()).unwrap();
-    let safety = bus.publisher::<SafetyState>(&graph::safety_state()).unwrap();
+    let mut shell = Shell::new(&bus);
     let requests = bus.publisher::<SkillRequest>(&graph::skill_request()).unwrap();
-    let arms = ArmId::ALL.map(|arm| ArmPublisher::new(&bus, arm).unwrap());
     let proposals = bus.subscriber::<Proposal>(&graph::proposal()).unwrap();
     let withdrawals = bus.subscriber::<Withdrawal>(&graph::withdrawal()).unwrap();
 
     let mut bench = Bench::new();
     let mut poll = |bench: &Bench| {
-        scenes.publish(&bench.scene).unwrap();
-        safety.publish(&bench.safety).unwrap();
-        for (publisher, state) in arms.iter().zip(bench.arms) {
-            publisher.publish(&state.unwrap()).unwrap();
-        }
         bench.requests.iter().for_each(|r| requests.publish(r).unwrap());
-        node.poll(bench.now);
+        shell.poll(bench);
     };
     poll(&bench);
     assert!(proposals.take().is_none());
@@ -50,10 +70,7 @@ fn a_request_on_the_bus_is_answered_with_a_proposal_and_a_mode_change_with_its_w
 #[test]
 fn why_there_is_no_suggestion_is_said_once_a_second() {
     let bus = Bus::memory();
-    let mut node = AutonomyNode::new(&bus, AutonomyParams::default()).unwrap();
-    let scenes = bus.publisher::<Scene>(&graph::scene()).unwrap();
-    let safety = bus.publisher::<SafetyState>(&graph::safety_state()).unwrap();
-    let arms = ArmId::ALL.map(|arm| ArmPublisher::new(&bus, arm).unwrap());
+    let mut shell = Shell::new(&bus);
     let reports = bus.subscriber::<Diagnostics>(&graph::diagnostics()).unwrap();
 
     let mut bench = Bench::new();
@@ -61,12 +78,7 @@ fn why_there_is_no_suggestion_is_said_once_a_second() {
     bench.scene.instruments[0].residual_px = 12.0;
     let mut said = Vec::new();
     for _ in 0..61 {
-        scenes.publish(&bench.scene).unwrap();
-        safety.publish(&bench.safety).unwrap();
-        for (publisher, state) in arms.iter().zip(bench.arms) {
-            publisher.publish(&state.unwrap()).unwrap();
-        }
-        node.poll(bench.now);
+        shell.poll(&bench);
         said.extend(std::iter::from_fn(|| reports.take()).map(|d| d.unwrap()));
         bench.next();
     }
