@@ -21,6 +21,15 @@ pub struct Eye {
     input: Vec<f32>,
 }
 
+/// A picture as a network is shown it.
+#[derive(Debug)]
+pub struct Shown {
+    /// At the size it has in the network's input.
+    pub small: Rgb,
+    /// Where it lies there.
+    pub placement: Placement,
+}
+
 impl Eye {
     /// Of a model.
     pub fn new(model: Model) -> Self {
@@ -32,13 +41,13 @@ impl Eye {
         &self.model
     }
 
-    /// Writes the network's input; answers where the picture lies in it.
-    pub fn show(&mut self, full: &Rgb) -> Result<Placement, PerceptionError> {
+    /// Writes the network's input.
+    pub fn show(&mut self, full: &Rgb) -> Result<Shown, PerceptionError> {
         let contract = &self.model.manifest().input;
         let placement = Placement::new((full.width(), full.height()), contract);
         let small = picture::resize(full, placement.content.0, placement.content.1)?;
         picture::normalise(&small, contract, &placement, &mut self.input);
-        Ok(placement)
+        Ok(Shown { small, placement })
     }
 
     /// Runs the network on what was shown last.
@@ -66,7 +75,7 @@ impl Finder {
 
     /// What the model finds in a picture of at least one pixel.
     pub fn find(&mut self, stamp: Stamp, full: &Rgb) -> Result<Findings, PerceptionError> {
-        let placement = self.eye.show(full)?;
+        let placement = self.eye.show(full)?.placement;
         let manifest = self.eye.model().manifest();
         let found = self.eye.answer(|tensor| found(manifest, &placement, &tensor))?;
         Ok(Findings {

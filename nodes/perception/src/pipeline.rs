@@ -3,7 +3,7 @@
 use crate::{
     Model, PerceptionError, QualityParams,
     decode::regions,
-    finder::Eye,
+    finder::{Eye, Shown},
     head::{Head, Planes},
     keypoints, picture,
     picture::Rgb,
@@ -58,8 +58,9 @@ impl Perception {
         let repeats = self.previous.as_ref().is_some_and(|p| same(p, full));
         self.previous = Some(full.clone());
 
-        let placement = self.eye.show(full)?;
-        let measures = Measures::of(full)?;
+        let Shown { small, placement } = self.eye.show(full)?;
+        // What was shrunk for the network need not be shrunk again.
+        let measures = Measures::of(if small.width() >= quality::COLUMNS { &small } else { full })?;
         let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, &tensor))?;
         let (mut size, mut seen) = (answer.size, answer.posterior);
         if let Some(crop) = placement.crop(size) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Columns of the picture that is measured: wider ones are shrunk to it, so that thresholds mean the same for every camera and model.
-const COLUMNS: usize = 320;
+pub const COLUMNS: usize = 320;
 
 /// Thresholds of the verdict. All are compared with measures of the picture at 320 columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
