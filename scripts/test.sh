@@ -21,6 +21,7 @@ export cargo; export -f fetch
 
 step "fetch crates" 13 bash -c fetch
 step "format" 2 "$cargo" fmt --all --check
+step "one set of features for build and tests" 2 python3 scripts/features.py
 step "spelling" 2 .venv/bin/codespell --config .codespellrc
 step "xacro expands to the checked-in URDF" 2 .venv/bin/python urdf/check_generated.py
 step "lints" 40 "$cargo" clippy --release --workspace --all-targets -- -D warnings
