@@ -11,17 +11,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Our interface packages, folders beside this file.
-const PACKAGES: [&str; 2] = ["proctor_msgs", "crtk_msgs"];
+/// Interface packages in folders beside this file: ours, CRTK's, and of ROS's own the messages that hiroz does not bring.
+const PACKAGES: [&str; 3] = ["proctor_msgs", "crtk_msgs", "rcl_interfaces"];
 /// Standard types that travel on Proctor's topics.
-const STANDARD: [(&str, &str); 7] = [
+const STANDARD: [(&str, &str); 9] = [
     ("sensor_msgs", "Image"),
     ("sensor_msgs", "CameraInfo"),
     ("sensor_msgs", "JointState"),
+    ("sensor_msgs", "PointCloud2"),
     ("geometry_msgs", "PoseStamped"),
     ("geometry_msgs", "WrenchStamped"),
     ("rosgraph_msgs", "Clock"),
     ("diagnostic_msgs", "DiagnosticArray"),
+    ("tf2_msgs", "TFMessage"),
 ];
 
 type Key = (String, String);
@@ -33,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for package in &ours {
         println!("cargo:rerun-if-changed={}", package.display());
     }
-    let standard = discover_bundled_packages(false)?;
+    let mut standard = discover_bundled_packages(false)?;
+    standard.retain(|p| !p.file_name().is_some_and(|n| PACKAGES.iter().any(|&ours| n == ours)));
     let ours: Vec<&Path> = ours.iter().map(PathBuf::as_path).collect();
     let standard: Vec<&Path> = standard.iter().map(PathBuf::as_path).collect();
 
@@ -56,8 +59,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A function from "package/msg/Name" to the message's text followed by the texts it needs (MCAP's `ros2msg` schema).
 fn definitions(ours: &[&Path]) -> Result<String, Box<dyn Error>> {
     let assets = bundled_assets_dir_for("jazzy");
-    let wanted_packages =
-        ["std_msgs", "builtin_interfaces", "geometry_msgs", "sensor_msgs", "rosgraph_msgs", "diagnostic_msgs"];
+    let wanted_packages = [
+        "std_msgs",
+        "builtin_interfaces",
+        "geometry_msgs",
+        "sensor_msgs",
+        "rosgraph_msgs",
+        "diagnostic_msgs",
+        "tf2_msgs",
+    ];
     let assets: Vec<PathBuf> = wanted_packages.iter().map(|p| assets.join(p)).collect();
     let all: Vec<&Path> = ours.iter().copied().chain(assets.iter().map(PathBuf::as_path)).collect();
     let (messages, _, _) = discovery::discover_all(&all)?;

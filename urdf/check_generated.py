@@ -31,6 +31,7 @@ def expanded(source: str, arguments: dict[str, str]) -> str:
 def targets() -> dict[str, str]:
     """Text of every generated file, by file name."""
     files = {"ecm.urdf": expanded("ecm.urdf.xacro", {}), "cell.urdf": expanded("cell.urdf.xacro", {})}
+    files["cell_tracked.urdf"] = expanded("cell.urdf.xacro", {"bases": "floating"})
     for data in sorted((HERE / "instruments").glob("*.yaml")):
         files[f"psm_{data.stem}.urdf"] = expanded("psm.urdf.xacro", {"instrument": data.stem})
     return files

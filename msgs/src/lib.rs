@@ -24,8 +24,10 @@ mod generated {
 // The generated code looks for this module here.
 use hiroz_msgs::size_estimation;
 
-pub use generated::ros::{crtk_msgs, proctor_msgs};
-pub use hiroz_msgs::ros::{builtin_interfaces, diagnostic_msgs, geometry_msgs, rosgraph_msgs, sensor_msgs, std_msgs};
+pub use generated::ros::{crtk_msgs, proctor_msgs, rcl_interfaces};
+pub use hiroz_msgs::ros::{
+    builtin_interfaces, diagnostic_msgs, geometry_msgs, rosgraph_msgs, sensor_msgs, std_msgs, tf2_msgs,
+};
 
 /// A message that can travel on a bus: it knows its ROS type and its CDR form.
 pub trait Message:

@@ -1,7 +1,8 @@
 //! Every message type that travels on Proctor's topics, with what a recording or a raw subscription needs to know.
 
 use crate::{
-    Message, cdr::Layout, crtk_msgs, diagnostic_msgs, geometry_msgs, proctor_msgs, ros_name, rosgraph_msgs, sensor_msgs,
+    Message, cdr::Layout, crtk_msgs, diagnostic_msgs, geometry_msgs, proctor_msgs, rcl_interfaces, ros_name,
+    rosgraph_msgs, sensor_msgs, tf2_msgs,
 };
 use hiroz::TypeInfo;
 
@@ -35,10 +36,13 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<sensor_msgs::Image>(),
         Entry::of::<sensor_msgs::CameraInfo>(),
         Entry::of::<sensor_msgs::JointState>(),
+        Entry::of::<sensor_msgs::PointCloud2>(),
         Entry::of::<geometry_msgs::PoseStamped>(),
         Entry::of::<geometry_msgs::WrenchStamped>(),
         Entry::of::<rosgraph_msgs::Clock>(),
         Entry::of::<diagnostic_msgs::DiagnosticArray>(),
+        Entry::of::<rcl_interfaces::Log>(),
+        Entry::of::<tf2_msgs::TFMessage>(),
         Entry::of::<crtk_msgs::OperatingState>(),
         Entry::of::<crtk_msgs::StringStamped>(),
         Entry::of::<proctor_msgs::Segmentation>(),

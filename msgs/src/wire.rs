@@ -9,9 +9,11 @@ mod command;
 mod diagnostics;
 mod fields;
 mod findings;
+mod log;
 mod picture;
 mod safety;
 mod scene;
+mod transforms;
 
 pub use arm::{ECM_JOINTS, JAW_JOINT, OTHER_JOINTS, PSM_JOINTS, base_frame, joint_names};
 pub use picture::{LEFT_FRAME, MAX_SIDE, RIGHT_FRAME, packed, rows};

@@ -122,6 +122,10 @@ wire_tests! {
     safety_state: SafetyState, strategies::safety_state(), |_| Origin::NONE;
     verdict: Verdict, strategies::verdict(), |_| Origin::NONE;
     diagnostics: Diagnostics, strategies::diagnostics(), |_| Origin::NONE;
+    log_record: LogRecord, strategies::log_record(), |_| Origin::NONE;
+    transforms: Transforms, strategies::transforms(), |_| Origin::NONE;
+    named_joints: NamedJoints, strategies::named_joints(), |_| Origin::NONE;
+    surface_cloud: SurfaceCloud, strategies::surface_cloud(), |_| Origin::NONE;
     zones_state: ZonesState, strategies::zones_state(), |_| Origin::NONE;
     clock: Stamp, strategies::stamp(), |_| Origin::NONE;
 }

@@ -65,7 +65,7 @@ pub struct PlantParams {
 
 impl Default for PlantParams {
     fn default() -> Self {
-        Self { measured_every_ms: 5, state_every_ms: 100, clock_every_ms: 10, expiry_ms: 100 }
+        Self { measured_every_ms: 5, state_every_ms: 100, clock_every_ms: 1, expiry_ms: 100 }
     }
 }
 

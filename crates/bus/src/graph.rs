@@ -27,6 +27,10 @@ impl Qos {
     pub const LOG: Self = Self { depth: 2048, reliable: true, latched: false };
     /// State that a late reader must know.
     pub const LATCHED: Self = Self { depth: 1, reliable: true, latched: true };
+    /// Where frames are, as tf2 has it.
+    pub const FRAMES: Self = Self { depth: 100, reliable: true, latched: false };
+    /// Lines of logs, as ROS has them: late readers hear what was said before.
+    pub const LINES: Self = Self { depth: 1000, reliable: true, latched: true };
 }
 
 /// A topic.
@@ -51,7 +55,7 @@ pub struct Topic {
 impl Topic {
     /// Whether ROS has this topic once, outside every namespace.
     pub fn is_global(&self) -> bool {
-        ["/clock", "/diagnostics"].contains(&&*self.name)
+        ["/clock", "/diagnostics", "/rosout", "/tf"].contains(&&*self.name)
     }
 }
 
@@ -227,6 +231,27 @@ pub const fn diagnostics() -> Topic {
     topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", Qos::EVENTS, 1.0, writers, &["console"])
 }
 
+/// What nodes say in words. Every process says what its own nodes do, under its name in ROS.
+pub const fn rosout() -> Topic {
+    let writers = "sim, perception, fusion, autonomy, safety, console, recorder";
+    topic("/rosout", "rcl_interfaces/msg/Log", Qos::LINES, 0.0, writers, &[])
+}
+
+/// Where the arms' bases are in the world: as the picture has it, nominally until then. What hangs on them is in the robot's description.
+pub const fn tf() -> Topic {
+    topic("/tf", "tf2_msgs/msg/TFMessage", Qos::FRAMES, FRAMES, "fusion", &[])
+}
+
+/// Every arm's joints under their names in the robot's description (urdf/), for robot_state_publisher.
+pub const fn joint_states() -> Topic {
+    topic("/joint_states", JOINT_STATE, Qos::EVENTS, FRAMES, "fusion", &[])
+}
+
+/// The scene's surface as a cloud of points, for RViz and Foxglove.
+pub const fn surface() -> Topic {
+    topic("/proctor/surface", "sensor_msgs/msg/PointCloud2", Qos::PICTURE, 5.0, "fusion", &[])
+}
+
 /// Which no-go zones hold; verdicts number them.
 pub const fn zones_state() -> Topic {
     topic("/proctor/zones_state", "proctor_msgs/msg/ZonesState", Qos::LATCHED, 0.0, "safety", &["console"])
@@ -269,6 +294,10 @@ pub fn all() -> Vec<Topic> {
         verdict(),
         diagnostics(),
         zones_state(),
+        rosout(),
+        tf(),
+        joint_states(),
+        surface(),
     ];
     for arm in ArmId::ALL {
         let of_every_arm = [
@@ -322,7 +351,7 @@ mod tests {
 
     #[test]
     fn orders_are_never_latched() {
-        for t in all().into_iter().filter(|t| t.qos.latched) {
+        for t in all().into_iter().filter(|t| t.qos.latched && t.name != "/rosout") {
             assert!(t.name.ends_with("state"), "{} is latched but is no state", t.name);
         }
     }

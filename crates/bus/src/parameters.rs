@@ -6,6 +6,9 @@
 /// Why no parameter can be set.
 pub const READ_ONLY: &str = "is read-only: a node reads its parameters when it starts (-p, --params-file)";
 
+/// The parameter that every ROS node has.
+pub const USE_SIM_TIME: &str = "use_sim_time";
+
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParameterValue {
@@ -46,12 +49,19 @@ impl Parameters {
     /// Of a node, beside `use_sim_time`, which every ROS node has.
     pub fn new(mut parameters: Vec<Parameter>) -> Self {
         parameters.push(Parameter {
-            name: "use_sim_time".to_owned(),
+            name: USE_SIM_TIME.to_owned(),
             value: ParameterValue::Bool(false),
-            text: "always false: Proctor's nodes run on the wall clock".to_owned(),
+            text: "whether the node runs on /clock, the clock of a simulation, instead of the machine's".to_owned(),
             range: None,
         });
         Self(parameters)
+    }
+
+    /// The same, of a node that runs on a simulation's clock or does not.
+    #[must_use]
+    pub fn with_sim_time(mut self, yes: bool) -> Self {
+        self.0.iter_mut().filter(|p| p.name == USE_SIM_TIME).for_each(|p| p.value = ParameterValue::Bool(yes));
+        self
     }
 
     /// All of them.
@@ -100,6 +110,8 @@ mod tests {
         assert_eq!(names(&["a"], 1), ["a.x"]);
         assert_eq!(names(&["a.b.y", "w"], 1), ["a.b.y", "w"]);
         assert_eq!(all.list(&["a".to_owned()], 0).1, ["a", "a.b"]);
-        assert_eq!(all.get("use_sim_time").unwrap().value, ParameterValue::Bool(false));
+        let sim_time = |all: &Parameters| all.get(USE_SIM_TIME).unwrap().value.clone();
+        assert_eq!(sim_time(&all), ParameterValue::Bool(false));
+        assert_eq!(sim_time(&all.with_sim_time(true)), ParameterValue::Bool(true));
     }
 }

@@ -16,11 +16,13 @@ pub mod diagnostics;
 pub mod findings;
 pub mod frames;
 pub mod image;
+pub mod log;
 pub mod safety;
 pub mod scene;
 pub mod segmentation;
 pub mod time;
 pub mod trajectory;
+pub mod transforms;
 
 pub use anatomy::Class;
 pub use arm::{ArmId, ArmState, Jaw, JointCommand, Joints, MAX_JOINTS, OperatingState};
@@ -34,11 +36,15 @@ pub use diagnostics::{Diagnosis, Diagnostics, Health};
 pub use findings::{Findings, Found, FoundBox, FoundPoint, Scored};
 pub use frames::{Base, Camera, Frame, Pose, Tip, World};
 pub use image::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, StereoFrame, StereoRig};
+pub use log::{LogLevel, LogRecord};
 pub use safety::{Constraint, Outcome, SafetyMode, SafetyState, SceneFault, Verdict, ZoneLabel, ZonesState};
-pub use scene::{Alignment, Clearance, Finding, HandEye, InstrumentEstimate, Scene, SurfacePoint, TimeOffset, Timing};
+pub use scene::{
+    Alignment, Clearance, Finding, HandEye, InstrumentEstimate, Scene, SurfaceCloud, SurfacePoint, TimeOffset, Timing,
+};
 pub use segmentation::{ImageQuality, QualityVerdict, Segmentation, ToolKeypoint};
 pub use time::Stamp;
 pub use trajectory::{Trajectory, TrajectoryPoint};
+pub use transforms::{NamedJoints, Transform, Transforms};
 
 /// What was wrong with a value that could not become a domain type, with the value itself.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -155,6 +155,15 @@ pub struct SurfacePoint {
     pub sigma: f64,
 }
 
+/// The surface of a scene for people's eyes: RViz and Foxglove draw it, nothing decides by it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SurfaceCloud {
+    /// Of the scene.
+    pub stamp: Stamp,
+    /// At most [`Scene::MAX_SURFACE_POINTS`].
+    pub points: Vec<SurfacePoint>,
+}
+
 /// Smallest distance between an instrument and a class of tissue.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Clearance {

@@ -135,7 +135,7 @@ pub(super) fn read_pose<A: Frame, B: Frame>(field: Field, p: &geometry_msgs::Pos
 }
 
 /// Unit quaternions keep their bits, so that decode(encode(x)) = x; nearly-unit ones are normalised; others refused.
-fn rotation(field: Field, q: &geometry_msgs::Quaternion) -> Result<UnitQuaternion<f64>, ConvertError> {
+pub(super) fn rotation(field: Field, q: &geometry_msgs::Quaternion) -> Result<UnitQuaternion<f64>, ConvertError> {
     for c in [q.x, q.y, q.z, q.w] {
         finite(field, c)?;
     }

@@ -7,10 +7,11 @@ use proctor_types::{
     Alignment, ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, Boot, CameraCalibration, CameraImage, CameraModel,
     CameraSide, Class, Clearance, CommandSeal, Constraint, Decision, DecisionKind, Diagnosis, Diagnostics, Digest,
     Evidence, Finding, Findings, Found, FoundBox, FoundPoint, Frame, HandEye, Health, Image, ImageQuality,
-    InstrumentEstimate, Jaw, JointCommand, Joints, OperatingState, OperatorId, OperatorRequest, Outcome, PlannedWith,
-    Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind, SafetyMode, SafetyState, Scene, Scored, Seal,
-    Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp, StateCommand, StateRequest, SurfacePoint, TimeOffset,
-    Timing, ToArm, ToolKeypoint, Trajectory, TrajectoryPoint, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    InstrumentEstimate, Jaw, JointCommand, Joints, LogLevel, LogRecord, NamedJoints, OperatingState, OperatorId,
+    OperatorRequest, Outcome, PlannedWith, Pose, Presence, Proposal, ProposalId, QualityVerdict, RequestKind,
+    SafetyMode, SafetyState, Scene, Scored, Seal, Sealed, Segmentation, SessionId, Skill, SkillRequest, Stamp,
+    StateCommand, StateRequest, SurfaceCloud, SurfacePoint, TimeOffset, Timing, ToArm, ToolKeypoint, Trajectory,
+    TrajectoryPoint, Transform, Transforms, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*};
 
@@ -467,6 +468,48 @@ pub fn diagnostics() -> impl Strategy<Value = Diagnostics> {
         values,
     });
     (stamp(), proptest::collection::vec(one, 0..6)).prop_map(|(stamp, all)| Diagnostics { stamp, all })
+}
+
+pub fn log_record() -> impl Strategy<Value = LogRecord> {
+    let text = || "[ -~\u{e9}]{0,60}";
+    let level = proptest::sample::select(LogLevel::ALL.to_vec());
+    let texts = (text(), text(), text(), text());
+    (stamp(), level, texts, any::<u32>()).prop_map(|(stamp, level, (name, text, file, function), line)| LogRecord {
+        stamp,
+        level,
+        name,
+        text,
+        file,
+        function,
+        line,
+    })
+}
+
+pub fn transforms() -> impl Strategy<Value = Transforms> {
+    let name = || "[a-zA-Z0-9_/]{0,40}";
+    let one = (stamp(), name(), name(), point(), rotation()).prop_map(|(stamp, parent, child, at, turn)| Transform {
+        stamp,
+        parent,
+        child,
+        parent_from_child: Isometry3::from_parts(Translation3::from(at), turn),
+    });
+    vec(one, 0..5).prop_map(Transforms)
+}
+
+pub fn named_joints() -> impl Strategy<Value = NamedJoints> {
+    let joints = vec(("[a-zA-Z0-9_]{0,40}", number(), number()), 0..20);
+    (stamp(), joints).prop_map(|(stamp, joints)| NamedJoints { stamp, joints })
+}
+
+/// Its numbers travel as `f32`.
+pub fn surface_cloud() -> impl Strategy<Value = SurfaceCloud> {
+    let number = || proptest::num::f32::NORMAL.prop_map(f64::from);
+    let one = ([number(), number(), number()], class(), number()).prop_map(|(at, class, sigma)| SurfacePoint {
+        position: Point3::from(at),
+        class,
+        sigma: sigma.abs(),
+    });
+    (stamp(), vec(one, 0..20)).prop_map(|(stamp, points)| SurfaceCloud { stamp, points })
 }
 
 pub fn zones_state() -> impl Strategy<Value = ZonesState> {

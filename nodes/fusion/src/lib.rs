@@ -15,6 +15,7 @@ mod error;
 mod evidence;
 mod feature;
 mod findings;
+mod frames;
 mod fusion;
 mod geometry;
 mod grasp;
@@ -40,6 +41,7 @@ mod track;
 mod verdict;
 
 pub use error::FusionError;
+pub use frames::{FramesError, FramesNode};
 pub use fusion::{Fusion, FusionInput};
 pub use hand_eye::HandEyeFilter;
 pub use history::{HistoryBounds, KinematicsHistory, Lookup, Push, Refusal};

@@ -66,6 +66,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let safety = live.safety(&bus, config.safety.clone(), config.verifier())?;
     let stack = Stack::with_safety(&bus, &config, safety)?;
     let (monitor, shared) = (stack.monitor.monitor(), stack.console.shared());
+    live.rosout(&bus, "proctor")?;
     Live::hear_faults(stack.simulator.clone());
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
@@ -82,13 +83,15 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
-    let Stack { simulator: _, plant, camera, perception, finders, fusion, autonomy, console, safety, monitor } = stack;
+    let Stack { simulator: _, plant, camera, perception, finders, fusion, frames, autonomy, console, safety, monitor } =
+        stack;
     live.spawn(monitor)?;
     live.spawn(safety)?;
     live.spawn(plant)?;
     live.spawn(console)?;
     live.spawn(autonomy)?;
     live.spawn(fusion)?;
+    live.spawn(frames)?;
     live.spawn(perception)?;
     for finder in finders {
         live.spawn(finder)?;

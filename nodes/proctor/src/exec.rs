@@ -1,10 +1,11 @@
 //! Executors: the only places where a node's `now` comes from.
 //!
 //! [`Lockstep`] is deterministic: one thread, a simulated clock, nodes polled in a fixed order whenever their period has passed.
-//! [`Threads`] is live: a thread per node on the wall clock. A node that panics takes only itself down; the others' watchdogs
-//! notice its silence, which is the behaviour a robot needs.
+//! [`Threads`] is live: a thread per node on the wall clock, or on a simulation's ([`crate::sim_time`]). A node that panics takes only
+//! itself down; the others' watchdogs notice its silence, which is the behaviour a robot needs.
 
-use proctor_bus::{Node, Urgency};
+use crate::sim_time::SimulatedClock;
+use proctor_bus::{Bus, BusError, Node, Urgency};
 use proctor_types::Stamp;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -122,12 +123,26 @@ pub struct Threads {
     stop: Arc<AtomicBool>,
     running: Vec<(String, JoinHandle<()>)>,
     clock: SteadyClock,
+    simulated: Option<Arc<SimulatedClock>>,
 }
 
 impl Threads {
-    /// An executor without nodes.
+    /// An executor without nodes, on the wall clock.
     pub fn new(clock: SteadyClock) -> Self {
-        Self { stop: Arc::new(AtomicBool::new(false)), running: Vec::new(), clock }
+        Self { stop: Arc::new(AtomicBool::new(false)), running: Vec::new(), clock, simulated: None }
+    }
+
+    /// Nodes that are started from now on run on the clock that `bus` carries.
+    pub fn use_sim_time(&mut self, bus: &Bus) -> Result<(), BusError> {
+        let clock = Arc::new(SimulatedClock::default());
+        self.running.push(("clock".to_owned(), clock.clone().follow(bus, self.stop.clone())?));
+        self.simulated = Some(clock);
+        Ok(())
+    }
+
+    /// Whether nodes run on a simulation's clock.
+    pub fn simulated(&self) -> bool {
+        self.simulated.is_some()
     }
 
     /// The flag that ends every thread, for threads that live outside this executor.
@@ -135,24 +150,46 @@ impl Threads {
         self.stop.clone()
     }
 
-    /// Starts `node` in its own thread. A late poll is not caught up: the next one is due a period after now.
-    pub fn spawn(&mut self, mut node: Box<dyn Node>) -> std::io::Result<()> {
-        let (stop, clock) = (self.stop.clone(), self.clock);
-        let name = node.name().to_owned();
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            schedule(node.urgency());
+    /// Starts `node` in its own thread.
+    pub fn spawn(&mut self, node: Box<dyn Node>) -> std::io::Result<()> {
+        match self.simulated.clone() {
+            None => self.spawn_on_wall_clock(node),
+            Some(clock) => self.thread(node, move |node, stop| clock.drive(node, stop)),
+        }
+    }
+
+    /// Starts `node` in its own thread on the wall clock, whatever clock the others have. A late poll is not caught up: the next one is due a period
+    /// after now.
+    pub fn spawn_on_wall_clock(&mut self, node: Box<dyn Node>) -> std::io::Result<()> {
+        let clock = self.clock;
+        self.thread(node, move |node, stop| {
             let period = node.period();
             let mut due = Instant::now();
             while !stop.load(Ordering::Relaxed) {
                 if catch_unwind(AssertUnwindSafe(|| node.poll(clock.now()))).is_err() {
-                    tracing::error!(node = node.name(), "node died: its thread panicked; the others go on without it");
-                    return;
+                    return false;
                 }
                 due += period;
                 match due.checked_duration_since(Instant::now()) {
                     Some(rest) => std::thread::sleep(rest),
                     None => due = Instant::now(),
                 }
+            }
+            true
+        })
+    }
+
+    /// A thread that drives a node until the flag is set or the node has panicked, which `drive` says by `false`.
+    fn thread(
+        &mut self,
+        mut node: Box<dyn Node>,
+        drive: impl FnOnce(&mut dyn Node, &AtomicBool) -> bool + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (stop, name) = (self.stop.clone(), node.name().to_owned());
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            schedule(node.urgency());
+            if !drive(&mut *node, &stop) {
+                tracing::error!(node = node.name(), "node died: its thread panicked; the others go on without it");
             }
         })?;
         self.running.push((name, thread));

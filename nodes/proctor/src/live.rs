@@ -4,6 +4,7 @@
 use crate::{
     exec::{SteadyClock, Threads, schedule},
     faults,
+    logging::RosoutNode,
 };
 use anyhow::Context as _;
 use proctor_bus::{Bus, Node, Urgency};
@@ -55,8 +56,22 @@ impl Live {
         Ok(self.threads.spawn(Box::new(node))?)
     }
 
-    /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned.
+    /// Nodes that are started from now on run on the clock that `bus` carries.
+    pub fn use_sim_time(&mut self, bus: &Bus) -> anyhow::Result<()> {
+        Ok(self.threads.use_sim_time(bus)?)
+    }
+
+    /// Starts the thread of a node that makes the simulated time, and so cannot run on it.
+    pub fn spawn_on_wall_clock(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
+        Ok(self.threads.spawn_on_wall_clock(Box::new(node))?)
+    }
+
+    /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned. On a simulation's clock there is no
+    /// real time, and the core runs inside the node.
     pub fn safety(&mut self, bus: &Bus, params: SafetyParams, verifier: Verifier) -> anyhow::Result<SafetyNode> {
+        if self.threads.simulated() {
+            return Ok(SafetyNode::new(bus, params, verifier)?);
+        }
         let clock = self.clock;
         let options = realtime::Options {
             clock: Box::new(move || clock.now()),
@@ -67,6 +82,11 @@ impl Live {
         let (node, core) = SafetyNode::real_time(bus, params, verifier, options)?;
         self.core = Some(core);
         Ok(node)
+    }
+
+    /// Publishes what this process logs, under its name in ROS.
+    pub fn rosout(&mut self, bus: &Bus, name: &str) -> anyhow::Result<()> {
+        self.spawn_on_wall_clock(RosoutNode::new(bus, name)?)
     }
 
     /// Records every topic of `bus` into `file`, which must not exist.

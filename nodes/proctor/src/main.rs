@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, conformance, dataset, demo, doctor, fuse, network, run, shadow};
+use proctor::{calibrate, conformance, dataset, demo, doctor, fuse, logging, network, run, shadow};
 use proctor_bus::{RosArgs, ros_args};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
@@ -148,12 +148,11 @@ fn dispatch(command: Command, ros: RosArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "warn,proctor=info".parse().unwrap_or_default());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
-    let done = ros_args::split(std::env::args())
-        .context("--ros-args")
-        .and_then(|(own, ros)| dispatch(Cli::parse_from(own).command, ros));
+    let run = |(own, ros): (Vec<String>, RosArgs)| {
+        logging::start(&ros)?;
+        dispatch(Cli::parse_from(own).command, ros)
+    };
+    let done = ros_args::split(std::env::args()).context("--ros-args").and_then(run);
     match done {
         Ok(code) => code,
         Err(error) => {

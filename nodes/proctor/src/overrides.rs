@@ -4,7 +4,7 @@
 //! its range stops the node by name; ranges stay where they are declared, in each struct's own validation.
 
 use anyhow::{Context as _, bail, ensure};
-use proctor_bus::RosArgs;
+use proctor_bus::{RosArgs, parameters::USE_SIM_TIME};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use toml::Value;
@@ -71,22 +71,22 @@ impl Overrides {
     /// The parameters with what was said laid over them.
     pub fn apply<P: Serialize + DeserializeOwned>(&self, parameters: &P) -> anyhow::Result<P> {
         let mut tree = Value::try_from(parameters).context("parameters as a tree")?;
-        // Every node has use_sim_time in ROS; whoever wants it must know that it has no effect here.
-        for (name, value) in &self.0 {
-            if name == USE_SIM_TIME {
-                ensure!(
-                    value == &Value::Boolean(false),
-                    "{USE_SIM_TIME}: Proctor's nodes run on the wall clock, only false is possible"
-                );
-                continue;
-            }
+        // Every node has use_sim_time in ROS; it is no part of the node's own parameters.
+        for (name, value) in self.0.iter().filter(|(name, _)| *name != USE_SIM_TIME) {
             set(&mut tree, name, value.clone())?;
         }
         tree.try_into().context("parameters from ROS")
     }
-}
 
-const USE_SIM_TIME: &str = "use_sim_time";
+    /// Whether the node is to run on the clock of a simulation.
+    pub fn use_sim_time(&self) -> anyhow::Result<bool> {
+        match self.0.get(USE_SIM_TIME) {
+            None => Ok(false),
+            Some(Value::Boolean(said)) => Ok(*said),
+            Some(other) => bail!("parameter {USE_SIM_TIME}: {other} is of type {}, expected boolean", other.type_str()),
+        }
+    }
+}
 
 /// Replaces one value; its place must be there and hold the same kind.
 fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
@@ -152,11 +152,20 @@ mod tests {
             ("--ros-args -p watchdogs:=0.05", "watchdogs"),
             ("--ros-args -p watchdogs.command:=fast", "watchdogs.command"),
             ("--ros-args -p allow_scripted_operator:=1", "allow_scripted_operator"),
-            ("--ros-args -p use_sim_time:=true", "use_sim_time"),
             ("--ros-args --params-file /nowhere.yaml", "/nowhere.yaml"),
         ] {
             assert!(refused(line).contains(named), "{line}: {}", refused(line));
         }
+    }
+
+    #[test]
+    fn sim_time_is_said_for_any_node_and_must_be_a_truth_value() {
+        let said = |line: &str| overrides(line, "recorder").unwrap().use_sim_time().map_err(|e| e.to_string());
+        assert_eq!(said(""), Ok(false));
+        assert_eq!(said("--ros-args -p use_sim_time:=true"), Ok(true));
+        assert!(said("--ros-args -p use_sim_time:=1").unwrap_err().contains("expected boolean"));
+        let params = overrides("--ros-args -p use_sim_time:=true", "safety").unwrap().apply(&SafetyParams::default());
+        assert_eq!(params.unwrap().watchdogs, SafetyParams::default().watchdogs);
     }
 
     #[test]

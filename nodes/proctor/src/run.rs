@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use proctor_autonomy::AutonomyNode;
 use proctor_bus::{Bus, HirozConfig, Parameters, RosArgs, graph};
 use proctor_console::ConsoleNode;
-use proctor_fusion::FusionNode;
+use proctor_fusion::{FramesNode, FusionNode};
 use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
@@ -208,18 +208,33 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
         profile.apply(&mut config)?;
         tracing::info!(robot = profile.robot(), "profile");
     }
+    let mut sim_time = SimTime::default();
     for &name in &args.nodes {
         let node = ros.node.clone().unwrap_or_else(|| name.ros_name());
-        override_parameters(name, &mut config, &Overrides::read(&ros, &node)?)
-            .with_context(|| format!("node {node}"))?;
+        let mut overridden = || {
+            let said = Overrides::read(&ros, &node)?;
+            sim_time.said(name, said.use_sim_time()?)?;
+            override_parameters(name, &mut config, &said)
+        };
+        overridden().with_context(|| format!("node {node}"))?;
     }
+    anyhow::ensure!(
+        !sim_time.simulated() || profile.is_none(),
+        "use_sim_time: a robot with a profile moves in the machine's time"
+    );
     let parameters = match args.nodes.as_slice() {
-        [only] => parameters(*only, &config)?,
+        [only] => parameters(*only, &config)?.with_sim_time(sim_time.simulated()),
         _ => Parameters::default(),
     };
-    let bus = middleware::open(args.bus, HirozConfig { parameters, ..args.bus_config(&ros) })?;
+    let hiroz = HirozConfig { parameters, ..args.bus_config(&ros) };
+    let process = hiroz.node_name.clone();
+    let bus = middleware::open(args.bus, hiroz)?;
     let bus = profile.map_or(bus.clone(), |p| bus.with_names(p.names()));
     let mut live = Live::new();
+    if sim_time.simulated() {
+        live.use_sim_time(&bus)?;
+    }
+    live.rosout(&bus, &process)?;
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
     }
@@ -231,6 +246,29 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
     runtime.block_on(tokio::signal::ctrl_c())?;
     live.stop();
     Ok(())
+}
+
+/// Whether the nodes of this process run on a simulation's clock, which they share.
+#[derive(Debug, Default)]
+struct SimTime(Option<bool>);
+
+impl SimTime {
+    /// What was said for a node. The simulator makes the time, and so has no part in it.
+    fn said(&mut self, name: NodeName, yes: bool) -> anyhow::Result<()> {
+        if name == NodeName::Sim {
+            return Ok(());
+        }
+        let before = *self.0.get_or_insert(yes);
+        anyhow::ensure!(
+            before == yes,
+            "use_sim_time: {yes}, but {before} for another node of this process; they share a clock"
+        );
+        Ok(())
+    }
+
+    fn simulated(&self) -> bool {
+        self.0 == Some(true)
+    }
 }
 
 /// Lays what ROS says over a node's parameters. Switches that only the demo may set cannot be set here either.
@@ -275,13 +313,13 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
     match name {
         NodeName::Sim => {
             let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-            live.spawn(PlantNode::new(
+            live.spawn_on_wall_clock(PlantNode::new(
                 bus,
                 simulator.clone(),
                 PlantParams::default(),
                 &Commander::Safety(config.root.clone()),
             )?)?;
-            live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
+            live.spawn_on_wall_clock(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
             Live::hear_faults(simulator);
             Ok(())
         }
@@ -289,7 +327,10 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
             live.spawn(PerceptionNode::new(bus, config.perception.clone())?)?;
             FinderNode::all(bus, &config.perception)?.into_iter().try_for_each(|finder| live.spawn(finder))
         }
-        NodeName::Fusion => live.spawn(FusionNode::new(bus, config.fusion.clone())?),
+        NodeName::Fusion => {
+            live.spawn(FusionNode::new(bus, config.fusion.clone())?)?;
+            live.spawn(FramesNode::new(bus)?)
+        }
         NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
         NodeName::Safety if args.shadow => {
             live.spawn(SafetyNode::shadow(bus, config.safety.clone(), args.intent.into())?)
@@ -393,6 +434,16 @@ mod tests {
         assert_eq!(said(NodeName::Recorder, "--ros-args -p use_sim_time:=false"), Ok(()));
         assert!(!zones.is_empty());
         assert_eq!((config.safety.zones, config.safety.motion.tip_speed_supervised), (zones, 0.02));
+    }
+
+    #[test]
+    fn nodes_of_a_process_share_a_clock_and_the_simulator_makes_it() {
+        let mut time = SimTime::default();
+        assert_eq!(time.said(NodeName::Sim, false).map_err(|e| e.to_string()), Ok(()));
+        assert!(!time.simulated());
+        time.said(NodeName::Safety, true).unwrap();
+        assert!(time.simulated());
+        assert!(time.said(NodeName::Fusion, false).unwrap_err().to_string().contains("share a clock"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::monitor_node::MonitorNode;
 use proctor_autonomy::{AutonomyNode, AutonomyParams};
 use proctor_bus::Bus;
 use proctor_console::{ConsoleNode, ConsoleParams};
-use proctor_fusion::{FusionNode, FusionParams};
+use proctor_fusion::{FramesNode, FusionNode, FusionParams};
 use proctor_perception::{FinderNode, PerceptionError, PerceptionNode, PerceptionParams, manifest::Manifest};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, Verifier};
@@ -135,6 +135,8 @@ pub struct Stack {
     pub finders: Vec<FinderNode>,
     /// Fuses.
     pub fusion: FusionNode,
+    /// Says what ROS's tools draw.
+    pub frames: FramesNode,
     /// Suggests.
     pub autonomy: AutonomyNode,
     /// Shows and asks.
@@ -166,6 +168,7 @@ impl Stack {
             perception: PerceptionNode::new(bus, config.perception.clone())?,
             finders: FinderNode::all(bus, &config.perception)?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,
+            frames: FramesNode::new(bus)?,
             autonomy: AutonomyNode::new(bus, config.autonomy.clone())?,
             console: ConsoleNode::new(bus, config.console.clone(), config.root.clone())?,
             safety,

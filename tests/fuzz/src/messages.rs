@@ -7,8 +7,9 @@ use crate::{Target, mutate::Kind};
 use proctor_msgs::{Origin, Wire, cdr};
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, Class, Decision, Diagnostics,
-    Findings, Found, ImageQuality, Jaw, JointCommand, OperatorRequest, Presence, Proposal, SafetyState, Scene, Sealed,
-    Segmentation, SkillRequest, Stamp, StateCommand, ToArm, Trajectory, Verdict, Withdrawal, ZoneLabel, ZonesState,
+    Findings, Found, ImageQuality, Jaw, JointCommand, LogRecord, NamedJoints, OperatorRequest, Presence, Proposal,
+    SafetyState, Scene, Sealed, Segmentation, SkillRequest, Stamp, StateCommand, SurfaceCloud, ToArm, Trajectory,
+    Transforms, Verdict, Withdrawal, ZoneLabel, ZonesState,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -160,6 +161,37 @@ impl Promise for SafetyState {
     }
 }
 
+impl Promise for LogRecord {
+    fn kept(&self) {
+        let texts = [&self.name, &self.text, &self.file, &self.function];
+        texts.into_iter().for_each(|t| assert!(t.len() <= Self::MAX_TEXT));
+    }
+}
+
+impl Promise for Transforms {
+    fn kept(&self) {
+        assert!(self.0.len() <= Self::MAX);
+        for t in &self.0 {
+            assert!(t.parent.len() <= Self::MAX_NAME && t.child.len() <= Self::MAX_NAME);
+            turns(t.parent_from_child.rotation);
+        }
+    }
+}
+
+impl Promise for NamedJoints {
+    fn kept(&self) {
+        assert!(self.joints.len() <= Self::MAX);
+        self.joints.iter().for_each(|(name, ..)| assert!(name.len() <= Self::MAX_NAME));
+    }
+}
+
+impl Promise for SurfaceCloud {
+    fn kept(&self) {
+        assert!(self.points.len() <= Scene::MAX_SURFACE_POINTS);
+        assert!(self.points.iter().all(|p| p.sigma >= 0.0));
+    }
+}
+
 impl Promise for Diagnostics {
     fn kept(&self) {
         assert!(self.all.len() <= Self::MAX);
@@ -299,6 +331,10 @@ pub fn targets() -> Vec<Target> {
         "msg_safety_state" SafetyState = strategies::safety_state();
         "msg_verdict" Verdict = strategies::verdict();
         "msg_diagnostics" Diagnostics = strategies::diagnostics();
+        "msg_log_record" LogRecord = strategies::log_record();
+        "msg_transforms" Transforms = strategies::transforms();
+        "msg_named_joints" NamedJoints = strategies::named_joints();
+        "msg_surface_cloud" SurfaceCloud = strategies::surface_cloud();
         "msg_zones_state" ZonesState = strategies::zones_state();
         "msg_clock" Stamp = strategies::stamp();
     }
