@@ -26,7 +26,7 @@ use hiroz_msgs::size_estimation;
 
 pub use generated::ros::{crtk_msgs, proctor_msgs, rcl_interfaces};
 pub use hiroz_msgs::ros::{
-    builtin_interfaces, diagnostic_msgs, geometry_msgs, rosgraph_msgs, sensor_msgs, std_msgs, tf2_msgs,
+    builtin_interfaces, diagnostic_msgs, geometry_msgs, lifecycle_msgs, rosgraph_msgs, sensor_msgs, std_msgs, tf2_msgs,
 };
 
 /// A message that can travel on a bus: it knows its ROS type and its CDR form.

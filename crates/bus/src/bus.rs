@@ -6,6 +6,7 @@ use crate::{
     config::{HirozConfig, R2rConfig},
     graph::Topic,
     hub::{Bytes, Channel, Hub, Item},
+    lifecycle::{LifecycleServices, Offered},
     names::Names,
     queue::Queue,
     wire_hiroz::{self, Session},
@@ -150,6 +151,16 @@ impl Bus {
     #[cfg(not(feature = "r2r"))]
     pub fn r2r(_: &R2rConfig) -> Result<Self, BusError> {
         Err(BusError::NotBuilt { feature: "r2r" })
+    }
+
+    /// The services of the lifecycle of this process's node.
+    pub fn lifecycle_services(&self) -> Result<LifecycleServices, BusError> {
+        Ok(LifecycleServices(match &self.0 {
+            Backend::Memory(_) => Offered::Nowhere,
+            Backend::Hiroz(session) => session.lifecycle()?.map_or(Offered::Nowhere, |s| Offered::Hiroz(Box::new(s))),
+            #[cfg(feature = "r2r")]
+            Backend::R2r(session) => Offered::R2r(session.lifecycle()?),
+        }))
     }
 
     /// A writer of a topic. The topic's type must be `T`'s message.

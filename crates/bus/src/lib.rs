@@ -6,6 +6,7 @@
 //! - [`graph`]: the closed table of topics: name, type, quality of service, rate, writer, readers.
 //! - [`ros_args`]: names, remappings and parameters as ROS's command line says them.
 //! - [`Names`]: what topics are called on a robot that calls them otherwise.
+//! - [`lifecycle`]: the states of a managed node, and their services.
 //! - [`Node`]: what an executor drives.
 //! - [`StereoSubscriber`], [`ArmSubscriber`], [`ArmPublisher`]: several topics that are one value.
 //!
@@ -17,6 +18,7 @@ mod bus;
 mod config;
 pub mod graph;
 mod hub;
+pub mod lifecycle;
 pub mod names;
 mod node;
 pub mod parameters;

@@ -26,6 +26,11 @@ pub trait Node: Send {
         Urgency::Bulk
     }
 
+    /// Whether it may stop being polled now. One that must not be stopped in the middle of something says so.
+    fn may_pause(&self) -> bool {
+        true
+    }
+
     /// Takes what arrived, steps the logic at `now`, publishes. Never blocks, never reads a clock.
     fn poll(&mut self, now: Stamp);
 }

@@ -1,5 +1,9 @@
 //! The ROS 2 backend: hiroz (ROS 2 in Rust over Zenoh, on the wire with rmw_zenoh).
 
+mod lifecycle;
+
+pub(crate) use lifecycle::LifecycleServices;
+
 use crate::{
     Announced, BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs,
     graph::{Qos, Topic},
@@ -34,6 +38,8 @@ use std::{
 /// One Zenoh session with one ROS node on it.
 pub(crate) struct Session {
     node: ZNode,
+    /// Whether it has services: a session file's access control knows topics only.
+    services: bool,
     name: String,
     ros: RosArgs,
 }
@@ -63,15 +69,20 @@ impl Session {
         let context = context.build().map_err(|e| failed("opening the Zenoh session", e))?;
         let (name, ros) = (config.node_name.clone(), config.ros.clone());
         let node = context.create_node(&name).with_namespace(ros.namespace.as_deref().unwrap_or("/"));
-        // A session file has access control that knows topics only.
-        let shown = config.session.is_none() && config.parameters != Parameters::default();
+        let services = config.session.is_none();
+        let shown = services && config.parameters != Parameters::default();
         let node = if shown { node } else { node.without_parameters() };
         let node = node.build().map_err(|e| failed(format!("creating the node {name}"), e))?;
         for parameter in config.parameters.iter().filter(|_| shown) {
             let declared = node.declare_parameter(&parameter.name, value(&parameter.value), descriptor(parameter));
             declared.map_err(|e| failed(format!("declaring the parameter {}", parameter.name), e))?;
         }
-        Ok(Self { node, name, ros })
+        Ok(Self { node, services, name, ros })
+    }
+
+    /// The services of the node's lifecycle, where services are.
+    pub(crate) fn lifecycle(&self) -> Result<Option<LifecycleServices>, BusError> {
+        self.services.then(|| LifecycleServices::offer(&self.node)).transpose()
     }
 
     /// The topic's name after namespace and remappings.

@@ -5,7 +5,10 @@
 //! channels of ten cannot hold. So one thread owns the node, spins, and moves what came into our bounded queues after every
 //! spin: nothing waits in r2r's channels, and what a slow reader loses is counted.
 
+mod lifecycle;
 mod services;
+
+pub(crate) use lifecycle::LifecycleServices;
 
 use crate::{
     BusError, R2rConfig,
@@ -42,6 +45,7 @@ enum Order {
     Publish { topic: Topic, reply: SyncSender<r2r::Result<PublisherUntyped>> },
     Subscribe { topic: Topic, queue: Arc<Queue<Vec<u8>>>, depth: usize, reply: SyncSender<r2r::Result<()>> },
     Destroy(PublisherUntyped),
+    Lifecycle { reply: SyncSender<r2r::Result<LifecycleServices>> },
 }
 
 /// One rcl context with one node on it, and the thread that spins it.
@@ -86,6 +90,12 @@ impl Session {
         let thread = Some(thread.map_err(|e| failed("starting the ROS node's thread", e))?);
         answer(&format!("creating the node {}", config.node_name), &replies)?;
         Ok(Self { orders: Arc::new(Mutex::new(Some(orders))), thread })
+    }
+
+    pub(crate) fn lifecycle(&self) -> Result<LifecycleServices, BusError> {
+        let (reply, replies) = sync_channel(1);
+        send(&self.orders, Order::Lifecycle { reply })?;
+        answer("offering the lifecycle's services", &replies)
     }
 
     pub(crate) fn publisher(&self, topic: &Topic) -> Result<R2rPublisher, BusError> {
@@ -149,6 +159,7 @@ fn obey(node: &mut Node, feeds: &mut Vec<Feed>, order: Order) {
             let feed = made.map(|s| feeds.push(Feed { stream: Box::new(s), queue: Arc::downgrade(&queue) }));
             _ = reply.send(feed);
         }
+        Order::Lifecycle { reply } => _ = reply.send(LifecycleServices::offer(node)),
         Order::Destroy(publisher) => node.destroy_publisher_untyped(publisher),
     }
 }

@@ -67,7 +67,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let stack = Stack::with_safety(&bus, &config, safety)?;
     let (monitor, shared) = (stack.monitor.monitor(), stack.console.shared());
     live.rosout(&bus, "proctor")?;
-    Live::hear_faults(stack.simulator.clone());
+    Live::hear_faults(&stack.simulator);
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
     }

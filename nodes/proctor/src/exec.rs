@@ -121,7 +121,9 @@ pub fn schedule(urgency: Urgency) {
 /// Live executor: a thread per node.
 pub struct Threads {
     stop: Arc<AtomicBool>,
-    running: Vec<(String, JoinHandle<()>)>,
+    paused: Arc<AtomicBool>,
+    /// Name, thread, and whether the node may be paused.
+    running: Vec<(String, JoinHandle<()>, Arc<AtomicBool>)>,
     clock: SteadyClock,
     simulated: Option<Arc<SimulatedClock>>,
 }
@@ -129,13 +131,15 @@ pub struct Threads {
 impl Threads {
     /// An executor without nodes, on the wall clock.
     pub fn new(clock: SteadyClock) -> Self {
-        Self { stop: Arc::new(AtomicBool::new(false)), running: Vec::new(), clock, simulated: None }
+        let flag = || Arc::new(AtomicBool::new(false));
+        Self { stop: flag(), paused: flag(), running: Vec::new(), clock, simulated: None }
     }
 
     /// Nodes that are started from now on run on the clock that `bus` carries.
     pub fn use_sim_time(&mut self, bus: &Bus) -> Result<(), BusError> {
         let clock = Arc::new(SimulatedClock::default());
-        self.running.push(("clock".to_owned(), clock.clone().follow(bus, self.stop.clone())?));
+        let follower = clock.clone().follow(bus, self.stop.clone())?;
+        self.running.push(("clock".to_owned(), follower, Arc::new(AtomicBool::new(true))));
         self.simulated = Some(clock);
         Ok(())
     }
@@ -143,6 +147,22 @@ impl Threads {
     /// Whether nodes run on a simulation's clock.
     pub fn simulated(&self) -> bool {
         self.simulated.is_some()
+    }
+
+    /// Nodes are not polled until [`Threads::resume`]; messages wait in their bounded queues. Refused, by name, if a node must not be stopped now.
+    pub fn pause(&self) -> Result<(), String> {
+        match self.running.iter().find(|(.., may_pause)| !may_pause.load(Ordering::Relaxed)) {
+            Some((busy, ..)) => Err(format!("{busy} must not be stopped now")),
+            None => {
+                self.paused.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nodes are polled, from now on or again.
+    pub fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
     }
 
     /// The flag that ends every thread, for threads that live outside this executor.
@@ -182,27 +202,57 @@ impl Threads {
     /// A thread that drives a node until the flag is set or the node has panicked, which `drive` says by `false`.
     fn thread(
         &mut self,
-        mut node: Box<dyn Node>,
+        node: Box<dyn Node>,
         drive: impl FnOnce(&mut dyn Node, &AtomicBool) -> bool + Send + 'static,
     ) -> std::io::Result<()> {
         let (stop, name) = (self.stop.clone(), node.name().to_owned());
+        let may_pause = Arc::new(AtomicBool::new(true));
+        let mut pausing = Pausing { node, paused: self.paused.clone(), may_pause: may_pause.clone() };
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            schedule(node.urgency());
-            if !drive(&mut *node, &stop) {
-                tracing::error!(node = node.name(), "node died: its thread panicked; the others go on without it");
+            schedule(pausing.urgency());
+            if !drive(&mut pausing, &stop) {
+                tracing::error!(node = pausing.name(), "node died: its thread panicked; the others go on without it");
             }
         })?;
-        self.running.push((name, thread));
+        self.running.push((name, thread, may_pause));
         Ok(())
     }
 
     /// Stops every thread and waits for it.
     pub fn join(self) {
         self.stop.store(true, Ordering::Relaxed);
-        for (name, thread) in self.running {
+        for (name, thread, _) in self.running {
             if thread.join().is_err() {
                 tracing::error!(node = name, "thread ended by a panic");
             }
+        }
+    }
+}
+
+/// A node that is polled unless everything is paused, and says whether it may be.
+struct Pausing {
+    node: Box<dyn Node>,
+    paused: Arc<AtomicBool>,
+    may_pause: Arc<AtomicBool>,
+}
+
+impl Node for Pausing {
+    fn name(&self) -> &'static str {
+        self.node.name()
+    }
+
+    fn period(&self) -> Duration {
+        self.node.period()
+    }
+
+    fn urgency(&self) -> Urgency {
+        self.node.urgency()
+    }
+
+    fn poll(&mut self, now: Stamp) {
+        if !self.paused.load(Ordering::Relaxed) {
+            self.node.poll(now);
+            self.may_pause.store(self.node.may_pause(), Ordering::Relaxed);
         }
     }
 }
@@ -224,6 +274,39 @@ mod tests {
         fn poll(&mut self, now: Stamp) {
             self.2.lock().unwrap().push((self.0, now.nanos() / 1_000_000));
         }
+    }
+
+    #[test]
+    fn paused_nodes_are_not_polled_and_one_that_must_not_be_stopped_is_named() {
+        struct Busy(Arc<AtomicBool>, std::sync::mpsc::Sender<()>);
+        impl Node for Busy {
+            fn name(&self) -> &'static str {
+                "busy"
+            }
+            fn period(&self) -> Duration {
+                Duration::from_millis(1)
+            }
+            fn may_pause(&self) -> bool {
+                !self.0.load(Ordering::Relaxed)
+            }
+            fn poll(&mut self, _: Stamp) {
+                _ = self.1.send(());
+            }
+        }
+        let (busy, (tx, polled)) = (Arc::new(AtomicBool::new(true)), std::sync::mpsc::channel());
+        let mut threads = Threads::new(SteadyClock::start());
+        threads.pause().unwrap();
+        threads.spawn(Box::new(Busy(busy.clone(), tx))).unwrap();
+        assert!(polled.recv_timeout(Duration::from_millis(20)).is_err());
+        threads.resume();
+        // What it says of itself counts from its last poll on: two polls are one after it was said.
+        let two = || (0..3).for_each(|_| polled.recv_timeout(Duration::from_secs(30)).unwrap());
+        two();
+        assert!(threads.pause().unwrap_err().contains("busy"));
+        busy.store(false, Ordering::Relaxed);
+        two();
+        threads.pause().unwrap();
+        threads.join();
     }
 
     #[test]

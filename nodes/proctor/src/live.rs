@@ -51,6 +51,16 @@ impl Live {
         Self { clock, threads: Threads::new(clock), core: None, server: None }
     }
 
+    /// Nodes are made, and not polled until [`Live::resume`]. Refused, by name, if one must not be stopped now.
+    pub fn pause(&self) -> Result<(), String> {
+        self.threads.pause()
+    }
+
+    /// Nodes are polled, from now on or again.
+    pub fn resume(&self) {
+        self.threads.resume();
+    }
+
     /// Starts a node's thread.
     pub fn spawn(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
         Ok(self.threads.spawn(Box::new(node))?)
@@ -108,11 +118,13 @@ impl Live {
         Ok(address)
     }
 
-    /// Applies faults typed on standard input to a simulator, until the input ends.
-    pub fn hear_faults(simulator: SharedSimulator) {
+    /// Applies faults typed on standard input to a simulator, until the input or the simulator ends.
+    pub fn hear_faults(simulator: &SharedSimulator) {
+        let simulator = Arc::downgrade(simulator);
         std::thread::spawn(move || {
             let mut current = Faults::default();
             for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
+                let Some(simulator) = simulator.upgrade() else { return };
                 match faults::apply(&line, &mut current) {
                     Ok(done) => {
                         simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(current);

@@ -12,7 +12,10 @@ use crate::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use proctor_autonomy::AutonomyNode;
-use proctor_bus::{Bus, HirozConfig, Parameters, RosArgs, graph};
+use proctor_bus::{
+    Bus, HirozConfig, Parameters, RosArgs, graph,
+    lifecycle::{Lifecycle, LifecycleServices, LifecycleState, Transition},
+};
 use proctor_console::ConsoleNode;
 use proctor_fusion::{FramesNode, FusionNode};
 use proctor_perception::{Device, FinderNode, PerceptionNode};
@@ -26,6 +29,7 @@ use std::{
     io::Write,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// What can run on its own.
@@ -103,6 +107,9 @@ pub struct RunArgs {
     /// Seed of the simulated cell.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Begin *unconfigured* and wait for a lifecycle manager (`ros2 lifecycle set NODE configure`, then `activate`).
+    #[arg(long)]
+    managed: bool,
 }
 
 impl RunArgs {
@@ -230,22 +237,96 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
     let process = hiroz.node_name.clone();
     let bus = middleware::open(args.bus, hiroz)?;
     let bus = profile.map_or(bus.clone(), |p| bus.with_names(p.names()));
-    let mut live = Live::new();
-    if sim_time.simulated() {
-        live.use_sim_time(&bus)?;
+    let mut voice = Live::new();
+    voice.rosout(&bus, &process)?;
+    let services = bus.lifecycle_services()?;
+    let managed = Managed { args, config, bus, sim_time: sim_time.simulated(), live: None };
+    let done = manage(managed, services);
+    voice.stop();
+    done
+}
+
+/// The nodes of this process and what makes them: the owner of their lifecycle.
+struct Managed {
+    args: RunArgs,
+    config: StackConfig,
+    bus: Bus,
+    sim_time: bool,
+    /// What runs or is ready to; nothing before *configure*.
+    live: Option<Live>,
+}
+
+impl Managed {
+    fn act(&mut self, transition: Transition) -> Result<(), String> {
+        let live = || self.live.as_ref().ok_or("there are no nodes");
+        match transition {
+            Transition::Configure => self.live = Some(self.configured().map_err(|e| format!("{e:#}"))?),
+            Transition::Activate => live()?.resume(),
+            Transition::Deactivate => live()?.pause()?,
+            Transition::Cleanup => self.stop(),
+            Transition::Shutdown => {
+                if let Some(live) = &self.live {
+                    live.pause()?;
+                }
+                self.stop();
+            }
+        }
+        Ok(())
     }
-    live.rosout(&bus, &process)?;
-    if let Some(file) = &args.record {
-        live.record(&bus, file)?;
+
+    /// Makes every node; none is polled yet.
+    fn configured(&mut self) -> anyhow::Result<Live> {
+        // A safety node that was made anew is another start of it: what was said to the one before counts no more.
+        self.config.boot = proctor_seal::random_boot();
+        let mut live = Live::new();
+        live.pause().map_err(anyhow::Error::msg)?;
+        if self.sim_time {
+            live.use_sim_time(&self.bus)?;
+        }
+        if let Some(file) = &self.args.record {
+            live.record(&self.bus, file)?;
+        }
+        for &name in &self.args.nodes {
+            start(name, &mut live, &self.bus, &self.config, &self.args)
+                .with_context(|| format!("cannot start {name:?}"))?;
+            tracing::info!(node = ?name, "ready");
+        }
+        Ok(live)
     }
-    for &name in &args.nodes {
-        start(name, &mut live, &bus, &config, &args).with_context(|| format!("cannot start {name:?}"))?;
-        tracing::info!(node = ?name, "running");
+
+    fn stop(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.stop();
+        }
+    }
+}
+
+/// Configures and activates the nodes, unless a lifecycle manager is to, and does what it asks for until they are shut down or Ctrl-C or SIGTERM comes.
+fn manage(mut managed: Managed, mut services: LifecycleServices) -> anyhow::Result<()> {
+    let mut life = Lifecycle::default();
+    if !managed.args.managed {
+        managed.live = Some(managed.configured()?);
+        let made = [Transition::Configure, Transition::Activate].into_iter().all(|t| {
+            let mut act = |t| if t == Transition::Configure { Ok(()) } else { managed.act(t) };
+            life.ask(0, t.label(), &mut act)
+        });
+        anyhow::ensure!(made, "the nodes could not be activated");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(tokio::signal::ctrl_c())?;
-    live.stop();
-    Ok(())
+    let done = runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        while life.state() != LifecycleState::Finalized {
+            tokio::select! {
+                ended = tokio::signal::ctrl_c() => return ended,
+                _ = terminate.recv() => break,
+                _ = look.tick() => services.serve(&mut life, &mut |t| managed.act(t)),
+            }
+        }
+        Ok(())
+    });
+    managed.stop();
+    Ok(done?)
 }
 
 /// Whether the nodes of this process run on a simulation's clock, which they share.
@@ -320,7 +401,7 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
                 &Commander::Safety(config.root.clone()),
             )?)?;
             live.spawn_on_wall_clock(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
-            Live::hear_faults(simulator);
+            Live::hear_faults(&simulator);
             Ok(())
         }
         NodeName::Perception => {

@@ -9,7 +9,7 @@
 mod strategies;
 
 use proctor_bus::{Bus, Node, Publisher, Topic, graph};
-use proctor_msgs::{Message, Wire, cdr, crtk_msgs, proctor_msgs as msg, registry::Entry};
+use proctor_msgs::{Message, Wire, cdr, crtk_msgs, lifecycle_msgs, proctor_msgs as msg, registry::Entry};
 use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_types::{ArmId, Stamp};
 use proptest::{
@@ -104,6 +104,10 @@ fn main() {
         zones.encode().zones.iter().for_each(|label| out.case("proctor_msgs/msg/ZoneLabel", label));
     }
     out.write(&graph::clock(), &values(strategies::stamp()));
+    out.write(&graph::rosout(), &values(strategies::log_record()));
+    out.write(&graph::tf(), &values(strategies::transforms()));
+    out.write(&graph::joint_states(), &values(strategies::named_joints()));
+    out.write(&graph::surface(), &values(strategies::surface_cloud()));
     values(strategies::decision()).iter().for_each(|d| out.case("proctor_msgs/msg/Seal", &d.encode().seal));
     for findings in values(strategies::findings()) {
         let m = findings.encode();
@@ -201,6 +205,16 @@ fn services() -> BTreeMap<&'static str, String> {
         (
             "crtk_msgs/srv/QueryInverseKinematics",
             proctor_msgs::service_hash::<crtk_msgs::srv::QueryInverseKinematics>(),
+        ),
+        ("lifecycle_msgs/srv/ChangeState", proctor_msgs::service_hash::<lifecycle_msgs::srv::ChangeState>()),
+        ("lifecycle_msgs/srv/GetState", proctor_msgs::service_hash::<lifecycle_msgs::srv::GetState>()),
+        (
+            "lifecycle_msgs/srv/GetAvailableStates",
+            proctor_msgs::service_hash::<lifecycle_msgs::srv::GetAvailableStates>(),
+        ),
+        (
+            "lifecycle_msgs/srv/GetAvailableTransitions",
+            proctor_msgs::service_hash::<lifecycle_msgs::srv::GetAvailableTransitions>(),
         ),
     ]
     .into()

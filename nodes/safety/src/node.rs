@@ -442,6 +442,12 @@ impl Node for SafetyNode {
         Urgency::Prompt
     }
 
+    /// Only while nothing can move, or nothing is its to stop.
+    fn may_pause(&self) -> bool {
+        let disabled = self.comms.said.is_none_or(|s| s.mode == SafetyMode::Disabled);
+        disabled || matches!(self.comms.part, Part::Shadow(_))
+    }
+
     fn poll(&mut self, now: Stamp) {
         if let Some(zones) = self.comms.rezoning.news(now) {
             let sent = self.comms.zones.publish(&zones);
