@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "the rest is the other buses' tests'")]
 mod support;
 
 use hiroz::{Builder, ServiceTypeInfo, context::ZContextBuilder, node::ZNode};

@@ -151,13 +151,11 @@ impl Threads {
 
     /// Nodes are not polled until [`Threads::resume`]; messages wait in their bounded queues. Refused, by name, if a node must not be stopped now.
     pub fn pause(&self) -> Result<(), String> {
-        match self.running.iter().find(|(.., may_pause)| !may_pause.load(Ordering::Relaxed)) {
-            Some((busy, ..)) => Err(format!("{busy} must not be stopped now")),
-            None => {
-                self.paused.store(true, Ordering::Relaxed);
-                Ok(())
-            }
+        if let Some((busy, ..)) = self.running.iter().find(|(.., may_pause)| !may_pause.load(Ordering::Relaxed)) {
+            return Err(format!("{busy} must not be stopped now"));
         }
+        self.paused.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Nodes are polled, from now on or again.

@@ -32,7 +32,7 @@ struct Line {
     text: String,
     file: &'static str,
     function: &'static str,
-    line: u32,
+    at: u32,
 }
 
 static LINES: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
@@ -79,8 +79,8 @@ impl<S: Subscriber> Layer<S> for Rosout {
             Level::INFO => LogLevel::Info,
             Level::DEBUG | Level::TRACE => LogLevel::Debug,
         };
-        let (file, line) = (meta.file().unwrap_or_default(), meta.line().unwrap_or_default());
-        keep(Line { level, text: text.done(), file, function: meta.module_path().unwrap_or_default(), line });
+        let (file, at) = (meta.file().unwrap_or_default(), meta.line().unwrap_or_default());
+        keep(Line { level, text: text.done(), file, function: meta.module_path().unwrap_or_default(), at });
     }
 }
 
@@ -147,9 +147,9 @@ impl Node for RosoutNode {
             let some = lines.len().min(BATCH);
             lines.drain(..some).collect()
         };
-        for Line { level, text, file, function, line } in lines {
+        for Line { level, text, file, function, at } in lines {
             let (file, function) = (file.to_owned(), function.to_owned());
-            let record = LogRecord { stamp: now, level, name: self.name.clone(), text, file, function, line };
+            let record = LogRecord { stamp: now, level, name: self.name.clone(), text, file, function, line: at };
             // Not logged: that line could not be published either.
             _ = self.publisher.publish(&record);
         }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(heard.take().unwrap().unwrap().text, "not published error=no route");
 
         for i in 0..WAITING + 7 {
-            keep(Line { level: LogLevel::Info, text: i.to_string(), file: "", function: "", line: 0 });
+            keep(Line { level: LogLevel::Info, text: i.to_string(), file: "", function: "", at: 0 });
         }
         node.poll(Stamp::FIRST);
         assert_eq!(heard.take().unwrap().unwrap().text, "7");

@@ -79,6 +79,32 @@ impl World {
 }
 
 #[test]
+fn a_lifecycle_manager_may_stop_the_node_only_while_nothing_can_move() {
+    let bus = Bus::memory();
+    let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
+    let mut world = World::new(&bus);
+    let states = bus.subscriber::<SafetyState>(&graph::safety_state()).unwrap();
+    let mut seen = Vec::new();
+    for ms in 0..200 {
+        let now = at(ms);
+        world.sense(now);
+        match ms {
+            20 => world.ask(now, RequestKind::Enable),
+            50 => world.ask(now, RequestKind::Teleop),
+            100 => world.ask(now, RequestKind::Disable),
+            _ => {}
+        }
+        node.poll(now);
+        let mode = states.newest().map_or_else(|| seen.last().map_or(SafetyMode::Disabled, |&(m, _)| m), |s| s.mode);
+        seen.push((mode, node.may_pause()));
+    }
+    assert!(seen.iter().all(|&(mode, may)| may == (mode == SafetyMode::Disabled)));
+    let went_through = |wanted| seen.iter().any(|&(mode, _)| mode == wanted);
+    assert!(went_through(SafetyMode::Ready) && went_through(SafetyMode::Teleop));
+    assert_eq!(seen.last(), Some(&(SafetyMode::Disabled, true)));
+}
+
+#[test]
 fn requests_and_commands_go_in_and_cleared_set_points_and_states_come_out() {
     let bus = Bus::memory();
     let mut node = SafetyNode::new(&bus, SafetyParams::default(), verifier()).unwrap();
