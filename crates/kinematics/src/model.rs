@@ -13,6 +13,8 @@ use std::{
 };
 use urdf_rs::{Geometry, Joint, JointType, Link, Robot};
 
+/// Shortest part of an instrument, m.
+const SHORTEST: f64 = 1e-4;
 /// Longest part of an instrument, m.
 const LONGEST: f64 = 1.0;
 
@@ -166,8 +168,8 @@ impl Model {
         ];
         for (what, value) in lengths {
             // Written so that NaN is refused too.
-            if !(value > 0.0 && value <= LONGEST) {
-                return Err(InvalidValue::Range { what, value, min: 0.0, max: LONGEST }.into());
+            if !(value >= SHORTEST && value <= LONGEST) {
+                return Err(InvalidValue::Range { what, value, min: SHORTEST, max: LONGEST }.into());
             }
         }
         Ok(instrument)

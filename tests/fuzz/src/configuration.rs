@@ -234,7 +234,7 @@ fn read_urdf(bytes: &[u8]) -> bool {
     let i = chain.instrument().expect("a PSM's");
     [i.roll_d, i.wrist_a, i.shaft_radius, i.wrist_radius, i.jaw_length, i.jaw_width]
         .into_iter()
-        .for_each(|x| within("length", x, 1e-300, 1.0));
+        .for_each(|x| within("length", x, 1e-4, 1.0));
     for part in [0.0, 0.3, 1.0] {
         let q: Vec<f64> = limits.lower.iter().zip(limits.upper.iter()).map(|(l, u)| l + part * (u - l)).collect();
         let tip = chain.fk(&q).expect("within the limits");
