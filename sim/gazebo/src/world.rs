@@ -232,7 +232,8 @@ fn material(sdf: &mut Sdf, class: Class) {
             sdf.element("metal", &[], |sdf| {
                 sdf.value("albedo_map", albedo_file(class));
                 sdf.value("roughness", if tissue { TISSUE_ROUGHNESS } else { 0.3 });
-                sdf.value("metalness", if tissue { 0.0 } else { 0.6 });
+                // There are no surroundings to mirror: a metal would be black.
+                sdf.value("metalness", 0);
             });
         });
     });
@@ -348,14 +349,14 @@ impl Model<'_> {
         let rig = self.simulator.cell().rig();
         match name {
             "endoscope_left_optical" => {
-                sensor(sdf, "left", "camera", Camera::Left.topic(), self.fps, &camera, &rig.left, |_| ());
+                sensor(sdf, "left", "camera", Camera::Left.topic(), self.fps, &camera, &rig.left, noise);
                 let topic = Camera::Labels.topic().trim_end_matches("/labels_map");
                 let semantic = |sdf: &mut Sdf| sdf.value("segmentation_type", "semantic");
                 sensor(sdf, "labels", "segmentation", topic, TRUTH_FPS, &camera, &rig.left, semantic);
                 sensor(sdf, "depth", "depth_camera", Camera::Depth.topic(), TRUTH_FPS, &camera, &rig.left, |_| ());
             }
             "endoscope_right_optical" => {
-                sensor(sdf, "right", "camera", Camera::Right.topic(), self.fps, &camera, &rig.left, |_| ())
+                sensor(sdf, "right", "camera", Camera::Right.topic(), self.fps, &camera, &rig.left, noise)
             }
             "ECM_tip" => lamp(sdf, place),
             _ => {}
@@ -451,20 +452,29 @@ fn sensor(
     });
 }
 
+/// A chip's: two grey levels of 255. Pictures of a scene at rest would else be equal, and perception would take them for a frozen camera's.
+fn noise(sdf: &mut Sdf) {
+    sdf.element("noise", &[], |sdf| {
+        sdf.value("type", "gaussian");
+        sdf.value("mean", 0);
+        sdf.value("stddev", 0.008);
+    });
+}
+
 /// The light at the end of the scope, shining along its z.
 fn lamp(sdf: &mut Sdf, tip: &Isometry3<f64>) {
     sdf.element("light", &[("name", "lamp"), ("type", "spot")], |sdf| {
         sdf.pose(tip, None);
         sdf.value("diffuse", "1 0.97 0.93 1");
-        sdf.value("specular", "0.6 0.6 0.6 1");
+        sdf.value("specular", "1 1 1 1");
         sdf.value("cast_shadows", false);
         sdf.value("direction", "0 0 1");
         sdf.element("attenuation", &[], |sdf| {
             sdf.value("range", 1);
-            sdf.value("constant", 0.3);
+            sdf.value("constant", 0.2);
             sdf.value("linear", 0);
-            // As bright as a lamp of its own colour at the working distance of 90 mm.
-            sdf.value("quadratic", 0.7 / 0.09_f64.powi(2));
+            // Half as bright again as its own colour at the working distance of 90 mm: what our own renderer's exposure makes of it.
+            sdf.value("quadratic", 0.45 / 0.09_f64.powi(2));
         });
         sdf.element("spot", &[], |sdf| {
             sdf.value("inner_angle", 0.9);
