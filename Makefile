@@ -33,6 +33,9 @@ test-browser: ## only the console in real Chromium (part of `make test`)
 test-ros: ## against the ROS 2 that is sourced: colcon, launch, ros2 tools, rclpy, the whole loop (skipped, and said so, without one)
 	@tests/ros/run.sh
 
+test-gazebo: build ## the whole loop on a real Gazebo server, its arms and its pictures judged (skipped, and said so, without one)
+	@tests/gazebo/run.sh
+
 check-ros: ## type-check the backend for a sourced ROS 2 on a machine without one
 	$(CARGO) clippy --release --package proctor-bus --features r2r-check --target-dir target/r2r-check -- -D warnings
 
@@ -65,4 +68,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser test-network test-ros check-ros soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-network test-ros test-gazebo check-ros soak fuzz coverage mutants bench fmt clean

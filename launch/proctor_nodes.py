@@ -53,9 +53,9 @@ def environment():
     return [SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", LaunchConfiguration("discovery_range"))]
 
 
-def node(name, simulated):
-    """One node in a process of its own; its arguments are known when the launch arguments are."""
-    return OpaqueFunction(function=lambda context: [_node(context, name, simulated)])
+def node(name, simulated, sim_time=False):
+    """One node in a process of its own, perhaps on a simulation's clock; its arguments are known when the launch arguments are."""
+    return OpaqueFunction(function=lambda context: [_node(context, name, simulated, sim_time)])
 
 
 def recorder(simulated):
@@ -64,7 +64,7 @@ def recorder(simulated):
     return OpaqueFunction(function=lambda context: [_node(context, "recorder", simulated)], condition=wanted)
 
 
-def _node(context, name, simulated):
+def _node(context, name, simulated, sim_time=False):
     value = lambda argument: LaunchConfiguration(argument).perform(context)  # noqa: E731
     own = {
         "safety": ["--config", value("config")],
@@ -72,12 +72,14 @@ def _node(context, name, simulated):
         "recorder": ["--record", value("record")],
         "sim": ["--camera-fps", value("camera_fps"), "--seed", value("seed")] if simulated else [],
     }
+    if name == "gazebo":
+        own[name] = own["sim"] + (["--gazebo-server"] if value("server") == "true" else [])
     key = value("authority_key")
     remapped = [] if simulated else _remappings(value)
     return Node(
         package="proctor", executable=name, name=name, namespace=value("namespace"), output="screen", emulate_tty=False,
         arguments=own.get(name, []) + (["--authority-key", key] if key else []),
-        parameters=[value("params")] if value("params") else [],
+        parameters=([value("params")] if value("params") else []) + ([{"use_sim_time": True}] if sim_time else []),
         remappings=remapped,
         on_exit=Shutdown(reason=f"{name} ended"),
     )

@@ -14,6 +14,8 @@ if [ "$what" = test ]; then
   packages+=(liburdfdom-tools iproute2 openssl)
   command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
   # Ubuntu ships Chromium as a snap only; there the browser tests run when a Chromium or Chrome is found and say so otherwise.
+  # Gazebo's transport and world reader judge ours; only Debian 12 has them. Elsewhere those tests say that they were skipped.
+  grep -qi '^VERSION_CODENAME=bookworm' /etc/os-release && packages+=(ignition-tools ignition-transport-cli libsdformat-dev)
   grep -qi '^ID=debian' /etc/os-release && packages+=(chromium)
 fi
 missing=()

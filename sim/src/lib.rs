@@ -6,11 +6,12 @@
 pub mod dataset;
 pub mod faults;
 pub mod node;
-pub mod plant;
 pub mod render;
 pub mod scene;
-mod seconds;
 pub mod simulator;
+
+pub use proctor_controller as plant;
+use proctor_controller::seconds;
 
 pub use faults::{Fault, FaultSchedule, Faults, ScheduledFault};
 pub use simulator::{HandEyeError, JointOffsets, SimConfig, SimError, Simulator, Snapshot};

@@ -5,16 +5,15 @@
 
 use crate::{
     faults::Faults,
-    plant::Command,
+    plant::{ArmPorts, Due, Report},
     render::{Appearance, RenderError, Renderer, View, Want},
     simulator::{Simulator, Snapshot},
 };
-use proctor_bus::{Bus, BusError, Node, Publisher, Subscriber, Urgency, graph};
-use proctor_msgs::{ConvertError, Origin, Wire, sensor_msgs::JointState};
-use proctor_seal::{self as seal, Receiver, RootSecret};
+use proctor_bus::{Bus, BusError, Node, Publisher, Urgency, graph};
+pub use proctor_controller::Commander;
 use proctor_types::{
     ArmForce, ArmId, ArmJoints, ArmPose, ArmStatus, CameraCalibration, CameraImage, CameraSide, InvalidValue, Jaw,
-    JointCommand, Stamp, StateCommand, ToArm,
+    JointCommand, Stamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -87,199 +86,31 @@ impl PlantParams {
     }
 }
 
-/// Measured joints that may be NaN: what a broken encoder sends.
-struct RawJoints {
-    joints: ArmJoints,
-    nan: bool,
-}
-
-impl Wire for RawJoints {
-    type Msg = JointState;
-
-    fn encode(&self) -> JointState {
-        let mut message = self.joints.encode();
-        if self.nan {
-            message.position.fill(f64::NAN);
-        }
-        message
-    }
-
-    fn decode(message: &JointState, origin: Origin) -> Result<Self, ConvertError> {
-        ArmJoints::decode(message, origin).map(|joints| Self { joints, nan: false })
-    }
-}
-
-/// Whose commands the arms take.
-#[derive(Debug, Clone)]
-pub enum Commander {
-    /// Only what the safety node sealed with this secret, once, in order, and no older than [`PlantParams::expiry_ms`].
-    Safety(RootSecret),
-    /// Anybody's, as a CRTK robot does. For tests of the arms alone.
-    Anybody,
-}
-
-/// What arrives on one topic of one arm.
-struct Commands<T: seal::Command>
-where
-    ToArm<T>: Wire,
-{
-    arm: ArmId,
-    topic: Subscriber<ToArm<T>>,
-    depth: usize,
-    receiver: Option<Receiver>,
-    refused: u64,
-}
-
-impl<T: seal::Command> Commands<T>
-where
-    ToArm<T>: Wire,
-{
-    fn new(bus: &Bus, topic: &graph::Topic, arm: ArmId, from: &Commander, expiry: Duration) -> Result<Self, BusError> {
-        let receiver = match from {
-            Commander::Safety(root) => Some(Receiver::new(root, arm, expiry)),
-            Commander::Anybody => None,
-        };
-        Ok(Self { arm, topic: bus.subscriber(topic)?, depth: topic.qos.depth, receiver, refused: 0 })
-    }
-
-    /// Hands on what is taken, oldest first. What is refused moves nothing.
-    fn each(&mut self, now: Stamp, mut taken: impl FnMut(T)) {
-        for _ in 0..self.depth {
-            let Some(heard) = self.topic.take() else { break };
-            let command = heard.map_err(|error| error.to_string()).and_then(|sealed| match &mut self.receiver {
-                None => Ok(sealed.body),
-                Some(receiver) => receiver.take(&sealed, now).map_err(|why| why.to_string()),
-            });
-            match command {
-                Ok(command) => taken(command),
-                Err(why) => self.refuse(&why),
-            }
-        }
-    }
-
-    /// The newest that is taken.
-    fn newest(&mut self, now: Stamp) -> Option<T> {
-        let mut newest = None;
-        self.each(now, |command| newest = Some(command));
-        newest
-    }
-
-    /// Says the first, then every thousandth.
-    fn refuse(&mut self, why: &str) {
-        self.refused += 1;
-        if self.refused % 1000 == 1 {
-            tracing::warn!(arm = %self.arm, kind = T::DOMAIN, total = self.refused, "command not taken: {why}");
-        }
-    }
-}
-
-/// One arm's topics.
-struct ArmPorts {
-    arm: ArmId,
-    measured_js: Publisher<RawJoints>,
-    setpoint_js: Publisher<JointCommand>,
-    measured_cp: Publisher<ArmPose>,
-    measured_cf: Option<Publisher<ArmForce>>,
-    operating_state: Publisher<ArmStatus>,
-    servo_jp: Commands<JointCommand>,
-    state_command: Commands<StateCommand>,
-    jaw: Option<(Publisher<Jaw>, Commands<Jaw>)>,
-    last_status: Option<ArmStatus>,
-}
-
-/// What an arm has to say at one moment, gathered under the lock and published after it.
-struct Report {
-    measured: Option<(RawJoints, Jaw)>,
-    setpoint: JointCommand,
-    pose: ArmPose,
-    force: ArmForce,
-    status: ArmStatus,
-    silent: bool,
-}
-
-impl ArmPorts {
-    fn new(bus: &Bus, arm: ArmId, from: &Commander, expiry: Duration) -> Result<Self, BusError> {
-        let jaw = if arm.has_jaw() {
-            let heard = Commands::new(bus, &graph::jaw_servo_jp(arm), arm, from, expiry)?;
-            Some((bus.publisher(&graph::jaw_measured_js(arm))?, heard))
-        } else {
-            None
-        };
-        Ok(Self {
-            arm,
-            measured_js: bus.publisher(&graph::measured_js(arm))?,
-            setpoint_js: bus.publisher(&graph::setpoint_js(arm))?,
-            measured_cp: bus.publisher(&graph::measured_cp(arm))?,
-            measured_cf: arm.has_jaw().then(|| bus.publisher(&graph::measured_cf(arm))).transpose()?,
-            operating_state: bus.publisher(&graph::operating_state(arm))?,
-            servo_jp: Commands::new(bus, &graph::servo_jp(arm), arm, from, expiry)?,
-            state_command: Commands::new(bus, &graph::state_command(arm), arm, from, expiry)?,
-            jaw,
-            last_status: None,
-        })
-    }
-
-    /// Hands what arrived to the arm: state commands in order, of set-points the newest.
-    fn hear(&mut self, simulator: &mut Simulator, now: Stamp) {
-        let arm = self.arm;
-        self.state_command.each(now, |c| simulator.command(arm, Command::State(c.request)));
-        if let Some(goal) = self.servo_jp.newest(now) {
-            simulator.command(arm, Command::ServoJp(goal.position));
-        }
-        if let Some(goal) = self.jaw.as_mut().and_then(|(_, jaw)| jaw.newest(now)) {
-            simulator.command(arm, Command::ServoJaw(goal.position));
-        }
-    }
-
-    fn report(&self, simulator: &Simulator) -> Report {
-        let (arm, faults) = (self.arm, simulator.faults());
-        let now = jumped(simulator.now(), faults);
-        let measured = simulator.reported_state(arm).map(|s| {
-            let stamp = jumped(s.stamp, faults);
-            let joints = ArmJoints { arm, stamp, position: s.position, velocity: s.velocity };
-            (RawJoints { joints, nan: faults.arm(arm).nan }, Jaw { arm, stamp, position: s.jaw })
-        });
-        Report {
-            measured,
-            setpoint: JointCommand { arm, stamp: now, position: simulator.plant(arm).setpoint() },
-            pose: ArmPose { stamp: now, ..simulator.arm_pose(arm) },
-            force: ArmForce { stamp: now, ..simulator.arm_force(arm) },
-            status: ArmStatus { stamp: now, ..simulator.arm_status(arm) },
-            silent: faults.arm(arm).silent,
-        }
-    }
-
-    fn publish(&mut self, report: &Report, due: Due) -> Result<(), BusError> {
-        if report.silent {
-            return Ok(());
-        }
-        if let (true, Some((joints, jaw))) = (due.measured, &report.measured) {
-            self.measured_js.publish(joints)?;
-            self.setpoint_js.publish(&report.setpoint)?;
-            self.measured_cp.publish(&report.pose)?;
-            if let Some(publisher) = &self.measured_cf {
-                publisher.publish(&report.force)?;
-            }
-            if let Some((publisher, _)) = &self.jaw {
-                publisher.publish(jaw)?;
-            }
-        }
-        let same =
-            self.last_status.is_some_and(|last| ArmStatus { stamp: report.status.stamp, ..last } == report.status);
-        if due.state || !same {
-            self.last_status = Some(report.status);
-            self.operating_state.publish(&report.status)?;
-        }
-        Ok(())
-    }
-}
-
-/// What falls due at a poll.
+/// What falls due at a poll, of the arms and of the clock.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Due {
-    measured: bool,
-    state: bool,
+struct DueNow {
+    arms: Due,
     clock: bool,
+}
+
+/// What an arm has to say, gathered under the lock and published after it.
+fn report(simulator: &Simulator, arm: ArmId) -> Report {
+    let faults = simulator.faults();
+    let now = jumped(simulator.now(), faults);
+    let measured = simulator.reported_state(arm).map(|s| {
+        let stamp = jumped(s.stamp, faults);
+        let joints = ArmJoints { arm, stamp, position: s.position, velocity: s.velocity };
+        (joints, Jaw { arm, stamp, position: s.jaw })
+    });
+    Report {
+        measured,
+        nan: faults.arm(arm).nan,
+        setpoint: JointCommand { arm, stamp: now, position: simulator.plant(arm).setpoint() },
+        pose: ArmPose { stamp: now, ..simulator.arm_pose(arm) },
+        force: Some(ArmForce { stamp: now, ..simulator.arm_force(arm) }),
+        status: ArmStatus { stamp: now, ..simulator.arm_status(arm) },
+        silent: faults.arm(arm).silent,
+    }
 }
 
 /// The arms: advances the simulator to `now`, hears CRTK commands, publishes CRTK states. 1 kHz.
@@ -304,11 +135,6 @@ impl PlantNode {
         let [a, b, c] = ArmId::ALL.map(|arm| ArmPorts::new(bus, arm, from, expiry));
         let arms = [a?, b?, c?];
         Ok(Self { simulator, params, arms, clock: bus.publisher(&graph::clock())?, last_tick: 0 })
-    }
-
-    /// Whether a multiple of `every` ticks lies in `(last, now]`.
-    fn due(last: u64, now: u64, every: u32) -> bool {
-        every != 0 && now / u64::from(every) > last / u64::from(every)
     }
 
     fn log_warnings(simulator: &mut Simulator) {
@@ -337,26 +163,24 @@ impl Node for PlantNode {
     fn poll(&mut self, now: Stamp) {
         let mut simulator = lock(&self.simulator);
         for arm in &mut self.arms {
-            arm.hear(&mut simulator, now);
+            let id = arm.arm();
+            arm.hear(now, |command| simulator.command(id, command));
         }
         simulator.advance_to(now);
         let ticks = simulator.ticks();
-        let fresh = |every| Self::due(self.last_tick, ticks, every);
-        let due = Due {
-            measured: fresh(self.params.measured_every_ms),
-            state: fresh(self.params.state_every_ms),
-            clock: fresh(self.params.clock_every_ms),
-        };
+        let fresh = |every| Due::is(self.last_tick, ticks, every);
+        let arms = Due { measured: fresh(self.params.measured_every_ms), state: fresh(self.params.state_every_ms) };
+        let due = DueNow { arms, clock: fresh(self.params.clock_every_ms) };
         self.last_tick = ticks;
         let stamp = jumped(simulator.now(), simulator.faults());
-        let reports = self.arms.each_ref().map(|arm| arm.report(&simulator));
-        if due.state {
+        let reports = self.arms.each_ref().map(|arm| report(&simulator, arm.arm()));
+        if due.arms.state {
             Self::log_warnings(&mut simulator);
         }
         drop(simulator);
         for (arm, report) in self.arms.iter_mut().zip(&reports) {
-            if let Err(error) = arm.publish(report, due) {
-                tracing::error!(arm = %arm.arm, %error, "not published");
+            if let Err(error) = arm.publish(report, due.arms) {
+                tracing::error!(arm = %arm.arm(), %error, "not published");
             }
         }
         if due.clock

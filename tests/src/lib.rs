@@ -4,7 +4,7 @@
 use proctor::{
     exec::Lockstep,
     monitor::Monitor,
-    stack::{Stack, StackConfig, find_root},
+    stack::{Nodes, Stack, StackConfig, find_root},
 };
 use proctor_bus::{Bus, Publisher, Subscriber, graph};
 use proctor_seal::{SESSION_LIFETIME, SessionKey};
@@ -112,9 +112,10 @@ impl World {
         let proposals = bus.subscriber_of_depth(&graph::proposal(), 64)?;
         let scenes = bus.subscriber(&graph::scene())?;
         let verdict_feed = bus.subscriber_of_depth(&graph::verdict(), 4096)?;
-        let (monitor, simulator) = (stack.monitor.monitor(), stack.simulator.clone());
+        let (monitor, simulator) = (stack.nodes.monitor.monitor(), stack.simulator.clone());
         let mut exec = Lockstep::new(start());
-        let Stack { plant, camera, perception, fusion, autonomy, console, safety, monitor: judge, .. } = stack;
+        let Stack { plant, camera, nodes, .. } = stack;
+        let Nodes { perception, fusion, autonomy, console, safety, monitor: judge, .. } = nodes;
         exec.add(Box::new(plant));
         exec.add(Box::new(camera));
         exec.add(Box::new(perception));

@@ -56,6 +56,9 @@ pub struct ConformanceArgs {
     /// Do not ask before the arm is moved.
     #[arg(long)]
     yes: bool,
+    /// The arm is a simulated one: time is what `/clock` says, so that a simulation slower than the clock on the wall is no fault of the arm's.
+    #[arg(long)]
+    use_sim_time: bool,
     /// Write the report into this file, too, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -148,7 +151,11 @@ pub fn run(args: &ConformanceArgs) -> anyhow::Result<ExitCode> {
         ..HirozConfig::default()
     };
     let bus = middleware::open(BusKind::Hiroz, config)?;
-    let report = probe(&bus.with_names(target.names), target.options, target.chain, sealer)?;
+    let mut live = Live::new();
+    if args.use_sim_time {
+        live.use_sim_time(&bus)?;
+    }
+    let report = probe(live, &bus.with_names(target.names), target.options, target.chain, sealer)?;
     say(&report.to_string());
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -158,10 +165,9 @@ pub fn run(args: &ConformanceArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the probe in a thread of its own until it is done; Ctrl-C makes it disable the arm, if it has moved it, and end.
-fn probe(bus: &Bus, options: Options, chain: Chain, sealer: Option<Sealer>) -> anyhow::Result<Report> {
+fn probe(mut live: Live, bus: &Bus, options: Options, chain: Chain, sealer: Option<Sealer>) -> anyhow::Result<Report> {
     let node = ProbeNode::new(bus, options, chain, sealer)?;
     let (outcome, leave) = (node.outcome(), node.leave());
-    let mut live = Live::new();
     live.spawn(node)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {

@@ -1,18 +1,23 @@
-//! `proctor demo`: the whole loop on the built-in simulator, live, with a console in the browser.
+//! `proctor demo`: the whole loop on a simulator, live, with a console in the browser.
 //!
 //! Standard output carries the console's address and token and, as its last line, one JSON object
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
+    gazebo::World,
     live::{Live, say},
     middleware::{self, BusKind},
     monitor::{Monitor, Summary},
-    stack::{Stack, StackConfig, find_root},
+    stack::{Nodes, StackConfig, find_root},
 };
-use clap::Args;
-use proctor_bus::HirozConfig;
+use clap::{Args, ValueEnum};
+use proctor_bus::{Bus, HirozConfig};
 use proctor_console::{Shared, Token, scripted::Policy};
 use proctor_perception::Device;
+use proctor_sim::{
+    Simulator,
+    node::{CameraNode, Commander, PlantNode, PlantParams},
+};
 use proctor_types::Role;
 use std::{
     net::SocketAddr,
@@ -21,6 +26,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+/// What the demo works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sim {
+    /// The built-in simulator.
+    BuiltIn,
+    /// The same cell as a world of Gazebo, whose server is started without a window.
+    Gazebo,
+}
 
 /// Arguments of `proctor demo`.
 #[derive(Debug, Args)]
@@ -52,6 +66,9 @@ pub struct DemoArgs {
     /// What carries the messages.
     #[arg(long, value_enum, default_value_t = BusKind::Memory)]
     bus: BusKind,
+    /// What moves the arms and draws the pictures.
+    #[arg(long, value_enum, default_value_t = Sim::BuiltIn)]
+    sim: Sim,
 }
 
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
@@ -61,20 +78,34 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.use_models(&args.models)?;
     config.perception.device = args.device;
     let bus = middleware::open(args.bus, HirozConfig::default())?;
-    say("Proctor demo on the built-in simulator. Research software, not a medical device.");
     let mut live = Live::new();
+    let gazebo = match args.sim {
+        Sim::BuiltIn => None,
+        Sim::Gazebo => Some(World::start(&config.sim, args.camera_fps)?),
+    };
+    let on = if gazebo.is_some() { "Gazebo" } else { "the built-in simulator" };
+    say(&format!("Proctor demo on {on}. Research software, not a medical device."));
+    if gazebo.is_some() {
+        live.use_sim_time(&bus)?;
+    }
     let safety = live.safety(&bus, config.safety.clone(), config.verifier())?;
-    let stack = Stack::with_safety(&bus, &config, safety)?;
-    let (monitor, shared) = (stack.monitor.monitor(), stack.console.shared());
+    let nodes = Nodes::new(&bus, &config, safety)?;
+    let (monitor, shared) = (nodes.monitor.monitor(), nodes.console.shared());
     live.rosout(&bus, "proctor")?;
-    Live::hear_faults(&stack.simulator);
     if let Some(file) = &args.record {
         live.record(&bus, file)?;
     }
-    spawn_all(&mut live, stack)?;
+    spawn_nodes(&mut live, nodes)?;
+    match &gazebo {
+        Some(world) => world.spawn(&mut live, &bus, &config)?,
+        None => spawn_simulator(&mut live, &bus, &config)?,
+    }
     let console = live.serve(&shared, args.console_port)?;
     wait(&args, console, &shared, &monitor)?;
     live.stop();
+    if let Some(world) = &gazebo {
+        say(&world.pace());
+    }
 
     let summary = finish(&monitor);
     let passed = summary.violations == 0 && (!args.scripted || summary.executed > 0);
@@ -82,21 +113,25 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn spawn_all(live: &mut Live, stack: Stack) -> anyhow::Result<()> {
-    let Stack { simulator: _, plant, camera, perception, finders, fusion, frames, autonomy, console, safety, monitor } =
-        stack;
+fn spawn_nodes(live: &mut Live, nodes: Nodes) -> anyhow::Result<()> {
+    let Nodes { perception, finders, fusion, frames, autonomy, console, safety, monitor } = nodes;
     live.spawn(monitor)?;
     live.spawn(safety)?;
-    live.spawn(plant)?;
     live.spawn(console)?;
     live.spawn(autonomy)?;
     live.spawn(fusion)?;
     live.spawn(frames)?;
     live.spawn(perception)?;
-    for finder in finders {
-        live.spawn(finder)?;
-    }
-    live.spawn(camera)
+    finders.into_iter().try_for_each(|finder| live.spawn(finder))
+}
+
+fn spawn_simulator(live: &mut Live, bus: &Bus, config: &StackConfig) -> anyhow::Result<()> {
+    let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
+    let from = Commander::Safety(config.root.clone());
+    live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default(), &from)?)?;
+    live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
+    Live::hear_faults(&simulator);
+    Ok(())
 }
 
 /// Until the time is over or Ctrl-C; shows progress once a second when the length is known.

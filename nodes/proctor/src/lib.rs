@@ -8,7 +8,7 @@
 //! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
 //! - [`profile`]: what a robot's topics, frames and instruments are, from a file.
-//! - [`calibrate`], [`conformance`], [`dataset`], [`demo`], [`fuse`], [`run`], [`shadow`], [`doctor`]: what the commands of the same name do.
+//! - [`calibrate`], [`conformance`], [`dataset`], [`demo`], [`fuse`], [`gazebo`], [`run`], [`shadow`], [`doctor`]: what the commands of the same name do.
 
 pub mod calibrate;
 pub mod conformance;
@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod exec;
 pub mod faults;
 pub mod fuse;
+pub mod gazebo;
 pub mod live;
 pub mod logging;
 pub mod middleware;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use proctor::{calibrate, conformance, dataset, demo, doctor, fuse, logging, network, run, shadow};
+use proctor::{calibrate, conformance, dataset, demo, doctor, fuse, gazebo, logging, network, run, shadow};
 use proctor_bus::{RosArgs, ros_args};
 use proctor_kinematics::{Chain, Instrument, fk_csv};
 use proctor_perception::{
@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The whole loop on the built-in simulator.
+    /// The whole loop on a simulator.
     Demo(demo::DemoArgs),
     /// Single nodes on ROS 2; takes `--ros-args`.
     Run(run::RunArgs),
@@ -52,6 +52,9 @@ enum Command {
     /// Tracking over a recording: estimates, residuals, rejected samples, and what is wrong with it.
     #[command(after_help = fuse::HELP)]
     Fuse(fuse::FuseArgs),
+    /// The operating cell as a world of Gazebo.
+    #[command(subcommand)]
+    Gazebo(gazebo::Gazebo),
     /// Forward kinematics of a table of joints: CSV with header on standard input, poses on standard output.
     Fk(FkArgs),
     /// Make the secret that console and safety share, in a new file that only its owner can read.
@@ -131,6 +134,7 @@ fn dispatch(command: Command, ros: RosArgs) -> anyhow::Result<ExitCode> {
         Command::Dataset(what) => dataset::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Calibrate(what) => calibrate::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Fuse(args) => fuse::run(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Gazebo(what) => gazebo::run(&what, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Fk(args) => fk(&args).map(|()| ExitCode::SUCCESS),
         Command::AuthorityKey { file } => {
             proctor_seal::key_file::create(&file)?;

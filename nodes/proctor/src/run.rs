@@ -2,6 +2,7 @@
 
 use crate::{
     declared,
+    gazebo::World,
     live::Live,
     middleware::{self, BusKind},
     overrides::Overrides,
@@ -37,6 +38,8 @@ use std::{
 pub enum NodeName {
     /// The simulated cell: three CRTK arms and the endoscope; faults are typed on standard input.
     Sim,
+    /// Arms and endoscope of a Gazebo world as a CRTK robot, and `/clock`.
+    Gazebo,
     /// Segments pictures.
     Perception,
     /// Fuses pictures with joints.
@@ -110,6 +113,9 @@ pub struct RunArgs {
     /// Begin *unconfigured* and wait for a lifecycle manager (`ros2 lifecycle set NODE configure`, then `activate`).
     #[arg(long)]
     managed: bool,
+    /// The node `gazebo` starts a server of the cell itself. Without it, it joins the one that runs (GZ_PARTITION, GZ_IP).
+    #[arg(long)]
+    gazebo_server: bool,
 }
 
 impl RunArgs {
@@ -117,7 +123,7 @@ impl RunArgs {
     fn root_secret(&self) -> anyhow::Result<Option<RootSecret>> {
         let speaks = |n: &NodeName| match n {
             NodeName::Safety => !self.shadow,
-            NodeName::Console | NodeName::Sim => true,
+            NodeName::Console | NodeName::Sim | NodeName::Gazebo => true,
             NodeName::Perception | NodeName::Fusion | NodeName::Autonomy | NodeName::Recorder => false,
         };
         if !self.nodes.iter().any(speaks) {
@@ -147,12 +153,26 @@ impl RunArgs {
         }
     }
 
+    /// The world that the node `gazebo` is part of.
+    fn gazebo(&self, config: &StackConfig) -> anyhow::Result<Option<World>> {
+        if !self.nodes.contains(&NodeName::Gazebo) {
+            return Ok(None);
+        }
+        Ok(Some(if self.gazebo_server { World::start(&config.sim, self.camera_fps)? } else { World::join()? }))
+    }
+
     fn check(&self, ros: &RosArgs) -> anyhow::Result<()> {
         for (i, name) in self.nodes.iter().enumerate() {
             anyhow::ensure!(!self.nodes[..i].contains(name), "{name:?} is named twice: a process runs a node once");
         }
         let safety = self.nodes.contains(&NodeName::Safety);
         anyhow::ensure!(!self.shadow || safety, "--shadow is the safety node's");
+        let gazebo = self.nodes.contains(&NodeName::Gazebo);
+        anyhow::ensure!(gazebo || !self.gazebo_server, "--gazebo-server is the node gazebo's");
+        anyhow::ensure!(
+            !gazebo || !self.nodes.contains(&NodeName::Sim),
+            "sim and gazebo are two robots: run one of them"
+        );
         let recorder = self.nodes.contains(&NodeName::Recorder);
         anyhow::ensure!(!recorder || self.record.is_some(), "the recorder needs --record FILE");
         anyhow::ensure!(
@@ -240,7 +260,7 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
     let mut voice = Live::new();
     voice.rosout(&bus, &process)?;
     let services = bus.lifecycle_services()?;
-    let managed = Managed { args, config, bus, sim_time: sim_time.simulated(), live: None };
+    let managed = Managed { args, config, bus, sim_time: sim_time.simulated(), live: None, world: None };
     let done = manage(managed, services);
     voice.stop();
     done
@@ -254,6 +274,8 @@ struct Managed {
     sim_time: bool,
     /// What runs or is ready to; nothing before *configure*.
     live: Option<Live>,
+    /// The world of the node `gazebo`.
+    world: Option<World>,
 }
 
 impl Managed {
@@ -286,7 +308,11 @@ impl Managed {
         if let Some(file) = &self.args.record {
             live.record(&self.bus, file)?;
         }
-        for &name in &self.args.nodes {
+        self.world = self.args.gazebo(&self.config)?;
+        if let Some(world) = &self.world {
+            world.spawn(&mut live, &self.bus, &self.config).context("cannot start gazebo")?;
+        }
+        for &name in self.args.nodes.iter().filter(|name| **name != NodeName::Gazebo) {
             start(name, &mut live, &self.bus, &self.config, &self.args)
                 .with_context(|| format!("cannot start {name:?}"))?;
             tracing::info!(node = ?name, "ready");
@@ -298,6 +324,7 @@ impl Managed {
         if let Some(live) = self.live.take() {
             live.stop();
         }
+        self.world = None;
     }
 }
 
@@ -336,7 +363,7 @@ struct SimTime(Option<bool>);
 impl SimTime {
     /// What was said for a node. The simulator makes the time, and so has no part in it.
     fn said(&mut self, name: NodeName, yes: bool) -> anyhow::Result<()> {
-        if name == NodeName::Sim {
+        if matches!(name, NodeName::Sim | NodeName::Gazebo) {
             return Ok(());
         }
         let before = *self.0.get_or_insert(yes);
@@ -372,7 +399,7 @@ fn override_parameters(name: NodeName, config: &mut StackConfig, said: &Override
             config.console = said.apply(&config.console)?;
             anyhow::ensure!(!config.console.allow_scripted, "parameter allow_scripted: for the demo only");
         }
-        NodeName::Recorder => _ = said.apply(&toml::Table::new())?,
+        NodeName::Gazebo | NodeName::Recorder => _ = said.apply(&toml::Table::new())?,
     }
     Ok(())
 }
@@ -386,7 +413,7 @@ fn parameters(name: NodeName, config: &StackConfig) -> anyhow::Result<Parameters
         NodeName::Autonomy => declared::AUTONOMY.parameters(&config.autonomy),
         NodeName::Safety => declared::SAFETY.parameters(&config.safety),
         NodeName::Console => declared::CONSOLE.parameters(&config.console),
-        NodeName::Recorder => Ok(Parameters::new(Vec::new())),
+        NodeName::Gazebo | NodeName::Recorder => Ok(Parameters::new(Vec::new())),
     }
 }
 
@@ -425,8 +452,8 @@ fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args:
             live.serve(&node.shared(), args.console_port)?;
             live.spawn(node)
         }
-        // `--record` has started it already.
-        NodeName::Recorder => Ok(()),
+        // `--record`, and the world, have started them already.
+        NodeName::Recorder | NodeName::Gazebo => Ok(()),
     }
 }
 
@@ -474,6 +501,8 @@ mod tests {
     fn unknown_doubled_and_fileless_nodes_are_refused_by_name() {
         assert_eq!(check("run sim perception fusion autonomy safety console recorder --record a.mcap"), Ok(()));
         assert_eq!(check("run safety --record a.mcap"), Ok(()));
+        assert!(check("run gazebo --gazebo-server").is_ok() && check("run safety --gazebo-server").is_err());
+        assert!(check("run sim gazebo").unwrap_err().contains("two robots"));
         assert!(check("run recorder").unwrap_err().contains("--record"));
         assert!(check("run safety --shadow --intent setpoint-js").is_ok() && check("run fusion --shadow").is_err());
         assert!(check("run safety --intent setpoint-js").unwrap_err().contains("--shadow"));

@@ -121,7 +121,7 @@ pub fn find_root() -> anyhow::Result<PathBuf> {
     root.ok_or_else(|| anyhow::anyhow!("no folder models/ here or above: run from the repository"))
 }
 
-/// Every node of the loop, not yet running, in the order in which lockstep polls them.
+/// Every node of the loop on the built-in simulator, not yet running.
 pub struct Stack {
     /// The simulator behind [`Stack::plant`] and [`Stack::camera`].
     pub simulator: SharedSimulator,
@@ -129,6 +129,12 @@ pub struct Stack {
     pub plant: PlantNode,
     /// The endoscope.
     pub camera: CameraNode,
+    /// Everything else.
+    pub nodes: Nodes,
+}
+
+/// Every node of the loop but those that are the robot: the same on every robot.
+pub struct Nodes {
     /// Segments.
     pub perception: PerceptionNode,
     /// Models beside perception's.
@@ -157,14 +163,20 @@ impl Stack {
     /// Builds every other node around a safety node.
     pub fn with_safety(bus: &Bus, config: &StackConfig, safety: SafetyNode) -> anyhow::Result<Self> {
         let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
+        let from = Commander::Safety(config.root.clone());
         Ok(Self {
-            plant: PlantNode::new(
-                bus,
-                simulator.clone(),
-                PlantParams::default(),
-                &Commander::Safety(config.root.clone()),
-            )?,
+            plant: PlantNode::new(bus, simulator.clone(), PlantParams::default(), &from)?,
             camera: CameraNode::new(bus, simulator.clone(), config.camera)?,
+            nodes: Nodes::new(bus, config, safety)?,
+            simulator,
+        })
+    }
+}
+
+impl Nodes {
+    /// Builds them around a safety node.
+    pub fn new(bus: &Bus, config: &StackConfig, safety: SafetyNode) -> anyhow::Result<Self> {
+        Ok(Self {
             perception: PerceptionNode::new(bus, config.perception.clone())?,
             finders: FinderNode::all(bus, &config.perception)?,
             fusion: FusionNode::new(bus, config.fusion.clone())?,
@@ -173,7 +185,6 @@ impl Stack {
             console: ConsoleNode::new(bus, config.console.clone(), config.root.clone())?,
             safety,
             monitor: MonitorNode::new(bus, &config.sim.instruments, config.verifier())?,
-            simulator,
         })
     }
 }

@@ -12,8 +12,10 @@ const PI: f32 = std::f32::consts::PI;
 
 /// A link of an instrument, for choosing its pose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
+pub enum Link {
+    /// The tube.
     Shaft,
+    /// What pitches at its end.
     Wrist,
     /// Turns with +half the jaw angle about x.
     UpperJaw,
@@ -26,6 +28,22 @@ pub(crate) enum Link {
 pub(crate) struct Model {
     pub kind: JawKind,
     pub links: Vec<(Link, Mesh)>,
+}
+
+/// The shape of one link of an instrument, for whoever else draws it. Frames as in `proctor_kinematics::Links`.
+#[derive(Debug)]
+pub struct InstrumentShape {
+    /// Which link.
+    pub link: Link,
+    /// Its shape, mm.
+    pub mesh: Mesh,
+}
+
+impl InstrumentShape {
+    /// Every link of an instrument.
+    pub fn of(instrument: &Instrument) -> Vec<Self> {
+        Model::new(instrument).links.into_iter().map(|(link, mesh)| Self { link, mesh }).collect()
+    }
 }
 
 /// One ring of a loft along z: centre and half extents.

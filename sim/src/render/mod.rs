@@ -4,6 +4,7 @@
 //! find the nearest face of every pixel of a band, shade it sixteen pixels at a time, then blur, add noise and pack. Pictures depend on the
 //! arguments only: not on threads, earlier frames or the clock.
 
+mod albedo;
 mod appearance;
 mod bilinear;
 mod crew;
@@ -21,8 +22,10 @@ mod sight;
 mod texture;
 mod tone;
 
+pub use albedo::Albedo;
 pub use appearance::{Appearance, Surface};
 pub use foreign::{FIRST_FOREIGN, Foreign, ForeignKind, MOST_FOREIGN};
+pub use instrument::{InstrumentShape, Link as InstrumentLink};
 pub use lens::RAW_DISTORTION;
 
 use crate::scene::{Tissue, mesh::V3};

@@ -106,11 +106,7 @@ impl<'a> Shader<'a> {
         let nothing = Material { class: 0, instance: 0, surface: look.tissue[0], tile: Tile::Serosa, metal: false };
         let mut materials = [nothing; MATERIALS];
         for (i, surface) in look.tissue.iter().enumerate() {
-            let tile = match i {
-                1 => Tile::Parenchyma,
-                5 => Tile::Fat,
-                _ => Tile::Serosa,
-            };
+            let tile = Tile::of_tissue(i);
             materials[i + 1] = Material {
                 class: i as u8 + 1,
                 instance: 0,

@@ -28,6 +28,17 @@ pub(crate) enum Tile {
     Metal,
 }
 
+impl Tile {
+    /// Of the tissue with this index in `Appearance::tissue`.
+    pub(crate) fn of_tissue(index: usize) -> Self {
+        match index {
+            1 => Self::Parenchyma,
+            5 => Self::Fat,
+            _ => Self::Serosa,
+        }
+    }
+}
+
 const TILES: [Tile; 4] = [Tile::Parenchyma, Tile::Serosa, Tile::Fat, Tile::Metal];
 
 /// Every tile, one after the other.

@@ -1,5 +1,5 @@
 //! Whatever reads bytes or text from outside the process, attacked: every message of the bus, every file of the configuration, recordings of
-//! others, what browsers and command lines say.
+//! others, what browsers and command lines say, what a Gazebo world says.
 //!
 //! A [`Target`] takes any bytes. It must not panic, nor allocate more than the bytes justify ([`heap`]), and what it accepts it must be
 //! able to say again, with every number finite and in its documented range; each target asserts that. Two ways to run them:
@@ -13,6 +13,7 @@ pub mod configuration;
 #[cfg(fuzzing)]
 pub mod coverage;
 pub mod files;
+pub mod gazebo;
 pub mod heap;
 pub mod messages;
 pub mod mutate;
@@ -36,7 +37,15 @@ pub struct Target {
 
 /// Every target.
 pub fn targets() -> Vec<Target> {
-    [messages::targets(), words::targets(), configuration::targets(), files::targets(), recordings::targets()].concat()
+    [
+        messages::targets(),
+        words::targets(),
+        configuration::targets(),
+        files::targets(),
+        recordings::targets(),
+        gazebo::targets(),
+    ]
+    .concat()
 }
 
 /// Text, if it is any: what reads files and sockets refuses the rest before the parser sees it.

@@ -1,6 +1,6 @@
 //! One arm as a robot controller runs it: commands in, joints out.
 
-use super::{Machine, Refusal, Servo, TICK, TICK_S};
+use crate::{Machine, Refusal, Servo, TICK, TICK_S};
 use proctor_kinematics::{JawLimits, JointLimits};
 use proctor_types::{ArmId, InvalidValue, Joints, OperatingState, StateRequest};
 use serde::{Deserialize, Serialize};
@@ -277,6 +277,18 @@ impl PlantArm {
         self.hold();
     }
 
+    /// The joints are found elsewhere than believed, at rest, while nothing drives them; another number of joints than the arm has changes nothing.
+    pub fn found_at(&mut self, position: &Joints, jaw: f64) {
+        if self.machine.state() == OperatingState::Enabled || position.len() != self.joints.len() {
+            return;
+        }
+        self.joints.iter_mut().zip(position.iter()).for_each(|(servo, at)| servo.found_at(*at));
+        if let Some(servo) = &mut self.jaw {
+            servo.found_at(jaw);
+        }
+        self.hold();
+    }
+
     /// One tick of 1 ms.
     pub fn step(&mut self) {
         while self.in_flight.front().is_some_and(|(due, _)| *due <= self.ticks) {
@@ -448,6 +460,19 @@ mod tests {
 
     fn goal(q1: f64) -> Joints {
         Joints::new(&[q1, 0.0, 0.16, 0.0, 0.0, 0.0]).unwrap()
+    }
+
+    #[test]
+    fn an_arm_that_was_moved_by_hand_is_where_it_is_found_but_not_while_it_drives() {
+        let mut arm = ready(ArmConfig::default());
+        arm.found_at(&goal(0.3), 0.2);
+        assert_eq!(arm.position(), start(), "it drives");
+        arm.command(Command::State(StateRequest::Disable));
+        run(&mut arm, 10);
+        arm.found_at(&goal(0.3), 0.2);
+        arm.found_at(&Joints::zeros(4), 0.0);
+        run(&mut arm, 10);
+        assert_eq!((arm.position(), arm.setpoint(), arm.jaw()), (goal(0.3), goal(0.3), 0.2));
     }
 
     #[test]

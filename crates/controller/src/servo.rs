@@ -1,6 +1,6 @@
 //! One joint's servo loop: critically damped tracking that never exceeds position, velocity or acceleration limits.
 
-use super::TICK_S;
+use crate::TICK_S;
 
 /// Share of the acceleration limit that tracking plans to brake with; the rest corrects errors.
 const PLANNED_BRAKING: f64 = 0.6;
@@ -41,6 +41,12 @@ impl Servo {
     /// Velocity, rad/s or m/s.
     pub fn velocity(&self) -> f64 {
         self.velocity
+    }
+
+    /// The joint is found at rest at `position` (moved into the range), wherever it was believed to be.
+    pub fn found_at(&mut self, position: f64) {
+        (self.position, self.velocity) = (self.within(position), 0.0);
+        self.forget_target();
     }
 
     /// `target` moved into the range.

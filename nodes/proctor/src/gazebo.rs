@@ -1,0 +1,335 @@
+//! `proctor gazebo`: the operating cell as a world of Gazebo, and what `demo` and `run` need of one.
+//!
+//! A [`World`] is a running Gazebo server with our cell in it, its own or somebody's; [`World::spawn`] puts its arms and its endoscope on the bus.
+
+use crate::live::Live;
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand};
+use proctor_arm::{ArmsNode, ArmsParams, EndoscopeNode};
+use proctor_bus::Bus;
+use proctor_controller::Commander;
+use proctor_gazebo::{Camera, export};
+use proctor_gz::{
+    Client, Options, Partition, Subscription,
+    messages::{Clock, Image, PixelFormat, Time, WorldStatistics},
+};
+use proctor_sim::{SimConfig, Simulator};
+use proctor_types::Class;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::stack::StackConfig;
+
+/// How long a server may take to load the world.
+const LOADING: Duration = Duration::from_secs(120);
+/// How long an endoscope may take for the next picture, and a world that runs for the next tick.
+const WAITING: Duration = Duration::from_secs(30);
+/// How often a server that loads is looked after.
+const LOOK: Duration = Duration::from_millis(100);
+/// The commands that run Gazebo, newest first.
+const COMMANDS: [[&str; 2]; 2] = [["gz", "sim"], ["ign", "gazebo"]];
+
+/// What `proctor gazebo` does.
+#[derive(Debug, Subcommand)]
+pub enum Gazebo {
+    /// Writes the cell - arms, organs, endoscope - as a world with its meshes.
+    Export(ExportArgs),
+    /// Takes pictures of a world that runs, with what they truly show, for `proctor eval segmentation`.
+    Capture(CaptureArgs),
+}
+
+/// Arguments of `proctor gazebo export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder for cell.sdf and its meshes.
+    folder: PathBuf,
+    /// Seed of anatomy and of the error of where the arms stand.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Pictures per simulated second.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    camera_fps: u32,
+}
+
+/// Arguments of `proctor gazebo capture`.
+#[derive(Debug, Args)]
+pub struct CaptureArgs {
+    /// Folder, which must not exist, for images/, masks/ and map.toml.
+    #[arg(long)]
+    out: PathBuf,
+    /// How many pictures.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    frames: u32,
+}
+
+/// Runs the command.
+pub fn run(what: &Gazebo, out: &mut impl Write) -> anyhow::Result<()> {
+    match what {
+        Gazebo::Export(args) => {
+            let root = crate::stack::find_root()?;
+            let config = StackConfig::simulated(&root, args.seed)?;
+            writeln!(out, "{}", export(&args.folder, &config.sim, args.camera_fps)?.display())?;
+        }
+        Gazebo::Capture(args) => capture(args)?,
+    }
+    Ok(())
+}
+
+/// A server that runs our cell, and ends when this is dropped.
+struct Server {
+    child: Child,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(config: &SimConfig, fps: u32, options: &Options, partition: &str) -> anyhow::Result<Self> {
+        let [program, subcommand] =
+            command().context("no Gazebo: neither `gz sim` nor `ign gazebo` is there (docs/gazebo.md)")?;
+        let folder = tempfile::Builder::new().prefix("proctor-gazebo-").tempdir()?;
+        let world = export(folder.path(), config, fps)?;
+        let log = folder.path().join("server.log");
+        let file = File::create(&log).with_context(|| log.display().to_string())?;
+        let ip = options.ip.to_string();
+        let child = Command::new(program)
+            .args([subcommand, "-s", "-r", "--headless-rendering", "-v", "3"])
+            .arg(&world)
+            .envs([("GZ_PARTITION", partition), ("IGN_PARTITION", partition), ("GZ_IP", &ip), ("IGN_IP", &ip)])
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {program} {subcommand}"))?;
+        Ok(Self { child, log, _folder: folder })
+    }
+
+    /// Fails, with what the server said last, if it has ended.
+    fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the Gazebo server ended ({status}):\n{}", self.last_words());
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let said = std::fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<_> = said.lines().rev().take(12).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            tracing::warn!(%error, "the Gazebo server was not ended");
+        }
+    }
+}
+
+/// The command that runs Gazebo here, if any: one that says a version.
+fn command() -> Option<[&'static str; 2]> {
+    COMMANDS.into_iter().find(|[program, subcommand]| {
+        let said = Command::new(program).args([subcommand, "--versions"]).stderr(Stdio::null()).output();
+        said.is_ok_and(|said| said.stdout.first().is_some_and(u8::is_ascii_digit))
+    })
+}
+
+/// Whether a Gazebo server can be started here.
+pub fn is_here() -> bool {
+    command().is_some()
+}
+
+/// What the environment says under one of Gazebo's two names.
+fn said(name: &str) -> Option<String> {
+    let get = |name: String| std::env::var(name).ok().filter(|value| !value.is_empty());
+    get(format!("GZ_{name}")).or_else(|| get(format!("IGN_{name}")))
+}
+
+/// Gazebo's own name of a partition that nobody has named.
+fn default_partition() -> anyhow::Result<Partition> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("no name of this machine")?;
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    Ok(Partition::default_for(host.trim(), &user)?)
+}
+
+fn options(partition: Partition) -> anyhow::Result<Options> {
+    let ip = said("IP")
+        .map(|ip| ip.parse().with_context(|| format!("GZ_IP {ip:?}: expected an IPv4 address")))
+        .transpose()?;
+    Ok(Options { ip: ip.unwrap_or(Ipv4Addr::LOCALHOST), ..Options::local(partition) })
+}
+
+/// A running world with our cell in it.
+pub struct World {
+    client: Client,
+    statistics: Subscription<WorldStatistics>,
+    pictures: Subscription<Image>,
+    since: Instant,
+    /// Ends after the client.
+    _server: Option<Server>,
+}
+
+impl World {
+    /// Starts a server of its own with the cell of `config`, without a window.
+    pub fn start(config: &SimConfig, fps: u32) -> anyhow::Result<Self> {
+        let partition = said("PARTITION").unwrap_or_else(|| format!("proctor-{}", std::process::id()));
+        let options = options(Partition::new(&partition)?)?;
+        let client = Client::new(options.clone())?;
+        let mut server = Server::start(config, fps, &options, &partition)?;
+        let clock = client.subscribe::<Clock>("/clock", 1)?;
+        let start = Instant::now();
+        while clock.wait(LOOK).is_none() {
+            server.check()?;
+            ensure!(
+                start.elapsed() < LOADING,
+                "the Gazebo server says no /clock within {LOADING:?}:\n{}",
+                server.last_words()
+            );
+        }
+        tracing::info!(partition, "the Gazebo server runs");
+        Self::around(client, Some(server))
+    }
+
+    /// Joins the server that runs in the partition and on the address that the environment names.
+    pub fn join() -> anyhow::Result<Self> {
+        let partition = said("PARTITION").map_or_else(default_partition, |name| Ok(Partition::new(&name)?))?;
+        let client = Client::new(options(partition)?)?;
+        let clock = client.subscribe::<Clock>("/clock", 1)?;
+        ensure!(
+            clock.wait(WAITING).is_some(),
+            "no Gazebo server says /clock within {WAITING:?}: give it and Proctor the same GZ_PARTITION (IGN_PARTITION) and GZ_IP (IGN_IP), 127.0.0.1 \
+             where nothing is said, and let it run"
+        );
+        Self::around(client, None)
+    }
+
+    fn around(client: Client, server: Option<Server>) -> anyhow::Result<Self> {
+        Ok(Self {
+            statistics: client.subscribe("/stats", 1)?,
+            pictures: client.subscribe(Camera::Left.topic(), 1)?,
+            client,
+            since: Instant::now(),
+            _server: server,
+        })
+    }
+
+    /// Starts arms and endoscope, which are the robot from now on. What stands in the arms' places is what `config` says.
+    pub fn spawn(&self, live: &mut Live, bus: &Bus, config: &StackConfig) -> anyhow::Result<()> {
+        let cell = Simulator::new(config.sim.clone())?;
+        let stands = |arm| (cell.chain(arm).clone(), cell.plant(arm).position());
+        let params = ArmsParams { jaw: config.sim.arm.jaw, ..ArmsParams::default() };
+        let from = Commander::Safety(config.root.clone());
+        live.spawn_on_wall_clock(ArmsNode::new(bus, &self.client, stands, params, &from)?)?;
+        live.spawn_on_wall_clock(EndoscopeNode::new(bus, &self.client, cell.cell().rig())?)
+    }
+
+    /// How fast the simulation ran since it was joined, in words.
+    pub fn pace(&self) -> String {
+        let seconds = self.since.elapsed().as_secs_f64();
+        let pictures = self.pictures.dropped() + u64::from(self.pictures.take().is_some());
+        let Some(statistics) = self.statistics.wait(LOOK * 5) else { return "gazebo: no statistics".to_owned() };
+        let whole = |time: Option<Time>| time.and_then(Time::nanos).map_or(0.0, |nanos| nanos as f64 * 1e-9);
+        let (simulated, real) = (whole(statistics.sim_time), whole(statistics.real_time));
+        format!(
+            "gazebo: {simulated:.1} s simulated in {real:.1} s, real-time factor {:.2}; {:.1} pictures per second of the clock on the wall",
+            simulated / real.max(1e-9),
+            pictures as f64 / seconds
+        )
+    }
+}
+
+/// Takes pictures and their labels; pairs are of one moment.
+fn capture(args: &CaptureArgs) -> anyhow::Result<()> {
+    let world = World::join()?;
+    let left = world.client.subscribe::<Image>(Camera::Left.topic(), 64)?;
+    let labels = world.client.subscribe::<Image>(Camera::Labels.topic(), 8)?;
+    std::fs::create_dir(&args.out).with_context(|| args.out.display().to_string())?;
+    for folder in ["images", "masks"] {
+        std::fs::create_dir(args.out.join(folder))?;
+    }
+    std::fs::write(args.out.join("map.toml"), map())?;
+    let mut pictures: Vec<Image> = Vec::new();
+    let mut taken = 0;
+    while taken < args.frames {
+        let label = labels.wait(WAITING).with_context(|| format!("no labels within {WAITING:?}"))?;
+        while let Some(picture) = left.take() {
+            pictures.push(picture);
+        }
+        let moment = |image: &Image| image.header.as_ref().and_then(|h| h.stamp).and_then(Time::nanos);
+        let Some(picture) = pictures.iter().find(|p| moment(p) == moment(&label) && moment(p).is_some()) else {
+            continue;
+        };
+        let name = format!("{taken:05}.png");
+        write_png(&args.out.join("images").join(&name), picture, png::ColorType::Rgb, 3)?;
+        write_png(&args.out.join("masks").join(&name), &grey(&label)?, png::ColorType::Grayscale, 1)?;
+        pictures.clear();
+        taken += 1;
+    }
+    Ok(())
+}
+
+/// One byte of a segmentation camera's three: they are all the label.
+fn grey(label: &Image) -> anyhow::Result<Image> {
+    ensure!(
+        label.pixel_format_type == PixelFormat::RgbInt8 as i32,
+        "labels of pixel format {}",
+        label.pixel_format_type
+    );
+    let data = label.data.iter().step_by(3).copied().collect();
+    Ok(Image { data, step: label.width, ..label.clone() })
+}
+
+fn write_png(path: &Path, image: &Image, colour: png::ColorType, bytes: usize) -> anyhow::Result<()> {
+    ensure!(
+        image.data.len() == image.width as usize * image.height as usize * bytes,
+        "a picture of {}x{} with {} bytes",
+        image.width,
+        image.height,
+        image.data.len()
+    );
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let mut encoder = png::Encoder::new(BufWriter::new(file), image.width, image.height);
+    encoder.set_color(colour);
+    Ok(encoder.write_header()?.write_image_data(&image.data)?)
+}
+
+/// Which label is which class, for `proctor eval segmentation`: the world's labels are ours.
+fn map() -> String {
+    let list = |line: fn(Class) -> String| Class::ALL.map(line).join("\n");
+    let masks = list(|c| format!("\"{}\" = [{}]", c.name(), c.id()));
+    let model = list(|c| format!("\"{0}\" = [\"{0}\"]", c.name()));
+    format!("[masks]\n{masks}\n[model]\n{model}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_perception::eval::EvalMap;
+
+    #[test]
+    fn the_map_of_a_capture_is_one_that_eval_takes() {
+        let map = EvalMap::parse(Path::new("map.toml"), &map()).unwrap();
+        assert_eq!(map.classes().len(), Class::COUNT);
+    }
+
+    #[test]
+    fn labels_are_one_byte_of_three_and_nothing_else_is_taken_for_labels() {
+        let label = Image {
+            width: 2,
+            height: 1,
+            step: 6,
+            data: vec![3, 3, 3, 9, 9, 9],
+            pixel_format_type: PixelFormat::RgbInt8 as i32,
+            header: None,
+        };
+        assert_eq!(grey(&label).unwrap().data, [3, 9]);
+        assert!(grey(&Image { pixel_format_type: PixelFormat::RFloat32 as i32, ..label }).is_err());
+    }
+}
