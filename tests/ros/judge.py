@@ -10,9 +10,14 @@ import sys
 import threading
 import time
 
-import rclpy
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from geometry_msgs.msg import PoseStamped
 from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState
+from rcl_interfaces.msg import Log
+import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
 PATIENCE = 90  # seconds for anything, on a machine that is busy with other things
@@ -27,6 +32,15 @@ def ros2(*args, expect=0, patience=PATIENCE):
     done = subprocess.run(["ros2", *args], capture_output=True, text=True, timeout=patience)
     assert expect is None or done.returncode == expect, f"ros2 {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
+
+
+def present(package):
+    """Whether the sourced ROS has this package; what is not there is said and not judged."""
+    try:
+        return bool(get_package_prefix(package))
+    except PackageNotFoundError:
+        print(f"  --  {package} is not installed: not judged", flush=True)
+        return False
 
 
 def until(what, look):
@@ -72,6 +86,7 @@ def graph(proctor):
 def the_graph_is_the_table(node, table):
     """One writer per topic, its type and quality of service: `proctor graph` is what ROS sees, and there is nothing else."""
     expected = {t: row for t, row in table.items() if not row[3] & {"teleop"}}
+    assert {i.node_name for i in node.get_publishers_info_by_topic("/rosout")} >= NODES
 
     def published():
         # An arm that measures no force, and a model that is not there, are silent topics with a writer.
@@ -83,6 +98,8 @@ def the_graph_is_the_table(node, table):
         missing = [t for t in expected if not node.get_publishers_info_by_topic(t)]
         raise AssertionError(f"nobody publishes {missing}") from None
     for topic, (kind, reliable, latched, writers) in expected.items():
+        if topic == "/rosout":
+            continue  # Every ROS node writes it, and rcl once more for each.
         infos = node.get_publishers_info_by_topic(topic)
         assert {i.node_name for i in infos} == writers and len(infos) == len(writers), f"{topic}: {[i.node_name for i in infos]}"
         for i in infos:
@@ -113,6 +130,53 @@ def tools():
     hz.send_signal(signal.SIGINT)
     hz.wait(timeout=PATIENCE)
     fact(f"ros2 topic hz /PSM1/measured_js: {rate.group(1)} Hz")
+
+
+def log(node):
+    """/rosout has what every node says, for who comes late, too."""
+    heard = {}
+    latched = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener = node.create_subscription(Log, "/rosout", lambda line: heard.setdefault(line.name, line), latched)
+    # Some say nothing as long as all is well.
+    until("lines of safety and console", lambda: rclpy.spin_once(node, timeout_sec=0.1) or {"safety", "console"} <= set(heard))
+    node.destroy_subscription(listener)
+    line = heard["safety"]
+    assert line.level in (10, 20, 30, 40) and line.msg and line.file.endswith(".rs") and line.line > 0 and line.stamp.sec > 0, line
+    fact(f"/rosout: {', '.join(sorted(set(heard) & NODES))}; safety says {line.msg!r}")
+
+
+def frames(node):
+    """tf2 with robot_state_publisher knows where a tool is: where the arm itself says it is, in its base's frame."""
+    if not (present("robot_state_publisher") and present("tf2_ros")):
+        return
+    from tf2_ros import Buffer, TransformListener
+
+    urdf = get_package_share_directory("proctor_bringup") + "/urdf/generated/cell_tracked.urdf"
+    publisher = subprocess.Popen(["ros2", "run", "robot_state_publisher", "robot_state_publisher", urdf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        poses = []
+        arm = node.create_subscription(PoseStamped, "/PSM1/measured_cp", poses.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+        buffer = Buffer()
+        listener = TransformListener(buffer, node)
+
+        def distance():
+            rclpy.spin_once(node, timeout_sec=0.1)
+            if not poses or not buffer.can_transform(poses[-1].header.frame_id, "PSM1_tip", Time()):
+                return None
+            tf, cp = buffer.lookup_transform(poses[-1].header.frame_id, "PSM1_tip", Time()).transform.translation, poses[-1].pose.position
+            return ((tf.x - cp.x) ** 2 + (tf.y - cp.y) ** 2 + (tf.z - cp.z) ** 2) ** 0.5
+
+        apart = until("the tool's frame", distance)
+        assert apart < 1e-4, f"tf2 has the tool {1000 * apart:.3f} mm from measured_cp"
+        until("the other arms", lambda: distance() is not None and all(buffer.can_transform("world", f, Time()) for f in ("PSM2_tip", "endoscope_left_optical")))
+        base = buffer.lookup_transform("world", "PSM1_base", Time()).transform.translation
+        assert abs(base.x) + abs(base.y) + abs(base.z) > 0.01, base
+        listener.unregister()
+        node.destroy_subscription(arm)
+    finally:
+        publisher.send_signal(signal.SIGINT)
+        publisher.wait(timeout=PATIENCE)
+    fact(f"tf2 and robot_state_publisher have PSM1's tool {1e6 * apart:.1f} um from measured_cp, and every arm and camera below world")
 
 
 def parameters():
@@ -187,6 +251,39 @@ def names_and_parameters_from_ros(node):
     fact("an unknown parameter, one out of range and one of another type end the node, by name")
 
 
+def simulated_time(node):
+    """A node with use_sim_time lives on /clock: it stands still without one, and stamps what it says with it."""
+    clock = node.create_publisher(Clock, "/clock", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    states = []
+    latched = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener = node.create_subscription(SafetyState, "/proctor/safety_state", states.append, latched)
+    safety = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", "-p", "use_sim_time:=true"])
+    try:
+        until("a reader of /clock", clock.get_subscription_count)
+        assert "True" in ros2("param", "get", "/safety", "use_sim_time")
+        for _ in range(10):
+            rclpy.spin_once(node, timeout_sec=0.1)
+        assert not states, states[-1]
+        shown = [1000]  # ms
+
+        def tick():
+            shown[0] += 1
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = shown[0] // 1000, shown[0] % 1000 * 1_000_000
+            clock.publish(message)
+            rclpy.spin_once(node, timeout_sec=0.001)
+            return len(states) >= 3
+
+        until("states in simulated time", lambda: any(tick() for _ in range(100)))
+        stamp = states[-1].stamp
+        assert 1.0 <= stamp.sec + 1e-9 * stamp.nanosec <= shown[0] / 1000, (stamp, shown)
+    finally:
+        safety.send_signal(signal.SIGINT)
+        safety.wait(timeout=PATIENCE)
+        node.destroy_subscription(listener)
+    fact(f"use_sim_time: safety stands still without /clock, and its stamps are the clock's ({stamp.sec}.{stamp.nanosec:09d} s)")
+
+
 def main(proctor):
     launch = Launch("sim.launch.py", "console_port:=0", "camera_fps:=15")
     rclpy.init()
@@ -196,6 +293,8 @@ def main(proctor):
         fact("ros2 launch proctor_bringup sim.launch.py: the console serves")
         tools()
         the_graph_is_the_table(node, graph(proctor))
+        log(node)
+        frames(node)
         parameters()
         strangers_words(node)
     except BaseException:
@@ -205,6 +304,7 @@ def main(proctor):
         launch.stop()
     fact("Ctrl-C ends every process of the launch")
     names_and_parameters_from_ros(node)
+    simulated_time(node)
     rclpy.shutdown()
 
 
