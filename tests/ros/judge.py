@@ -194,6 +194,39 @@ def parameters():
     fact("ros2 service call /fusion/get_parameters")
 
 
+def lifecycle(node):
+    """`ros2 lifecycle` sees every node active, and takes one down and up again."""
+    nodes = set(ros2("lifecycle", "nodes").split())
+    assert nodes >= {f"/{n}" for n in NODES}, nodes
+    assert "active [3]" in ros2("lifecycle", "get", "/safety")
+    listed = ros2("lifecycle", "list", "/perception")
+    assert "deactivate [4]" in listed and "Goal: inactive" in listed and "activate [3]" not in listed.replace("deactivate", ""), listed
+    readers = node.count_subscribers("/endoscope/left/image_rect")
+    for change, state in (("deactivate", "inactive [2]"), ("cleanup", "unconfigured [1]"), ("configure", "inactive [2]"), ("activate", "active [3]")):
+        said = ros2("lifecycle", "set", "/perception", change)
+        assert "Transitioning successful" in said and state in ros2("lifecycle", "get", "/perception"), f"{change}: {said}"
+        if change == "cleanup":
+            until("perception to read no pictures", lambda: node.count_subscribers("/endoscope/left/image_rect") < readers)
+    until("perception to read pictures again", lambda: node.count_subscribers("/endoscope/left/image_rect") == readers)
+    refused = ros2("lifecycle", "set", "/perception", "configure", expect=None)
+    assert "successful" not in refused and "active [3]" in ros2("lifecycle", "get", "/perception"), refused
+    fact("ros2 lifecycle nodes, get, list; set takes perception down to unconfigured and up to active, and not where it cannot go")
+
+
+def managed():
+    """`--managed`: a node waits unconfigured for whoever manages it, and ends when it is shut down."""
+    fusion = subprocess.Popen(["ros2", "run", "proctor", "fusion", "--managed"])
+    try:
+        until("the managed node", lambda: "/fusion" in ros2("lifecycle", "nodes"))
+        assert "unconfigured [1]" in ros2("lifecycle", "get", "/fusion")
+        for change in ("configure", "activate", "shutdown"):
+            assert "Transitioning successful" in ros2("lifecycle", "set", "/fusion", change), change
+        assert fusion.wait(timeout=PATIENCE) == 0, fusion.returncode
+    finally:
+        fusion.kill()
+    fact("ros2 run proctor fusion --managed waits for configure and activate, and ends at shutdown")
+
+
 def strangers_words(node):
     """Malformed bytes and NaN change nothing; anything on the e-stop's topic stops."""
     states = []
@@ -230,6 +263,9 @@ def strangers_words(node):
     stop.publish(OperatorRequest())
     until("the e-stop", lambda: rclpy.spin_once(node, timeout_sec=0.1) or (states[-1].e_stop and states[-1].mode.value == SafetyMode.FAULT))
     fact("an empty message from rclpy on /proctor/e_stop stops everything")
+    refused = ros2("lifecycle", "set", "/safety", "deactivate", expect=None)
+    assert "successful" not in refused and "active [3]" in ros2("lifecycle", "get", "/safety"), refused
+    fact("safety is not to be deactivated while it holds arms that are not disabled")
 
 
 def names_and_parameters_from_ros(node):
@@ -296,6 +332,7 @@ def main(proctor):
         log(node)
         frames(node)
         parameters()
+        lifecycle(node)
         strangers_words(node)
     except BaseException:
         print("".join(launch.lines[-60:]), file=sys.stderr)
@@ -304,6 +341,7 @@ def main(proctor):
         launch.stop()
     fact("Ctrl-C ends every process of the launch")
     names_and_parameters_from_ros(node)
+    managed()
     simulated_time(node)
     rclpy.shutdown()
 
