@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from geometry_msgs.msg import PoseStamped
 from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState
 from rcl_interfaces.msg import Log
@@ -151,8 +151,7 @@ def frames(node):
         return
     from tf2_ros import Buffer, TransformListener
 
-    urdf = get_package_share_directory("proctor_bringup") + "/urdf/generated/cell_tracked.urdf"
-    publisher = subprocess.Popen(["ros2", "run", "robot_state_publisher", "robot_state_publisher", urdf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    view = Launch("view.launch.py", "rviz:=false")
     try:
         poses = []
         arm = node.create_subscription(PoseStamped, "/PSM1/measured_cp", poses.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
@@ -174,9 +173,8 @@ def frames(node):
         listener.unregister()
         node.destroy_subscription(arm)
     finally:
-        publisher.send_signal(signal.SIGINT)
-        publisher.wait(timeout=PATIENCE)
-    fact(f"tf2 and robot_state_publisher have PSM1's tool {1e6 * apart:.1f} um from measured_cp, and every arm and camera below world")
+        view.stop()
+    fact(f"ros2 launch proctor_bringup view.launch.py: tf2 and robot_state_publisher have PSM1's tool {1e6 * apart:.1f} um from measured_cp, and every arm and camera below world")
 
 
 def parameters():
