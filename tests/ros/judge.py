@@ -21,6 +21,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
 PATIENCE = 90  # seconds for anything, on a machine that is busy with other things
+# Nobody writes these here: the endoscope's arm measures no force, and no model beside perception's is given.
+UNWRITTEN = {"/ECM/spatial/measured_cf", "/proctor/findings"}
 NODES = {"sim", "perception", "fusion", "autonomy", "safety", "console"}
 
 
@@ -85,11 +87,11 @@ def graph(proctor):
 
 def the_graph_is_the_table(node, table):
     """One writer per topic, its type and quality of service: `proctor graph` is what ROS sees, and there is nothing else."""
-    expected = {t: row for t, row in table.items() if not row[3] & {"teleop"}}
+    expected = {t: row for t, row in table.items() if not row[3] & {"teleop"} and t not in UNWRITTEN}
+    assert not [t for t in UNWRITTEN if node.get_publishers_info_by_topic(t)]
     assert {i.node_name for i in node.get_publishers_info_by_topic("/rosout")} >= NODES
 
     def published():
-        # An arm that measures no force, and a model that is not there, are silent topics with a writer.
         return {t for t in expected if node.get_publishers_info_by_topic(t)} == set(expected)
 
     try:
@@ -271,7 +273,7 @@ def names_and_parameters_from_ros(node):
     line = ["-r", "__ns:=/room2", "-r", "__node:=gate", "-r", "PSM1/servo_jp:=/dvrk/servo_jp", "-p", "watchdogs.command:=0.05"]
     gate = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", *line])
     try:
-        infos = until("the remapped topic", lambda: node.get_publishers_info_by_topic("/dvrk/servo_jp"))
+        infos = until("the remapped topic", lambda: node.get_publishers_info_by_topic("/dvrk/servo_jp") or None)
         assert [(i.node_name, i.node_namespace) for i in infos] == [("gate", "/room2")], infos
         assert node.get_publishers_info_by_topic("/room2/PSM2/servo_jp") and not node.get_publishers_info_by_topic("/room2/PSM1/servo_jp")
         assert "0.05" in ros2("param", "get", "/room2/gate", "watchdogs.command")
