@@ -5,7 +5,7 @@ A node that ends takes the others down: half of a supervised robot is no robot.
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
@@ -31,7 +31,8 @@ def arguments(simulated):
         ("console_port", "8080", "port of the console on this machine; 0 takes a free one"),
         ("authority_key", "", "file with the secret that console, safety and sim share; empty for the user's own"),
         ("record", "", "record every topic into this MCAP file, which must not exist; empty for none"),
-        ("discovery_range", EnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", default_value="LOCALHOST"),
+        # Not the environment's: ROS's own setup says SUBNET there when nobody said anything.
+        ("discovery_range", "LOCALHOST",
          "how far nodes look for each other: LOCALHOST or SUBNET; nothing on a network is authenticated but what the console says"),
     ]
     simulator = [

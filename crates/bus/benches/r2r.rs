@@ -1,11 +1,12 @@
 //! One message from publisher to decoded value on the sourced ROS 2 (loopback, whatever RMW is set): through Proctor's bus, beside r2r
-//! used without it in the same run, typed as its examples do and raw as the bus does. The messages are those of `bus.rs`.
+//! used without it in the same run, typed as its examples do and raw as the bus does, and beside rclpy (`tests/ros/bench.py`). The messages
+//! are those of `bus.rs`.
 //!
-//! `cargo bench --package proctor-bus --features r2r --bench r2r`, with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST.
+//! `cargo bench --workspace --features proctor/r2r --bench r2r`, with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST. A JSON line per case: latency at the
+//! topic's rate, and messages a second one at a time.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::{FutureExt, Stream, StreamExt};
 use proctor_bus::{Bus, Parameters, R2rConfig, Subscriber, Topic, Wire, graph};
 use proctor_msgs::cdr::{self, Layout};
@@ -15,6 +16,19 @@ use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
+
+/// How often a message is said, and how often altogether.
+#[derive(Clone, Copy)]
+struct Load {
+    name: &'static str,
+    hz: f64,
+    count: u32,
+}
+
+const JOINTS: Load = Load { name: "joints", hz: 1000.0, count: 5000 };
+const PICTURE: Load = Load { name: "picture", hz: 30.0, count: 150 };
+/// After this a best-effort message counts as lost and is said again.
+const LOST: Duration = Duration::from_millis(200);
 
 fn joints() -> ArmJoints {
     let position = Joints::new(&[0.1, -0.2, 0.16, 0.3, 0.4, 0.5]).unwrap();
@@ -26,34 +40,52 @@ fn picture() -> CameraImage {
     CameraImage { stamp: Stamp::FIRST, side: CameraSide::Left, image }
 }
 
-/// Tries until something comes; says again what may have been lost (best effort), and ends the run after ten seconds.
-fn spin<T>(mut again: impl FnMut(), mut take: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    let mut next = Duration::from_millis(200);
-    loop {
-        if let Some(value) = take() {
-            return value;
+/// Says a message and takes it again, until one comes; how long that took, and how many were lost before it.
+fn cross<T>(publish: impl Fn(), take: &mut impl FnMut() -> Option<T>) -> (Duration, u32) {
+    for lost in 0..50 {
+        let start = Instant::now();
+        publish();
+        while start.elapsed() < LOST {
+            if let Some(value) = take() {
+                let took = start.elapsed();
+                black_box(value);
+                return (took, lost);
+            }
         }
-        if start.elapsed() > next {
-            next += Duration::from_millis(200);
-            again();
-        }
-        assert!(start.elapsed() < Duration::from_secs(10), "a message was lost again and again");
     }
+    panic!("a message was lost again and again");
 }
 
-fn ours<T: Wire>(c: &mut Criterion, name: &str, bus: &Bus, topic: &Topic, value: &T) {
+/// At the load's rate, then as fast as one follows another; prints both.
+fn measure<T>(way: &str, load: Load, publish: impl Fn(), mut take: impl FnMut() -> Option<T>) {
+    (0..20).for_each(|_| _ = cross(&publish, &mut take));
+    let (start, mut times, mut lost) = (Instant::now(), Vec::new(), 0);
+    for i in 0..load.count {
+        let due = start + Duration::from_secs_f64(f64::from(i) / load.hz);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let (took, again) = cross(&publish, &mut take);
+        times.push(took.as_secs_f64() * 1e3);
+        lost += again;
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |part: f64| times[(part * (times.len() - 1) as f64) as usize];
+    let start = Instant::now();
+    (0..load.count).for_each(|_| _ = cross(&publish, &mut take));
+    let per_s = f64::from(load.count) / start.elapsed().as_secs_f64();
+    println!(
+        r#"{{"case": "{way}/{}", "hz": {}, "median_ms": {:.4}, "p99_ms": {:.4}, "per_s": {per_s:.0}, "messages": {}, "lost": {lost}}}"#,
+        load.name,
+        load.hz,
+        at(0.5),
+        at(0.99),
+        load.count
+    );
+}
+
+fn ours<T: Wire>(load: Load, bus: &Bus, topic: &Topic, value: &T) {
     let publisher = bus.publisher::<T>(topic).unwrap();
     let subscriber: Subscriber<T> = bus.subscriber(topic).unwrap();
-    let publish = || publisher.publish(value).unwrap();
-    publish();
-    _ = spin(publish, || subscriber.take());
-    c.bench_function(name, |b| {
-        b.iter(|| {
-            publish();
-            black_box(spin(publish, || subscriber.take()).is_ok())
-        });
-    });
+    measure("proctor", load, || publisher.publish(value).unwrap(), || subscriber.take().map(Result::unwrap));
 }
 
 /// Takes from a stream what a spin brings.
@@ -62,69 +94,39 @@ fn next<T>(node: &mut Node, stream: &mut (impl Stream<Item = T> + Unpin)) -> Opt
     stream.next().now_or_never().flatten()
 }
 
-fn raw<T: Wire>(c: &mut Criterion, name: &str, node: &mut Node, topic: &str, type_name: &str, value: &T) {
+fn raw<T: Wire>(load: Load, node: &mut Node, topic: &str, type_name: &str, value: &T) {
     let qos = QosProfile::default().keep_last(4).best_effort();
     let publisher = node.create_publisher_untyped(topic, type_name, qos.clone()).unwrap();
     let mut stream = node.subscribe_raw(topic, type_name, qos).unwrap();
     let layout = Layout::of::<T::Msg>();
     let publish = || publisher.publish_raw(&cdr::to_cdr(&value.encode())).unwrap();
-    publish();
-    _ = spin(publish, || next(node, &mut stream));
-    c.bench_function(name, |b| {
-        b.iter(|| {
-            publish();
-            let bytes = spin(publish, || next(node, &mut stream));
-            black_box(cdr::from_cdr::<T::Msg>(&layout, &bytes).is_ok())
-        });
-    });
+    let take = || next(node, &mut stream).map(|bytes| cdr::from_cdr::<T::Msg>(&layout, &bytes).unwrap());
+    measure("r2r raw", load, publish, take);
 }
 
-fn typed(c: &mut Criterion, node: &mut Node) {
+fn typed<T: r2r::WrappedTypesupport + 'static>(load: Load, node: &mut Node, topic: &str, message: &T) {
+    let qos = QosProfile::default().keep_last(4).best_effort();
+    let publisher = node.create_publisher(topic, qos.clone()).unwrap();
+    let mut stream = node.subscribe::<T>(topic, qos).unwrap();
+    measure("r2r typed", load, || publisher.publish(message).unwrap(), || next(node, &mut stream));
+}
+
+fn main() {
     use r2r::sensor_msgs::msg;
-    macro_rules! measure {
-        ($name:literal, $topic:literal, $message:expr) => {{
-            let qos = QosProfile::default().keep_last(4).best_effort();
-            let message = $message;
-            let publisher = node.create_publisher($topic, qos.clone()).unwrap();
-            let mut stream = node.subscribe($topic, qos).unwrap();
-            let publish = || publisher.publish(&message).unwrap();
-            publish();
-            let mut heard = spin(publish, || next(node, &mut stream));
-            c.bench_function($name, |b| {
-                b.iter(|| {
-                    publish();
-                    heard = spin(publish, || next(node, &mut stream));
-                });
-            });
-            assert_eq!(heard, message);
-        }};
+    {
+        let bus = Bus::r2r(&R2rConfig::from_environment("bench", Parameters::default())).unwrap();
+        ours(JOINTS, &bus, &graph::measured_js(ArmId::Psm1), &joints());
+        ours(PICTURE, &bus, &graph::image_left(), &picture());
     }
-    let position = vec![0.1, -0.2, 0.16, 0.3, 0.4, 0.5];
-    let name = ["yaw", "pitch", "insertion", "roll", "wrist_pitch", "wrist_yaw"].map(str::to_owned).to_vec();
-    measure!(
-        "plain r2r typed/joints",
-        "/plain/joints",
-        msg::JointState { name, velocity: vec![0.0; 6], position, ..Default::default() }
-    );
-    let (width, height) = (640, 480);
-    let data = [1, 2, 3].repeat(640 * 480);
-    let encoding = "rgb8".to_owned();
-    measure!(
-        "plain r2r typed/picture",
-        "/plain/picture",
-        msg::Image { width, height, step: 3 * width, encoding, data, ..Default::default() }
-    );
-}
-
-fn all(c: &mut Criterion) {
-    let bus = Bus::r2r(&R2rConfig::from_environment("bench", Parameters::default())).unwrap();
-    ours(c, "r2r/joints", &bus, &graph::measured_js(ArmId::Psm1), &joints());
-    ours(c, "r2r/picture", &bus, &graph::image_left(), &picture());
     let mut node = Node::create(Context::create().unwrap(), "plain", "").unwrap();
-    raw(c, "plain r2r raw/joints", &mut node, "/raw/joints", "sensor_msgs/msg/JointState", &joints());
-    raw(c, "plain r2r raw/picture", &mut node, "/raw/picture", "sensor_msgs/msg/Image", &picture());
-    typed(c, &mut node);
+    raw(JOINTS, &mut node, "/raw/joints", "sensor_msgs/msg/JointState", &joints());
+    raw(PICTURE, &mut node, "/raw/picture", "sensor_msgs/msg/Image", &picture());
+    let name = ["yaw", "pitch", "insertion", "roll", "wrist_pitch", "wrist_yaw"].map(str::to_owned).to_vec();
+    let position = vec![0.1, -0.2, 0.16, 0.3, 0.4, 0.5];
+    let message = msg::JointState { name, velocity: vec![0.0; 6], position, ..Default::default() };
+    typed(JOINTS, &mut node, "/typed/joints", &message);
+    let (width, height, encoding) = (640, 480, "rgb8".to_owned());
+    let data = [1, 2, 3].repeat(640 * 480);
+    let message = msg::Image { width, height, step: 3 * width, encoding, data, ..Default::default() };
+    typed(PICTURE, &mut node, "/typed/picture", &message);
 }
-
-criterion_group!(benches, all);
-criterion_main!(benches);

@@ -8,6 +8,7 @@ use proctor_types::{LogLevel, LogRecord, Stamp};
 use std::{
     collections::VecDeque,
     fmt::Write as _,
+    io::IsTerminal as _,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -43,7 +44,9 @@ pub fn start(ros: &RosArgs) -> anyhow::Result<()> {
         Ok(filter) => filter,
         Err(_) => format!("warn,proctor={}", level(ros)?).parse()?,
     };
-    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Colours are for people: what a launch or a file collects is plain.
+    let coloured = std::io::stderr().is_terminal();
+    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(coloured);
     tracing_subscriber::registry().with(filter).with(written).with(Rosout).init();
     Ok(())
 }

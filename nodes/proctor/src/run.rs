@@ -32,6 +32,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What can run on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -341,19 +342,21 @@ fn manage(mut managed: Managed, mut services: LifecycleServices) -> anyhow::Resu
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        // Listening all the time: a listener made anew at every turn would miss what came in between.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let mut look = tokio::time::interval(Duration::from_millis(20));
         while life.state() != LifecycleState::Finalized {
             tokio::select! {
-                ended = tokio::signal::ctrl_c() => return ended,
+                _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 _ = look.tick() => services.serve(&mut life, &mut |t| managed.act(t)),
             }
         }
-        Ok(())
+        anyhow::Ok(())
     });
     managed.stop();
-    Ok(done?)
+    done
 }
 
 /// Whether the nodes of this process run on a simulation's clock, which they share.
