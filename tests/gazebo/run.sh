@@ -37,8 +37,14 @@ step "segmentation of Gazebo's pictures against its own segmentation camera"
 
 step "a Gazebo arm as a CRTK arm"
 "$proctor" authority-key "$out/authority.key" >/dev/null
-"$proctor" run gazebo --gazebo-server --authority-key "$out/authority.key" --listen tcp/127.0.0.1:17459 --camera-fps "${GAZEBO_FPS:-10}" &
+"$proctor" run gazebo --gazebo-server --authority-key "$out/authority.key" --listen tcp/127.0.0.1:17459 --camera-fps "${GAZEBO_FPS:-10}" 2> "$out/arms.log" &
 pid=$!
-"$proctor" conformance --arm /PSM1 --use-sim-time --connect tcp/127.0.0.1:17459
+# It is judged once it stands: before, nothing is said of it.
+for _ in $(seq 240); do
+  kill -0 "$pid" || { cat "$out/arms.log" >&2; exit 1; }
+  [ "$(grep -c 'stands where operations begin' "$out/arms.log")" -lt 3 ] || break
+  sleep 0.5
+done
+"$proctor" conformance --arm /PSM1 --use-sim-time --connect tcp/127.0.0.1:17459 --authority-key "$out/authority.key" --move --home --yes
 kill -INT "$pid"; wait "$pid" || true; pid=
 printf '\n\033[1m== test-gazebo passed\033[0m (%s s)\n' "$SECONDS"

@@ -134,6 +134,9 @@ impl Between {
         self.owes |= due.measured;
         let measured = self.owes && self.said != Some(stamp);
         if measured {
+            if self.said.is_none() {
+                tracing::info!(%arm, "stands where operations begin");
+            }
             (self.owes, self.said) = (false, Some(stamp));
         }
         self.ports.publish(&report, Due { measured, ..due })
