@@ -3,6 +3,7 @@
 Usage: judge.py PROCTOR, in an environment with ROS 2 and Proctor's packages sourced. Every wait ends; a failure is an assertion.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -52,6 +53,27 @@ def until(what, look):
             return found
         time.sleep(0.2)
     raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+class Run:
+    """`ros2 run proctor ...` in a terminal of its own: Ctrl-C reaches the command and the node, as it does from a keyboard."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen(["ros2", "run", "proctor", *args], start_new_session=True)
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        self.end()
+
+    def end(self):
+        """Waits for its end; what does not end is killed, and a mistake."""
+        try:
+            code = self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        assert code == 0, f"{' '.join(self.process.args)}: {code}"
 
 
 class Launch:
@@ -215,15 +237,15 @@ def lifecycle(node):
 
 def managed():
     """`--managed`: a node waits unconfigured for whoever manages it, and ends when it is shut down."""
-    fusion = subprocess.Popen(["ros2", "run", "proctor", "fusion", "--managed"])
+    fusion = Run("fusion", "--managed")
     try:
         until("the managed node", lambda: "/fusion" in ros2("lifecycle", "nodes"))
         assert "unconfigured [1]" in ros2("lifecycle", "get", "/fusion")
         for change in ("configure", "activate", "shutdown"):
             assert "Transitioning successful" in ros2("lifecycle", "set", "/fusion", change), change
-        assert fusion.wait(timeout=PATIENCE) == 0, fusion.returncode
+        fusion.end()
     finally:
-        fusion.kill()
+        fusion.stop()
     fact("ros2 run proctor fusion --managed waits for configure and activate, and ends at shutdown")
 
 
@@ -271,15 +293,14 @@ def strangers_words(node):
 def names_and_parameters_from_ros(node):
     """`ros2 run` with namespace, name, remapping and parameter; and what is wrong with them ends the node by name."""
     line = ["-r", "__ns:=/room2", "-r", "__node:=gate", "-r", "PSM1/servo_jp:=/dvrk/servo_jp", "-p", "watchdogs.command:=0.05"]
-    gate = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", *line])
+    gate = Run("safety", "--ros-args", *line)
     try:
         infos = until("the remapped topic", lambda: node.get_publishers_info_by_topic("/dvrk/servo_jp") or None)
         assert [(i.node_name, i.node_namespace) for i in infos] == [("gate", "/room2")], infos
         assert node.get_publishers_info_by_topic("/room2/PSM2/servo_jp") and not node.get_publishers_info_by_topic("/room2/PSM1/servo_jp")
         assert "0.05" in ros2("param", "get", "/room2/gate", "watchdogs.command")
     finally:
-        gate.send_signal(signal.SIGINT)
-        gate.wait(timeout=PATIENCE)
+        gate.stop()
     fact("ros2 run proctor safety with __ns, __node, a remapping and a parameter")
     for argument, named in (("watchdogs.commands:=0.05", "watchdogs.commands"), ("watchdogs.command:=0.2", "watchdogs.command"), ("watchdogs.command:=soon", "watchdogs.command")):
         said = ros2("run", "proctor", "safety", "--ros-args", "-p", argument, expect=None)
@@ -293,7 +314,7 @@ def simulated_time(node):
     states = []
     latched = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     listener = node.create_subscription(SafetyState, "/proctor/safety_state", states.append, latched)
-    safety = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", "-p", "use_sim_time:=true"])
+    safety = Run("safety", "--ros-args", "-p", "use_sim_time:=true")
     try:
         until("a reader of /clock", clock.get_subscription_count)
         assert "True" in ros2("param", "get", "/safety", "use_sim_time")
@@ -314,8 +335,7 @@ def simulated_time(node):
         stamp = states[-1].stamp
         assert 1.0 <= stamp.sec + 1e-9 * stamp.nanosec <= shown[0] / 1000, (stamp, shown)
     finally:
-        safety.send_signal(signal.SIGINT)
-        safety.wait(timeout=PATIENCE)
+        safety.stop()
         node.destroy_subscription(listener)
     fact(f"use_sim_time: safety stands still without /clock, and its stamps are the clock's ({stamp.sec}.{stamp.nanosec:09d} s)")
 
