@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from geometry_msgs.msg import PoseStamped
-from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState
+from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState, Scene
 from rcl_interfaces.msg import Log
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -235,6 +236,33 @@ def lifecycle(node):
     fact("ros2 lifecycle nodes, get, list; set takes perception down to unconfigured and up to active, and not where it cannot go")
 
 
+def robot(node):
+    """robot.launch.py beside arms of other names, with a namespace of its own and a parameter file."""
+    sim = Run("sim", "--camera-fps", "10", "--ros-args", "-r", "__ns:=/dvrk")
+    scenes = []
+    listener = node.create_subscription(Scene, "/room2/proctor/scene", scenes.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write("safety:\n  ros__parameters:\n    motion.tip_speed_supervised: 0.02\n")
+        file.flush()
+        arms = [f"{argument}:=dvrk/{place}" for argument, place in (("arm", "PSM1"), ("psm2", "PSM2"), ("ecm", "ECM"))]
+        launch = Launch("robot.launch.py", "console_port:=0", "namespace:=room2", "endoscope:=/dvrk/endoscope", f"params:={file.name}", *arms)
+        try:
+            writers = until("a writer of the robot's arm", lambda: node.get_publishers_info_by_topic("/dvrk/PSM1/servo_jp") or None)
+            assert [(i.node_name, i.node_namespace) for i in writers] == [("safety", "/room2")], writers
+            readers = node.get_subscriptions_info_by_topic("/dvrk/PSM1/servo_jp")
+            assert [(i.node_name, i.node_namespace) for i in readers] == [("sim", "/dvrk")], readers
+            until("a scene of the robot's pictures and joints", lambda: rclpy.spin_once(node, timeout_sec=0.1) or bool(scenes and scenes[-1].instruments))
+            assert "0.02" in ros2("param", "get", "/room2/safety", "motion.tip_speed_supervised")
+        except BaseException:
+            print("".join(launch.lines[-40:]), file=sys.stderr)
+            raise
+        finally:
+            launch.stop()
+            sim.stop()
+            node.destroy_subscription(listener)
+    fact("ros2 launch proctor_bringup robot.launch.py with namespace and params, beside arms and an endoscope below /dvrk")
+
+
 def managed():
     """`--managed`: a node waits unconfigured for whoever manages it, and ends when it is shut down."""
     fusion = Run("fusion", "--managed")
@@ -361,6 +389,7 @@ def main(proctor):
         launch.stop()
     fact("Ctrl-C ends every process of the launch")
     names_and_parameters_from_ros(node)
+    robot(node)
     managed()
     simulated_time(node)
     rclpy.shutdown()
