@@ -17,7 +17,9 @@ def units(*command: str) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
     found: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for unit in json.loads(graph)["units"]:
         if unit["pkg_id"].startswith("registry"):
-            key = (unit["pkg_id"].split("#")[-1], unit["target"]["kind"][0], unit["mode"])
+            # What build scripts and macros use is built apart, with other settings.
+            settings = str(unit["profile"]["codegen_units"])
+            key = (unit["pkg_id"].split("#")[-1], unit["target"]["kind"][0], unit["mode"], settings)
             found.setdefault(key, set()).add(tuple(unit["features"]))
     return found
 

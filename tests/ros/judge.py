@@ -3,16 +3,18 @@
 Usage: judge.py PROCTOR, in an environment with ROS 2 and Proctor's packages sourced. Every wait ends; a failure is an assertion.
 """
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from geometry_msgs.msg import PoseStamped
-from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState
+from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState, Scene
 from rcl_interfaces.msg import Log
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -52,6 +54,27 @@ def until(what, look):
             return found
         time.sleep(0.2)
     raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+class Run:
+    """`ros2 run proctor ...` in a terminal of its own: Ctrl-C reaches the command and the node, as it does from a keyboard."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen(["ros2", "run", "proctor", *args], start_new_session=True)
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        self.end()
+
+    def end(self):
+        """Waits for its end; what does not end is killed, and a mistake."""
+        try:
+            code = self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        assert code == 0, f"{' '.join(self.process.args)}: {code}"
 
 
 class Launch:
@@ -213,17 +236,44 @@ def lifecycle(node):
     fact("ros2 lifecycle nodes, get, list; set takes perception down to unconfigured and up to active, and not where it cannot go")
 
 
+def robot(node):
+    """robot.launch.py beside arms of other names, with a namespace of its own and a parameter file."""
+    sim = Run("sim", "--camera-fps", "10", "--ros-args", "-r", "__ns:=/dvrk")
+    scenes = []
+    listener = node.create_subscription(Scene, "/room2/proctor/scene", scenes.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write("safety:\n  ros__parameters:\n    motion.tip_speed_supervised: 0.02\n")
+        file.flush()
+        arms = [f"{argument}:=dvrk/{place}" for argument, place in (("arm", "PSM1"), ("psm2", "PSM2"), ("ecm", "ECM"))]
+        launch = Launch("robot.launch.py", "console_port:=0", "namespace:=room2", "endoscope:=/dvrk/endoscope", f"params:={file.name}", *arms)
+        try:
+            writers = until("a writer of the robot's arm", lambda: node.get_publishers_info_by_topic("/dvrk/PSM1/servo_jp") or None)
+            assert [(i.node_name, i.node_namespace) for i in writers] == [("safety", "/room2")], writers
+            readers = node.get_subscriptions_info_by_topic("/dvrk/PSM1/servo_jp")
+            assert [(i.node_name, i.node_namespace) for i in readers] == [("sim", "/dvrk")], readers
+            until("a scene of the robot's pictures and joints", lambda: rclpy.spin_once(node, timeout_sec=0.1) or bool(scenes and scenes[-1].instruments))
+            assert "0.02" in ros2("param", "get", "/room2/safety", "motion.tip_speed_supervised")
+        except BaseException:
+            print("".join(launch.lines[-40:]), file=sys.stderr)
+            raise
+        finally:
+            launch.stop()
+            sim.stop()
+            node.destroy_subscription(listener)
+    fact("ros2 launch proctor_bringup robot.launch.py with namespace and params, beside arms and an endoscope below /dvrk")
+
+
 def managed():
     """`--managed`: a node waits unconfigured for whoever manages it, and ends when it is shut down."""
-    fusion = subprocess.Popen(["ros2", "run", "proctor", "fusion", "--managed"])
+    fusion = Run("fusion", "--managed")
     try:
         until("the managed node", lambda: "/fusion" in ros2("lifecycle", "nodes"))
         assert "unconfigured [1]" in ros2("lifecycle", "get", "/fusion")
         for change in ("configure", "activate", "shutdown"):
             assert "Transitioning successful" in ros2("lifecycle", "set", "/fusion", change), change
-        assert fusion.wait(timeout=PATIENCE) == 0, fusion.returncode
+        fusion.end()
     finally:
-        fusion.kill()
+        fusion.stop()
     fact("ros2 run proctor fusion --managed waits for configure and activate, and ends at shutdown")
 
 
@@ -271,15 +321,14 @@ def strangers_words(node):
 def names_and_parameters_from_ros(node):
     """`ros2 run` with namespace, name, remapping and parameter; and what is wrong with them ends the node by name."""
     line = ["-r", "__ns:=/room2", "-r", "__node:=gate", "-r", "PSM1/servo_jp:=/dvrk/servo_jp", "-p", "watchdogs.command:=0.05"]
-    gate = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", *line])
+    gate = Run("safety", "--ros-args", *line)
     try:
         infos = until("the remapped topic", lambda: node.get_publishers_info_by_topic("/dvrk/servo_jp") or None)
         assert [(i.node_name, i.node_namespace) for i in infos] == [("gate", "/room2")], infos
         assert node.get_publishers_info_by_topic("/room2/PSM2/servo_jp") and not node.get_publishers_info_by_topic("/room2/PSM1/servo_jp")
         assert "0.05" in ros2("param", "get", "/room2/gate", "watchdogs.command")
     finally:
-        gate.send_signal(signal.SIGINT)
-        gate.wait(timeout=PATIENCE)
+        gate.stop()
     fact("ros2 run proctor safety with __ns, __node, a remapping and a parameter")
     for argument, named in (("watchdogs.commands:=0.05", "watchdogs.commands"), ("watchdogs.command:=0.2", "watchdogs.command"), ("watchdogs.command:=soon", "watchdogs.command")):
         said = ros2("run", "proctor", "safety", "--ros-args", "-p", argument, expect=None)
@@ -293,7 +342,7 @@ def simulated_time(node):
     states = []
     latched = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     listener = node.create_subscription(SafetyState, "/proctor/safety_state", states.append, latched)
-    safety = subprocess.Popen(["ros2", "run", "proctor", "safety", "--ros-args", "-p", "use_sim_time:=true"])
+    safety = Run("safety", "--ros-args", "-p", "use_sim_time:=true")
     try:
         until("a reader of /clock", clock.get_subscription_count)
         assert "True" in ros2("param", "get", "/safety", "use_sim_time")
@@ -314,8 +363,7 @@ def simulated_time(node):
         stamp = states[-1].stamp
         assert 1.0 <= stamp.sec + 1e-9 * stamp.nanosec <= shown[0] / 1000, (stamp, shown)
     finally:
-        safety.send_signal(signal.SIGINT)
-        safety.wait(timeout=PATIENCE)
+        safety.stop()
         node.destroy_subscription(listener)
     fact(f"use_sim_time: safety stands still without /clock, and its stamps are the clock's ({stamp.sec}.{stamp.nanosec:09d} s)")
 
@@ -341,6 +389,7 @@ def main(proctor):
         launch.stop()
     fact("Ctrl-C ends every process of the launch")
     names_and_parameters_from_ros(node)
+    robot(node)
     managed()
     simulated_time(node)
     rclpy.shutdown()

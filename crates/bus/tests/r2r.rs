@@ -5,7 +5,7 @@
 
 mod support;
 
-use proctor_bus::{Bus, Parameters, R2rConfig, Wire, graph};
+use proctor_bus::{Bus, Parameters, R2rConfig, graph};
 use proctor_types::*;
 use r2r::{Context, Node, QosProfile};
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ fn values_cross_and_malformed_bytes_are_counted_errors() {
     let mut stranger = Node::create(Context::create().unwrap(), "stranger", "").unwrap();
     let hostile =
         stranger.create_publisher_untyped(&orders.name, orders.type_name, QosProfile::default().reliable()).unwrap();
-    let good = proctor_msgs::cdr::to_cdr(&<Decision as Wire>::Msg::default());
+    let good = proctor_msgs::cdr::to_cdr(&proctor_msgs::proctor_msgs::Decision::default());
     until("the stranger", || {
         hostile.publish_raw(&good).unwrap();
         raw.take()

@@ -42,7 +42,8 @@ static LINES: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
 pub fn start(ros: &RosArgs) -> anyhow::Result<()> {
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) => filter,
-        Err(_) => format!("warn,proctor={}", level(ros)?).parse()?,
+        // When a writer leaves, r2r says an error for each of its readers, where nothing is wrong.
+        Err(_) => format!("warn,r2r::subscribers=off,proctor={}", level(ros)?).parse()?,
     };
     // Colours are for people: what a launch or a file collects is plain.
     let coloured = std::io::stderr().is_terminal();
