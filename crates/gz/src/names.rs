@@ -24,12 +24,17 @@ impl Partition {
         Self::new(&format!("{host}:{user}"))
     }
 
+    /// What every topic of this partition begins with: `@/partition@/`.
+    pub fn prefix(&self) -> String {
+        let partition = if self.0.is_empty() { String::new() } else { format!("/{}", self.0) };
+        format!("@{partition}@/")
+    }
+
     /// `topic` as it is on the wire: `@/partition@/topic`.
     pub fn full_name(&self, topic: &str) -> Result<String, GzError> {
         let topic = topic.trim_matches('/');
         check("topic", topic)?;
-        let partition = if self.0.is_empty() { String::new() } else { format!("/{}", self.0) };
-        let full = format!("@{partition}@/{topic}");
+        let full = self.prefix() + topic;
         if full.len() > MOST { Err(wrong("topic", topic)) } else { Ok(full) }
     }
 }

@@ -85,7 +85,7 @@ mod tests {
         let queue = Queue::new(2);
         queue.push(1);
         queue.close();
-        let long = Duration::from_secs(3600);
+        let long = Duration::from_hours(1);
         assert_eq!((queue.wait(long), queue.wait(long), queue.is_closed()), (Some(1), None, true));
     }
 }

@@ -168,7 +168,7 @@ impl Model {
         ];
         for (what, value) in lengths {
             // Written so that NaN is refused too.
-            if !(value >= SHORTEST && value <= LONGEST) {
+            if !(SHORTEST..=LONGEST).contains(&value) {
                 return Err(InvalidValue::Range { what, value, min: SHORTEST, max: LONGEST }.into());
             }
         }

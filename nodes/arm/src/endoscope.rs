@@ -34,7 +34,7 @@ impl Eye {
 
     fn pass_on(&mut self, rig: &StereoRig) -> Result<(), BusError> {
         while let Some(picture) = self.pictures.take() {
-            let Some(picture) = converted(picture, self.side, rig) else {
+            let Some(picture) = converted(&picture, self.side, rig) else {
                 self.refused += 1;
                 if self.refused % 100 == 1 {
                     tracing::warn!(side = ?self.side, total = self.refused, "picture of the world not taken: expected {}x{} RGB with a stamp",
@@ -51,7 +51,7 @@ impl Eye {
 }
 
 /// Gazebo's picture as ours, if it is one of the rig's cameras.
-fn converted(picture: Image, side: CameraSide, rig: &StereoRig) -> Option<CameraImage> {
+fn converted(picture: &Image, side: CameraSide, rig: &StereoRig) -> Option<CameraImage> {
     let stamp = stamp(picture.header.as_ref().and_then(|Header { stamp }| stamp.as_ref()))?;
     let (width, height) = (rig.left.width, rig.left.height);
     let fits = (picture.width as usize, picture.height as usize) == (width, height)
@@ -113,7 +113,7 @@ mod tests {
             data: (0..3 * width * height).map(|i| i as u8).collect(),
             pixel_format_type: PixelFormat::RgbInt8 as i32,
         };
-        let taken = converted(good.clone(), CameraSide::Left, &rig).unwrap();
+        let taken = converted(&good, CameraSide::Left, &rig).unwrap();
         assert_eq!((taken.stamp.nanos(), taken.image.width()), (1_000_000_000, rig.left.width));
         for bad in [
             Image { width: width + 1, ..good.clone() },
@@ -122,7 +122,7 @@ mod tests {
             Image { pixel_format_type: PixelFormat::RFloat32 as i32, ..good.clone() },
             Image { header: None, ..good },
         ] {
-            assert!(converted(bad, CameraSide::Left, &rig).is_none());
+            assert!(converted(&bad, CameraSide::Left, &rig).is_none());
         }
     }
 }

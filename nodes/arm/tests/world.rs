@@ -15,7 +15,7 @@ use proctor_types::{
 use std::time::{Duration, Instant};
 
 /// Long enough for a busy machine; nothing waits for it to pass.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 const ARM: ArmId = ArmId::Psm1;
 
 /// One arm of the world.
@@ -37,8 +37,11 @@ struct World {
 
 impl World {
     fn new(bus: &Bus) -> Self {
-        let options =
-            Options { topics_port: 20_447, services_port: 20_448, ..Options::local(Partition::new("arms").unwrap()) };
+        let options = Options {
+            topics_port: 20_447,
+            services_port: 20_448,
+            ..Options::local(Partition::new(&format!("arms-{}", std::process::id())).unwrap())
+        };
         let (world, ours) = (Client::new(options.clone()).unwrap(), Client::new(options).unwrap());
         let arm = |id| {
             let arm = Arm::of(id).unwrap();

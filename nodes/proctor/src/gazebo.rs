@@ -2,7 +2,10 @@
 //!
 //! A [`World`] is a running Gazebo server with our cell in it, its own or somebody's; [`World::spawn`] puts its arms and its endoscope on the bus.
 
-use crate::live::Live;
+use crate::{
+    live::Live,
+    stack::{self, StackConfig},
+};
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use proctor_arm::{ArmsNode, ArmsParams, EndoscopeNode};
@@ -24,10 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::stack::StackConfig;
-
 /// How long a server may take to load the world.
-const LOADING: Duration = Duration::from_secs(120);
+const LOADING: Duration = Duration::from_mins(2);
 /// How long an endoscope may take for the next picture, and a world that runs for the next tick.
 const WAITING: Duration = Duration::from_secs(30);
 /// How often a server that loads is looked after.
@@ -72,7 +73,7 @@ pub struct CaptureArgs {
 pub fn run(what: &Gazebo, out: &mut impl Write) -> anyhow::Result<()> {
     match what {
         Gazebo::Export(args) => {
-            let root = crate::stack::find_root()?;
+            let root = stack::find_root()?;
             let config = StackConfig::simulated(&root, args.seed)?;
             writeln!(out, "{}", export(&args.folder, &config.sim, args.camera_fps)?.display())?;
         }

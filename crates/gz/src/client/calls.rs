@@ -17,6 +17,14 @@ use std::{
 /// A question about who offers a service is asked anew so often.
 const ASK: Duration = Duration::from_secs(1);
 
+/// What a service says.
+pub(super) struct Answer {
+    /// The message.
+    pub body: Vec<u8>,
+    /// Whether it did what it was asked for.
+    pub worked: bool,
+}
+
 impl Shared {
     /// Who offers a service, looked for at most `limit`.
     pub(super) fn find_service(&self, topic: &str, limit: Duration) -> Option<Publisher> {
@@ -42,7 +50,7 @@ impl Shared {
         topic: &str,
         question: &[u8],
         limit: Duration,
-    ) -> Result<Option<(Vec<u8>, bool)>, GzError> {
+    ) -> Result<Option<Answer>, GzError> {
         let failed = |source| GzError::Socket { what: format!("asking {topic}"), source };
         let Some(PublisherKind::Service(ServicePublisher { request_type, response_type, .. })) = &offer.kind else {
             return Err(GzError::Message { what: topic.to_owned(), reason: "is no service".to_owned() });
@@ -96,10 +104,10 @@ impl Shared {
     }
 
     fn take_answer(&self, frames: &[Vec<u8>]) {
-        let [_, _, id, answer, worked] = frames else { return };
+        let [_, _, id, body, worked] = frames else { return };
         let waiting = std::str::from_utf8(id).ok().and_then(|id| lock(&self.questions).get(id).cloned());
         if let Some(waiting) = waiting {
-            waiting.push((answer.clone(), worked == b"1"));
+            waiting.push(Answer { body: body.clone(), worked: worked == b"1" });
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     zmtp::{self, Incoming, SocketType},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, btree_map::Entry},
     io::Write,
     marker::PhantomData,
     net::{SocketAddrV4, TcpStream},
@@ -64,22 +64,27 @@ impl Shared {
 
     fn ask_for(self: &Arc<Self>, address: SocketAddrV4, topic: &str) -> std::io::Result<()> {
         let mut links = lock(&self.links);
-        if !links.contains_key(&address) {
-            let stream = open(address, SocketType::Sub, b"")?;
-            let (shared, mut reading) = (self.clone(), stream.try_clone()?);
-            std::thread::Builder::new().name("gz-link".to_owned()).spawn(move || {
-                let ended = shared.read_link(&mut reading);
-                tracing::debug!(%address, reason = %ended, "publisher gone");
-                lock(&shared.links).remove(&address);
-            })?;
-            links.insert(address, Link { stream, asked: BTreeSet::new() });
-        }
-        let Some(link) = links.get_mut(&address) else { return Ok(()) };
+        let link = match links.entry(address) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.link(address)?),
+        };
         if link.asked.insert(topic.to_owned()) {
             link.stream.write_all(&zmtp::subscribe(topic.as_bytes()))
         } else {
             Ok(())
         }
+    }
+
+    /// A connection to a publisher, and a thread that reads it.
+    fn link(self: &Arc<Self>, address: SocketAddrV4) -> std::io::Result<Link> {
+        let stream = open(address, SocketType::Sub, b"")?;
+        let (shared, mut reading) = (self.clone(), stream.try_clone()?);
+        std::thread::Builder::new().name("gz-link".to_owned()).spawn(move || {
+            let ended = shared.read_link(&mut reading);
+            tracing::debug!(%address, reason = %ended, "publisher gone");
+            lock(&shared.links).remove(&address);
+        })?;
+        Ok(Link { stream, asked: BTreeSet::new() })
     }
 
     /// Hands on what a publisher says, until it ends.
@@ -97,10 +102,7 @@ impl Shared {
             };
             let inboxes: Vec<_> =
                 lock(&self.wanted).get(topic).into_iter().flatten().filter_map(Weak::upgrade).collect();
-            let (last, others) = match inboxes.split_last() {
-                Some(both) => both,
-                None => continue,
-            };
+            let Some((last, others)) = inboxes.split_last() else { continue };
             others.iter().for_each(|inbox| inbox.take_in(type_name, body.clone()));
             last.take_in(type_name, std::mem::take(body));
         }

@@ -19,6 +19,7 @@ use crate::{
     queue::Queue,
     zmtp::{self, SocketType},
 };
+use calls::Answer;
 use links::{Inbox, Link};
 use peers::Peer;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -86,7 +87,7 @@ struct Shared {
     advertised: Mutex<BTreeMap<String, &'static str>>,
     links: Mutex<BTreeMap<SocketAddrV4, Link>>,
     peers: Mutex<Vec<Arc<Peer>>>,
-    questions: Mutex<BTreeMap<String, Arc<Queue<(Vec<u8>, bool)>>>>,
+    questions: Mutex<BTreeMap<String, Arc<Queue<Answer>>>>,
     next_question: AtomicU64,
     stop: AtomicBool,
 }
@@ -191,15 +192,18 @@ impl Client {
         let rest = limit.saturating_sub(start.elapsed());
         match self.shared.ask(&offer, &topic, &question.encode_to_vec(), rest)? {
             None => Err(GzError::NoAnswer { service: service.to_owned(), waited: limit }),
-            Some((_, false)) => Err(GzError::Refused { service: service.to_owned() }),
-            Some((answer, true)) => A::decode(&*answer)
+            Some(Answer { worked: false, .. }) => Err(GzError::Refused { service: service.to_owned() }),
+            Some(Answer { body, .. }) => A::decode(&*body)
                 .map_err(|e| GzError::Message { what: format!("answer of {service}"), reason: e.to_string() }),
         }
     }
 
     /// Every topic that anybody else offers in this partition, by full name.
     pub fn topics(&self) -> Vec<String> {
-        let mut topics: Vec<_> = lock(&self.shared.topics.directory).all().map(|offer| offer.topic.clone()).collect();
+        let prefix = self.shared.options.partition.prefix();
+        let directory = lock(&self.shared.topics.directory);
+        let ours = directory.all().filter(|offer| offer.topic.starts_with(&prefix));
+        let mut topics: Vec<_> = ours.map(|offer| offer.topic.clone()).collect();
         topics.sort_unstable();
         topics.dedup();
         topics
@@ -383,11 +387,16 @@ mod tests {
     use crate::messages::{Clock, Double, Empty, Time};
 
     /// Long enough for a machine that is busy with other tests; nothing waits for it to pass.
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// This process's, so that another one that runs the same tests is not heard.
+    fn partition() -> String {
+        format!("test-{}", std::process::id())
+    }
 
     /// A simulation of its own for a test, on ports that no Gazebo listens to.
     fn client(port: u16) -> Client {
-        let partition = Partition::new("test").unwrap();
+        let partition = Partition::new(&partition()).unwrap();
         Client::new(Options { topics_port: port, services_port: port + 1, ..Options::local(partition) }).unwrap()
     }
 
@@ -408,7 +417,7 @@ mod tests {
         };
         assert_eq!(got, said);
         assert_eq!((other.take(), other.refused() > 0), (None, true), "another type on this topic");
-        assert_eq!(b.topics(), ["@/test@/clock"]);
+        assert_eq!(b.topics(), [format!("@/{}@/clock", partition())]);
     }
 
     #[test]
