@@ -24,7 +24,10 @@ pub fn open(kind: BusKind, hiroz: HirozConfig) -> anyhow::Result<Bus> {
             let config = R2rConfig::from_environment(&hiroz.node_name, hiroz.parameters);
             // ROS's own setup says SUBNET when nobody said anything.
             if let Some(range @ ("SUBNET" | "SYSTEM_DEFAULT")) = config.discovery_range.as_deref() {
-                tracing::warn!("{}={range}: every machine there may command, nothing is authenticated", R2rConfig::RANGE);
+                tracing::warn!(
+                    "{}={range}: every machine there may command, nothing is authenticated",
+                    R2rConfig::RANGE
+                );
             }
             Box::new(move || Bus::r2r(&config))
         }
