@@ -14,6 +14,11 @@ use proctor_types::{ArmId, ArmJoints, CameraImage, CameraSide, Image, Joints, St
 use r2r::{Context, Node, QosProfile};
 use std::{
     hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
     time::{Duration, Instant},
 };
 
@@ -88,27 +93,52 @@ fn ours<T: Wire>(load: Load, bus: &Bus, topic: &Topic, value: &T) {
     measure("proctor", load, || publisher.publish(value).unwrap(), || subscriber.take().map(Result::unwrap));
 }
 
-/// Takes from a stream what a spin brings.
-fn next<T>(node: &mut Node, stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
-    node.spin_once(Duration::from_millis(2));
-    stream.next().now_or_never().flatten()
+/// Spins a node in a thread of its own, as programs on r2r do, and hands what `decode` makes of its messages to the bench.
+fn spun<M: 'static, T: Send + 'static>(
+    mut node: Node,
+    mut stream: impl Stream<Item = M> + Unpin + Send + 'static,
+    decode: impl Fn(M) -> T + Send + 'static,
+    bench: impl FnOnce(&mut dyn FnMut() -> Option<T>),
+) {
+    let (values, heard) = channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let ended = stop.clone();
+    let thread = std::thread::spawn(move || {
+        while !ended.load(Ordering::Relaxed) {
+            node.spin_once(Duration::from_millis(2));
+            if let Some(message) = stream.next().now_or_never().flatten() {
+                _ = values.send(decode(message));
+            }
+        }
+    });
+    bench(&mut || heard.try_recv().ok());
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
 }
 
-fn raw<T: Wire>(load: Load, node: &mut Node, topic: &str, type_name: &str, value: &T) {
-    let qos = QosProfile::default().keep_last(4).best_effort();
+fn plain() -> (Node, QosProfile) {
+    (Node::create(Context::create().unwrap(), "plain", "").unwrap(), QosProfile::default().keep_last(4).best_effort())
+}
+
+fn raw<T: Wire>(load: Load, topic: &str, type_name: &str, value: &T)
+where
+    T::Msg: Send + 'static,
+{
+    let (mut node, qos) = plain();
     let publisher = node.create_publisher_untyped(topic, type_name, qos.clone()).unwrap();
-    let mut stream = node.subscribe_raw(topic, type_name, qos).unwrap();
+    let stream = node.subscribe_raw(topic, type_name, qos).unwrap();
     let layout = Layout::of::<T::Msg>();
     let publish = || publisher.publish_raw(&cdr::to_cdr(&value.encode())).unwrap();
-    let take = || next(node, &mut stream).map(|bytes| cdr::from_cdr::<T::Msg>(&layout, &bytes).unwrap());
-    measure("r2r raw", load, publish, take);
+    let decode = move |bytes: Vec<u8>| cdr::from_cdr::<T::Msg>(&layout, &bytes).unwrap();
+    spun(node, stream, decode, |take| measure("r2r raw", load, publish, take));
 }
 
-fn typed<T: r2r::WrappedTypesupport + 'static>(load: Load, node: &mut Node, topic: &str, message: &T) {
-    let qos = QosProfile::default().keep_last(4).best_effort();
+fn typed<T: r2r::WrappedTypesupport + Send + 'static>(load: Load, topic: &str, message: &T) {
+    let (mut node, qos) = plain();
     let publisher = node.create_publisher(topic, qos.clone()).unwrap();
-    let mut stream = node.subscribe::<T>(topic, qos).unwrap();
-    measure("r2r typed", load, || publisher.publish(message).unwrap(), || next(node, &mut stream));
+    let stream = node.subscribe::<T>(topic, qos).unwrap();
+    let publish = || publisher.publish(message).unwrap();
+    spun(node, stream, |message| message, |take| measure("r2r typed", load, publish, take));
 }
 
 fn main() {
@@ -118,15 +148,14 @@ fn main() {
         ours(JOINTS, &bus, &graph::measured_js(ArmId::Psm1), &joints());
         ours(PICTURE, &bus, &graph::image_left(), &picture());
     }
-    let mut node = Node::create(Context::create().unwrap(), "plain", "").unwrap();
-    raw(JOINTS, &mut node, "/raw/joints", "sensor_msgs/msg/JointState", &joints());
-    raw(PICTURE, &mut node, "/raw/picture", "sensor_msgs/msg/Image", &picture());
+    raw(JOINTS, "/raw/joints", "sensor_msgs/msg/JointState", &joints());
+    raw(PICTURE, "/raw/picture", "sensor_msgs/msg/Image", &picture());
     let name = ["yaw", "pitch", "insertion", "roll", "wrist_pitch", "wrist_yaw"].map(str::to_owned).to_vec();
     let position = vec![0.1, -0.2, 0.16, 0.3, 0.4, 0.5];
     let message = msg::JointState { name, velocity: vec![0.0; 6], position, ..Default::default() };
-    typed(JOINTS, &mut node, "/typed/joints", &message);
+    typed(JOINTS, "/typed/joints", &message);
     let (width, height, encoding) = (640, 480, "rgb8".to_owned());
     let data = [1, 2, 3].repeat(640 * 480);
     let message = msg::Image { width, height, step: 3 * width, encoding, data, ..Default::default() };
-    typed(PICTURE, &mut node, "/typed/picture", &message);
+    typed(PICTURE, "/typed/picture", &message);
 }
