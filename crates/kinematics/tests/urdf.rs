@@ -14,7 +14,7 @@ fn generated() -> Vec<PathBuf> {
     let mut files: Vec<_> =
         std::fs::read_dir(urdf_folder().join("generated")).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 6, "cell, ECM and four PSMs");
+    assert_eq!(files.len(), 7, "cell, fixed and tracked, ECM and four PSMs");
     files.push(urdf_folder().join("arms/lean7.urdf"));
     files
 }
@@ -37,7 +37,11 @@ fn moving_links_have_possible_masses_and_inertias() {
     for file in generated() {
         let robot = urdf_rs::read_file(&file).unwrap();
         let mut checked = 0;
-        for joint in robot.joints.iter().filter(|j| j.joint_type != urdf_rs::JointType::Fixed) {
+        for joint in robot
+            .joints
+            .iter()
+            .filter(|j| !matches!(j.joint_type, urdf_rs::JointType::Fixed | urdf_rs::JointType::Floating))
+        {
             let link = robot.links.iter().find(|l| l.name == joint.child.link).unwrap();
             let (m, i) = (link.inertial.mass.value, &link.inertial.inertia);
             let tensor = Matrix3::new(i.ixx, i.ixy, i.ixz, i.ixy, i.iyy, i.iyz, i.ixz, i.iyz, i.izz);
