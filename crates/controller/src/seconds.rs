@@ -27,7 +27,6 @@ pub mod option {
     ///
     /// # Errors
     /// What the format says.
-    #[expect(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => s.serialize_some(&value.as_secs_f64()),

@@ -164,7 +164,7 @@ impl WorldArm {
         match plant.machine().state() {
             OperatingState::Enabled | OperatingState::Paused if lost => plant.fault(),
             OperatingState::Disabled | OperatingState::Fault if lost && heard => {
-                plant.found_at(&sample.position, sample.jaw)
+                plant.found_at(&sample.position, sample.jaw);
             }
             OperatingState::Enabled | OperatingState::Paused | OperatingState::Disabled | OperatingState::Fault => {}
         }

@@ -177,7 +177,7 @@ mod tests {
     use proctor_kinematics::Cell;
 
     /// Joints of the chain by the body's joint, jaws closed.
-    fn at<'a>(arm: ArmId, q: &'a [f64]) -> impl Fn(&Body) -> f64 + 'a {
+    fn at(arm: ArmId, q: &[f64]) -> impl Fn(&Body) -> f64 {
         let arm = crate::Arm::of(arm).unwrap();
         move |body| arm.joints.iter().position(|j| j.name == body.joint).map_or(0.0, |i| q[i])
     }

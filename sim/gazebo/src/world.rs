@@ -88,7 +88,7 @@ pub fn export(folder: &Path, config: &SimConfig, fps: u32) -> Result<PathBuf, Ga
             sdf.element("model", &[("name", "organs")], |sdf| {
                 sdf.value("static", true);
                 sdf.element("link", &[("name", "organs")], |sdf| {
-                    organs.iter().for_each(|organ| visual(sdf, organ, &Isometry3::identity()))
+                    organs.iter().for_each(|organ| visual(sdf, organ, &Isometry3::identity()));
                 });
             });
             for (bodies, arm) in arms.iter().zip(&described) {
@@ -274,7 +274,7 @@ impl Model<'_> {
                 self.joint(sdf, body);
             }
             sdf.system("joint-state-publisher", "JointStatePublisher", |sdf| {
-                sdf.value("topic", self.arm.state_topic())
+                sdf.value("topic", self.arm.state_topic());
             });
             let jaws = self.arm.jaw.iter().flat_map(|jaw| &jaw.sides);
             for joint in self.arm.joints.iter().chain(jaws) {
@@ -356,7 +356,7 @@ impl Model<'_> {
                 sensor(sdf, "depth", "depth_camera", Camera::Depth.topic(), TRUTH_FPS, &camera, &rig.left, |_| ());
             }
             "endoscope_right_optical" => {
-                sensor(sdf, "right", "camera", Camera::Right.topic(), self.fps, &camera, &rig.left, noise)
+                sensor(sdf, "right", "camera", Camera::Right.topic(), self.fps, &camera, &rig.left, noise);
             }
             "ECM_tip" => lamp(sdf, place),
             _ => {}
