@@ -18,11 +18,39 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_mins(2);
 const ARM: ArmId = ArmId::Psm1;
 
+/// Longest wait for what the node steers to come through a socket: without it the world's time would run ahead of the sockets'.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// A joint that goes where it is steered at once.
+struct WorldJoint {
+    name: String,
+    commands: Subscription<Double>,
+    position: f64,
+    /// Whether it was ever steered; from then on it is at every step.
+    steered: bool,
+}
+
+impl WorldJoint {
+    fn follow(&mut self) {
+        let start = Instant::now();
+        loop {
+            if let Some(double) = self.commands.newest() {
+                (self.position, self.steered) = (double.data, true);
+                return;
+            }
+            if !self.steered || start.elapsed() > ON_ITS_WAY {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// One arm of the world.
 struct WorldJoints {
     name: String,
     states: Advertised<Model>,
-    joints: Vec<(String, Subscription<Double>, f64)>,
+    joints: Vec<WorldJoint>,
 }
 
 /// A world whose joints are at 0 when it is loaded.
@@ -46,7 +74,12 @@ impl World {
         let arm = |id| {
             let arm = Arm::of(id).unwrap();
             let jaws = arm.jaw.iter().flat_map(|jaw| &jaw.sides);
-            let joint = |j: &Joint| (j.name.clone(), world.subscribe(&j.command, 8).unwrap(), 0.0);
+            let joint = |j: &Joint| WorldJoint {
+                name: j.name.clone(),
+                commands: world.subscribe(&j.command, 8).unwrap(),
+                position: 0.0,
+                steered: false,
+            };
             let joints = arm.joints.iter().chain(jaws).map(joint).collect();
             WorldJoints { name: id.name().to_owned(), states: world.advertise(&arm.state_topic()).unwrap(), joints }
         };
@@ -62,9 +95,9 @@ impl World {
     fn say(&self) {
         let time = Some(Time { sec: self.ms / 1000, nsec: (self.ms % 1000) as i32 * 1_000_000 });
         for arm in &self.arms {
-            let joint = |(name, _, position): &(String, Subscription<Double>, f64)| messages::Joint {
-                name: name.clone(),
-                axis1: Some(Axis { position: *position, velocity: 0.0, force: 0.0 }),
+            let joint = |j: &WorldJoint| messages::Joint {
+                name: j.name.clone(),
+                axis1: Some(Axis { position: j.position, velocity: 0.0, force: 0.0 }),
             };
             let joint = arm.joints.iter().map(joint).collect();
             arm.states.publish(&Model { header: Some(Header { stamp: time }), name: arm.name.clone(), joint });
@@ -75,9 +108,6 @@ impl World {
     /// One step of 2 ms, as often as it takes until the node has said its time: the first ones find nobody connected.
     fn step(&mut self) {
         self.ms += 2;
-        for (_, commands, value) in self.arms.iter_mut().flat_map(|arm| &mut arm.joints) {
-            *value = commands.newest().map_or(*value, |double| double.data);
-        }
         let now = self.ms * 1_000_000;
         let start = Instant::now();
         self.say();
@@ -91,6 +121,7 @@ impl World {
             std::thread::yield_now();
             assert!(start.elapsed() < LONG, "the world's clock is not heard");
         }
+        self.arms.iter_mut().flat_map(|arm| &mut arm.joints).for_each(WorldJoint::follow);
     }
 
     fn run_until(&mut self, limit_ms: i64, mut done: impl FnMut() -> bool) {
@@ -102,7 +133,7 @@ impl World {
     }
 
     fn value(&self, joint: &str) -> f64 {
-        self.arms.iter().flat_map(|arm| &arm.joints).find(|(name, ..)| name == joint).unwrap().2
+        self.arms.iter().flat_map(|arm| &arm.joints).find(|j| j.name == joint).unwrap().position
     }
 }
 
