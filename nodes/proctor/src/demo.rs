@@ -11,13 +11,9 @@ use crate::{
     stack::{Nodes, StackConfig, find_root},
 };
 use clap::{Args, ValueEnum};
-use proctor_bus::{Bus, HirozConfig};
+use proctor_bus::HirozConfig;
 use proctor_console::{Shared, Token, scripted::Policy};
 use proctor_perception::Device;
-use proctor_sim::{
-    Simulator,
-    node::{CameraNode, Commander, PlantNode, PlantParams},
-};
 use proctor_types::Role;
 use std::{
     net::SocketAddr,
@@ -98,7 +94,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     spawn_nodes(&mut live, nodes)?;
     match &gazebo {
         Some(world) => world.spawn(&mut live, &bus, &config)?,
-        None => spawn_simulator(&mut live, &bus, &config)?,
+        None => live.simulator(&bus, &config)?,
     }
     let console = live.serve(&shared, args.console_port)?;
     wait(&args, console, &shared, &monitor)?;
@@ -123,15 +119,6 @@ fn spawn_nodes(live: &mut Live, nodes: Nodes) -> anyhow::Result<()> {
     live.spawn(frames)?;
     live.spawn(perception)?;
     finders.into_iter().try_for_each(|finder| live.spawn(finder))
-}
-
-fn spawn_simulator(live: &mut Live, bus: &Bus, config: &StackConfig) -> anyhow::Result<()> {
-    let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-    let from = Commander::Safety(config.root.clone());
-    live.spawn(PlantNode::new(bus, simulator.clone(), PlantParams::default(), &from)?)?;
-    live.spawn(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
-    Live::hear_faults(&simulator);
-    Ok(())
 }
 
 /// Until the time is over or Ctrl-C; shows progress once a second when the length is known.

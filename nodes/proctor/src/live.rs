@@ -5,6 +5,7 @@ use crate::{
     exec::{SteadyClock, Threads, schedule},
     faults,
     logging::RosoutNode,
+    stack::StackConfig,
 };
 use anyhow::Context as _;
 use proctor_bus::{Bus, Node, Urgency};
@@ -12,13 +13,16 @@ use proctor_console::{Server, Shared, Token};
 use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
 use proctor_seal::Verifier;
-use proctor_sim::{Faults, node::SharedSimulator};
+use proctor_sim::{
+    Faults, Simulator,
+    node::{CameraNode, Commander, PlantNode, PlantParams, SharedSimulator},
+};
 use proctor_types::Role;
 use std::{
     io::{BufRead, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// FIFO priority of the safety loop's thread, where permitted.
@@ -118,8 +122,18 @@ impl Live {
         Ok(address)
     }
 
+    /// Starts the built-in simulator's arms, which follow the safety node alone, and its endoscope. They make the simulated time, on the wall clock.
+    pub fn simulator(&mut self, bus: &Bus, config: &StackConfig) -> anyhow::Result<()> {
+        let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
+        let from = Commander::Safety(config.root.clone());
+        self.spawn_on_wall_clock(PlantNode::new(bus, simulator.clone(), PlantParams::default(), &from)?)?;
+        self.spawn_on_wall_clock(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
+        Self::hear_faults(&simulator);
+        Ok(())
+    }
+
     /// Applies faults typed on standard input to a simulator, until the input or the simulator ends.
-    pub fn hear_faults(simulator: &SharedSimulator) {
+    fn hear_faults(simulator: &SharedSimulator) {
         let simulator = Arc::downgrade(simulator);
         std::thread::spawn(move || {
             let mut current = Faults::default();

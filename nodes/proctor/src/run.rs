@@ -22,16 +22,7 @@ use proctor_fusion::{FramesNode, FusionNode};
 use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
-use proctor_sim::{
-    Simulator,
-    node::{CameraNode, Commander, PlantNode, PlantParams},
-};
-use std::{
-    io::Write,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What can run on its own.
@@ -422,18 +413,7 @@ fn parameters(name: NodeName, config: &StackConfig) -> anyhow::Result<Parameters
 
 fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args: &RunArgs) -> anyhow::Result<()> {
     match name {
-        NodeName::Sim => {
-            let simulator = Arc::new(Mutex::new(Simulator::new(config.sim.clone())?));
-            live.spawn_on_wall_clock(PlantNode::new(
-                bus,
-                simulator.clone(),
-                PlantParams::default(),
-                &Commander::Safety(config.root.clone()),
-            )?)?;
-            live.spawn_on_wall_clock(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
-            Live::hear_faults(&simulator);
-            Ok(())
-        }
+        NodeName::Sim => live.simulator(bus, config),
         NodeName::Perception => {
             live.spawn(PerceptionNode::new(bus, config.perception.clone())?)?;
             FinderNode::all(bus, &config.perception)?.into_iter().try_for_each(|finder| live.spawn(finder))
