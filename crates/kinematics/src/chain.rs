@@ -347,7 +347,11 @@ impl Chain {
     /// Capsules around the arm inside the patient, base frame: shaft from RCM to wrist, wrist, closed jaws; for the ECM one
     /// around the scope, for an arm of its own form one around the shaft from RCM to tip. Refuses what [`Chain::fk`] refuses.
     pub fn capsules(&self, q: &[f64]) -> Result<ArrayVec<Capsule, 3>, KinematicsError> {
-        let links = self.links(q)?;
+        Ok(self.capsules_of(&self.links(q)?))
+    }
+
+    /// The capsules of links that are known: those of [`Chain::links`] at the same joints.
+    pub fn capsules_of(&self, links: &Links) -> ArrayVec<Capsule, 3> {
         let (wrist_start, jaw_axis) =
             (Point3::from(links.shaft.translation.vector), Point3::from(links.jaw.translation.vector));
         let mut capsules = ArrayVec::new();
@@ -356,7 +360,7 @@ impl Chain {
             capsules.push(Capsule { a: wrist_start, b: jaw_axis, radius: instrument.wrist_radius });
             capsules.push(Capsule { a: jaw_axis, b: links.jaw_end, radius: instrument.jaw_width / 2.0 });
         }
-        Ok(capsules)
+        capsules
     }
 
     /// Middle of the given joints' ranges, a tame seed for [`Chain::ik`].

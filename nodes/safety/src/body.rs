@@ -148,7 +148,7 @@ impl Body {
     pub fn shape(&self, q: &Q) -> Option<Shape> {
         let joints = q.get(..self.chain.dof())?;
         let links = self.chain.links(joints).ok()?;
-        let mut capsules: ArrayVec<Capsule, 3> = self.chain.capsules(joints).ok()?;
+        let mut capsules = self.chain.capsules_of(&links);
         if let (true, Some(jaws)) = (self.layout.jaw, capsules.last_mut()) {
             jaws.radius += self.jaw_length * (self.layout.jaw(q).abs() / 2.0).min(1.57).sin();
         }

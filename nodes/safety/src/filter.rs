@@ -13,6 +13,7 @@ mod check;
 mod clearance;
 
 pub(crate) use aim::aim;
+use check::Barred;
 
 use crate::{
     Finding, SafetyParams, Touch,
@@ -345,7 +346,7 @@ impl Filter {
             Some(was) => self.barred(arm, was, &here.clearance, rules),
             None => match self.check(arm, state, &state.advanced(aim.next), &here, rules) {
                 Ok(()) => return taken(aim.next, binding, false),
-                Err(barred) => barred,
+                Err(barred) => self.said(arm, &barred, &here, rules),
             },
         };
         let mut tries = ArrayVec::<(Q, f64, Option<Barrier>), 4>::new();
@@ -414,14 +415,15 @@ impl Filter {
         }
         tries.push(slow);
         let mut first = None;
+        let said = |first: Option<Barred>| first.map(|barred| self.said(arm, &barred, &here, rules));
         for step in &tries {
             match self.check_step(arm, state, plan, step, &here, rules) {
                 // In front of a boundary the only tick left is one at rest: the arm is held, not limited.
-                Ok(()) => return follow(step, first, first.is_some() && step.player.rate() == 0.0),
-                Err(finding) => first = first.or(Some(finding)),
+                Ok(()) => return follow(step, said(first), first.is_some() && step.player.rate() == 0.0),
+                Err(barred) => first = first.or(Some(barred)),
             }
         }
-        follow(&hard, first, true)
+        follow(&hard, said(first), true)
     }
 }
 

@@ -84,16 +84,14 @@ impl<const K: usize> Balls<K> {
         Self { x: lane(|b| b.0.x), y: lane(|b| b.0.y), z: lane(|b| b.0.z), radius: lane(|b| b.1), sigma: lane(|b| b.2) }
     }
 
-    /// Smallest distance from the capsules' surfaces to one ball, less what doubt adds, m.
-    fn clearance(&self, lane: usize, probes: &[Probe], policy: &Policy) -> f64 {
+    /// One ball's centre, and its radius with what doubt adds, m.
+    fn ball(&self, lane: usize, policy: &Policy) -> ([f64; 3], f64) {
         let of = |lanes: &[f64; K]| lanes.get(lane).copied().unwrap_or(f64::NAN);
-        let (x, y, z) = (of(&self.x), of(&self.y), of(&self.z));
-        let nearest = probes.iter().map(|p| p.distance(x, y, z)).fold(f64::INFINITY, f64::min);
-        nearest - (of(&self.radius) + policy.doubt(of(&self.sigma)))
+        ([of(&self.x), of(&self.y), of(&self.z)], of(&self.radius) + policy.doubt(of(&self.sigma)))
     }
 
-    /// The same to each ball.
-    fn clearances(&self, probes: &[Probe], policy: &Policy) -> [f64; K] {
+    /// Smallest distance from the capsules' surfaces to each ball, less what doubt adds, m.
+    fn clearances<'a>(&self, probes: impl IntoIterator<Item = &'a Probe>, policy: &Policy) -> [f64; K] {
         let mut best = [f64::INFINITY; K];
         for p in probes {
             for (((slot, &x), &y), &z) in best.iter_mut().zip(&self.x).zip(&self.y).zip(&self.z) {
@@ -295,12 +293,16 @@ impl Surface {
         for &(class, from, to) in &self.classes {
             let Some((keep, slot)) = kept(class).zip(best.get_mut(usize::from(class.id()))) else { continue };
             let bounds = vicinity.bounds.get(from..to).unwrap_or_default();
-            let look = |leaf: usize, enough: f64| match self.points.get(leaf) {
-                // The leaf's own ball first, where the shape is now.
-                Some(points) if self.bound(leaf, probes, policy) - keep < enough => {
-                    points.clearances(probes, policy).into_iter().fold(enough + keep, f64::min) - keep
+            let look = |leaf: usize, enough: f64| {
+                let within = enough + keep;
+                // The leaf's own ball first, where the shape is now: only parts near it are measured.
+                let ball = self.bounds.get(leaf / LANES).map(|balls| balls.ball(leaf % LANES, policy));
+                let near = |p: &&Probe| ball.is_none_or(|([x, y, z], reach)| p.distance(x, y, z) - reach < within);
+                let mut near = probes.iter().filter(near).peekable();
+                match self.points.get(leaf).filter(|_| near.peek().is_some()) {
+                    Some(points) => least(&points.clearances(near, policy)).min(within) - keep,
+                    None => enough,
                 }
-                _ => enough,
             };
             // The leaf that may be nearest first: most others cannot be nearer than what is found there.
             let Some((nearest, &bound)) = bounds.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)) else { continue };
@@ -315,11 +317,6 @@ impl Surface {
             }
         }
         best
-    }
-
-    /// How near a leaf's ball is.
-    fn bound(&self, leaf: usize, probes: &[Probe], policy: &Policy) -> f64 {
-        self.bounds.get(leaf / LANES).map_or(f64::NEG_INFINITY, |balls| balls.clearance(leaf % LANES, probes, policy))
     }
 
     /// The points with the smallest clearances (distance from the capsules' surfaces less what the policy keeps) below `within`, as many as
@@ -374,6 +371,19 @@ impl Surface {
             })
         })
     }
+}
+
+/// The smallest of some numbers, halves against halves: several at a time.
+fn least<const K: usize>(numbers: &[f64; K]) -> f64 {
+    let mut least = *numbers;
+    let mut rest = K;
+    while rest > 1 {
+        let half = rest.div_ceil(2);
+        let (low, high) = least.split_at_mut(half);
+        low.iter_mut().zip(high).take(rest - half).for_each(|(low, high)| *low = low.min(*high));
+        rest = half;
+    }
+    least.first().copied().unwrap_or(f64::INFINITY)
 }
 
 /// Puts a point in its place; the farthest gives way when there is no room.

@@ -6,7 +6,7 @@
 
 use super::{
     Filter, RESERVE, Rules, by_tissue,
-    clearance::{Here, keeps, map_min},
+    clearance::{Clearance, Here, keeps, map_min},
     entry,
 };
 use crate::{
@@ -33,7 +33,26 @@ const MAX_TRAVEL: f64 = 2.0 * FAR;
 /// Part of the tip-speed limit that a candidate may reach.
 const TIP_CHECKED: f64 = 0.98;
 
+/// Why a tick is not taken. What is on the way is named by [`Filter::said`]: most that are refused are tries that nobody asks about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Barred {
+    /// This limit.
+    By(Finding),
+    /// Something that is too near on the way: its worst clearances, and where it ends.
+    Near { worst: Clearance, end: Q },
+}
+
 impl Filter {
+    /// What is said of a tick that is not taken.
+    pub(super) fn said(&self, arm: ArmId, barred: &Barred, here: &Here, rules: &Rules) -> Finding {
+        match barred {
+            Barred::By(finding) => *finding,
+            Barred::Near { worst, end } => {
+                self.finding(arm, &here.clearance, worst, &self.clearance_at(arm, end, here, FAR, rules), rules)
+            }
+        }
+    }
+
     /// Checks a tick along a path: the straight stop from it, and the stop along the path.
     pub(super) fn check_step(
         &self,
@@ -43,7 +62,7 @@ impl Filter {
         step: &Step,
         here: &Here,
         rules: &Rules,
-    ) -> Result<(), Finding> {
+    ) -> Result<(), Barred> {
         self.check(arm, from, &MotionState { q: step.q, v: step.v }, here, rules)?;
         let body = self.bodies.get(arm);
         let (half, end) = step.player.stop(plan);
@@ -62,7 +81,7 @@ impl Filter {
         if self.escapes(arm, here, ahead, travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, &here.clearance, &at_middle, &self.clearance_at(arm, &end, here, FAR, rules), rules))
+        Err(Barred::Near { worst: at_middle, end })
     }
 
     /// Checks the way from `from` to `to` and the straight stop after it.
@@ -73,25 +92,26 @@ impl Filter {
         to: &MotionState,
         here: &Here,
         rules: &Rules,
-    ) -> Result<(), Finding> {
+    ) -> Result<(), Barred> {
         let (body, b) = (self.bodies.get(arm), self.bounds.get(arm));
         let end = to.stop(&b.acceleration);
         if let Some(j) = (0..N).find(|&j| outside(from, &end, b, j)) {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
-            return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
+            let limit = if x < lower { lower } else { upper };
+            return Err(Barred::By(Finding::of(arm, Constraint::JointPosition, x, limit).at(j)));
         }
-        body.stops_in_trocar(&from.q, to, b)?;
+        body.stops_in_trocar(&from.q, to, b).map_err(Barred::By)?;
         let travel = body.travel(&from.q, &end);
         let tip = body.tip_speed(&from.q, &to.v).unwrap_or(f64::INFINITY);
         let (allowed, class) = self.bears.allowance(&here.tissue, travel, rules.tip_speed);
         if tip > TIP_CHECKED * allowed {
-            return Err(by_tissue(Finding::of(arm, Constraint::TipSpeed, tip, allowed), class));
+            return Err(Barred::By(by_tissue(Finding::of(arm, Constraint::TipSpeed, tip, allowed), class)));
         }
         if let Some((force, sent)) = rules.force {
             let (bearable, class) = self.bears.bears(&here.tissue, body.travel(&sent, &from.q));
             if self.bears.grows_beyond(bearable, &force, body, [&sent, &from.q, &end]) {
                 let finding = Finding::of(arm, Constraint::Force, force.norm(), bearable);
-                return Err(class.map_or(finding, |c| finding.at(c)));
+                return Err(Barred::By(class.map_or(finding, |c| finding.at(c))));
             }
         }
         let mut worst = here.clearance;
@@ -126,7 +146,7 @@ impl Filter {
         if self.escapes(arm, here, stop.map(|s| s.q), travel, rules) {
             return Ok(());
         }
-        Err(self.finding(arm, &here.clearance, &worst, &self.clearance_at(arm, &end, here, FAR, rules), rules))
+        Err(Barred::Near { worst, end })
     }
 
     /// Whether a motion leads away from everything that is too near, in steps small enough to be sure: no clearance falls that is not
