@@ -2,6 +2,7 @@
 
 use crate::{
     FusionError,
+    borne_out::BorneOut,
     clearance::Tip,
     evidence::{Picture, features},
     feature::{Feature, FeatureKind},
@@ -30,6 +31,9 @@ const UNKNOWN_SPEED: f64 = 0.1;
 const UNKNOWN_REACH: f64 = 0.05;
 /// While contradicted, the estimate is thrown away this often, s.
 const RETRY: f64 = 3.0;
+/// Time that a picture without one before it stands for, s: it is worth what any other picture of a sequence is, so that if it alone is wrong
+/// the next ones can say so.
+const FIRST: f64 = 0.02;
 
 /// Share of features beyond the gate below which they fit.
 const FITTING: f64 = 0.25;
@@ -57,6 +61,7 @@ pub struct Arm {
     afresh: Afresh,
     /// Whether the estimate was aligned since it was last opened.
     settled: bool,
+    borne_out: BorneOut,
     /// Whether its joints can be.
     pub plausibility: Plausibility,
     /// What was noticed to be wrong.
@@ -188,6 +193,7 @@ impl Arm {
             retried: None,
             afresh: Afresh::default(),
             settled: false,
+            borne_out: BorneOut::default(),
             plausibility: Plausibility::default(),
             findings: Findings::default(),
             finding: Finding::None,
@@ -314,6 +320,7 @@ impl Arm {
         self.afresh = Afresh::default();
         self.movement = Movement::default();
         self.verdict = Verdict::default();
+        self.borne_out = BorneOut::default();
     }
 
     /// Largest standard deviation of the tip's position, m.
@@ -352,8 +359,8 @@ impl Arm {
         let blur = time_sigma * self.tip_velocity(posture).norm() * picture.rig.left.fx / depth;
         features.iter_mut().for_each(|f| f.blur(blur));
         // Successive pictures repeat each other's errors: only the time between them is new evidence.
-        let fresh = self.last_update.map_or(1.0, |t| stamp.seconds_since(t) / params.decorrelation_s);
-        let fresh = fresh.clamp(1e-3, 1.0);
+        let since = self.last_update.map_or(FIRST, |t| stamp.seconds_since(t));
+        let fresh = (since / params.decorrelation_s).clamp(1e-3, 1.0);
         let weight = weight * fresh * self.movement.share(fresh, params);
         let update = self.filter.update(&features, &posture.tool, camera_from_world, picture.rig, weight, params);
         if update.is_some_and(|u| u.used > 0) {
@@ -361,7 +368,20 @@ impl Arm {
         }
         let seen = posture.tool.transformed(&(camera_from_world * self.filter.pose()));
         let agreement = agreement(picture.mask, picture.pictures, index, &seen, &picture.rig.left)?;
-        Ok((self.sight(posture, &agreement, update, depth, picture.rig, params), sighted(&features)))
+        let mut sight = self.sight(posture, &agreement, update, depth, picture.rig, params);
+        if let Sight::Seen { borne_out, .. } = &mut sight {
+            let pixel = depth * depth / (picture.rig.left.fx * picture.rig.baseline);
+            let stereo = features.iter().filter(|f| matches!(f.kind, FeatureKind::Disparity { .. }));
+            let off = stereo.filter_map(|f| f.residual(&expected, picture.rig)).map(|px| px * pixel);
+            if self.borne_out.observe(stamp, off, params) {
+                self.filter.reopen();
+                self.settled = false;
+                self.last_update = None;
+                self.movement.spent = 0.0;
+            }
+            *borne_out = self.borne_out.holds();
+        }
+        Ok((sight, sighted(&features)))
     }
 
     fn sight(
@@ -383,7 +403,8 @@ impl Arm {
             });
             let (metres, radians) = self.filter.correction();
             let implausible = metres > params.max_correction_m || radians > params.max_correction_rad;
-            Sight::Seen { residual_px, pixel_m: depth / rig.left.fx, rejected, tip_sigma, implausible }
+            let pixel_m = depth / rig.left.fx;
+            Sight::Seen { residual_px, pixel_m, rejected, tip_sigma, implausible, borne_out: self.borne_out.holds() }
         } else {
             // The less sure we are where it is, the more of it must be expected in view to be missed.
             let doubt = (2.0 * tip_sigma * rig.left.fx / depth / 4.0) as usize;
@@ -585,8 +606,14 @@ mod tests {
         let params = FusionParams::default();
         let name = "LARGE_NEEDLE_DRIVER_400006";
         // The outline fits; the depth was told wrongly by the first picture and is not known well enough.
-        let seen =
-            Sight::Seen { residual_px: 8.0, pixel_m: 8.1e-5, rejected: 0.0, tip_sigma: 0.0016, implausible: false };
+        let seen = Sight::Seen {
+            residual_px: 8.0,
+            pixel_m: 8.1e-5,
+            rejected: 0.0,
+            tip_sigma: 0.0016,
+            implausible: false,
+            borne_out: true,
+        };
         let mut arm = Arm::new(ArmId::Psm1, name, &Cell::standard().unwrap(), &params).unwrap();
         let prior = *arm.filter.covariance_at_base();
         let (mut before, mut afresh) = (Vec::new(), Vec::new());

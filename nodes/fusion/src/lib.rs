@@ -9,6 +9,7 @@
 //! in every scene, with [`Alignment::Unknown`](proctor_types::Alignment) when its joints at that instant are not known.
 
 mod arm;
+mod borne_out;
 mod cameras;
 mod clearance;
 mod error;

@@ -26,6 +26,8 @@ pub enum Sight {
         tip_sigma: f64,
         /// Whether the correction is larger than any mounting error.
         implausible: bool,
+        /// Whether measurements bear out its depth.
+        borne_out: bool,
     },
 }
 
@@ -71,7 +73,7 @@ impl Verdict {
                     self.unseen(now, params)
                 }
             }
-            Sight::Seen { residual_px, pixel_m, rejected, tip_sigma, implausible } => {
+            Sight::Seen { residual_px, pixel_m, rejected, tip_sigma, implausible, borne_out } => {
                 self.last_seen = Some(now);
                 self.residual_px = residual_px;
                 // Near the camera the same misfit spans more pixels.
@@ -81,10 +83,11 @@ impl Verdict {
                 let bad = residual_px > params.inconsistent_px || clash || implausible;
                 let slack = if was == Alignment::Aligned { 1.5 } else { 1.0 };
                 let good = residual_px <= slack * fit_px && rejected <= 0.5 && !implausible;
+                let certain = borne_out && tip_sigma <= slack * params.aligned_sigma_m;
                 if bad && self.bad_for(now) >= params.inconsistent_after_s {
                     Alignment::Inconsistent
                 } else if !bad {
-                    self.after_not_bad(now, was, good, tip_sigma <= slack * params.aligned_sigma_m, params)
+                    self.after_not_bad(now, was, good, certain, params)
                 } else if was == Alignment::Inconsistent {
                     was
                 } else {
@@ -141,7 +144,7 @@ mod tests {
     use Alignment::{Aligned, Converging, Inconsistent, KinematicOnly, Unknown};
 
     fn seen(residual_px: f64, tip_sigma: f64) -> Sight {
-        Sight::Seen { residual_px, pixel_m: 2e-4, rejected: 0.0, tip_sigma, implausible: false }
+        Sight::Seen { residual_px, pixel_m: 2e-4, rejected: 0.0, tip_sigma, implausible: false, borne_out: true }
     }
 
     #[test]
@@ -151,7 +154,14 @@ mod tests {
             [(9e-5, 9.5, Aligned), (9e-5, 10.5, Converging), (3e-4, 4.5, Aligned), (3e-4, 5.5, Converging)]
         {
             let mut v = Verdict::default();
-            let sight = Sight::Seen { residual_px, pixel_m, rejected: 0.0, tip_sigma: 5e-4, implausible: false };
+            let sight = Sight::Seen {
+                residual_px,
+                pixel_m,
+                rejected: 0.0,
+                tip_sigma: 5e-4,
+                implausible: false,
+                borne_out: true,
+            };
             v.observe(Stamp::from_nanos("test", 1_000_000_000).unwrap(), sight, &params);
             assert_eq!(v.alignment(), expected, "{residual_px} px of {pixel_m} m");
         }

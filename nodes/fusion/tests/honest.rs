@@ -1,5 +1,5 @@
 //! Fusion finds out what is wrong and says so: stamps that are off, a wrong instrument, swapped cameras, crossed arms, frozen joints,
-//! a bad pose. And it does not cry wolf.
+//! a bad pose, stereo pictures that were false at first. And it does not cry wolf.
 #![allow(clippy::unwrap_used)]
 
 mod cell;
@@ -155,4 +155,56 @@ fn one_bad_pose_is_left_out_counted_and_said_for_half_a_second() {
     assert_eq!(watched[0].last().unwrap().2, Alignment::Aligned, "and it recovers");
     assert_eq!(cell.fusion.stats().bad_poses, 1);
     assert_eq!(said(&watched[1], Finding::BadPose), None);
+}
+
+/// Arms at rest whose stereo pictures are false, by so many px, until this second: when each arm was seen, whether it was trusted, its tip's
+/// error and how large fusion says that it is, m.
+fn false_at_first(seed: u64, until: f64, px: i32, seconds: f64) -> [Vec<(f64, bool, f64, f64)>; 2] {
+    let mut cell = cell(seed);
+    cell.at_rest = true;
+    cell.wrong.shifted = Some((until, px));
+    let mut out = [Vec::new(), Vec::new()];
+    cell.run(seconds, 30.0, |_, scene, truth| {
+        for arm in ArmId::PSMS {
+            let i = scene.instrument(arm).unwrap();
+            let stated = i.covariance.fixed_view::<3, 3>(0, 0).symmetric_eigenvalues().max().sqrt();
+            let (trusted, error) = (i.alignment == Alignment::Aligned, truth.tip_error(scene, arm).norm());
+            out[arm.index()].push((truth.t, trusted, error, stated));
+        }
+    });
+    out
+}
+
+#[test]
+fn first_pictures_that_are_false_are_outvoted_by_the_next_ones() {
+    for (seed, px) in [(1, -9), (1, 9), (2, -9), (3, 9)] {
+        for (arm, watched) in ArmId::PSMS.into_iter().zip(false_at_first(seed, 0.15, px, 4.0)) {
+            for (t, _, error, stated) in watched.iter().filter(|(t, trusted, ..)| *trusted && *t > 1.0) {
+                assert!(
+                    *error < 3.0 * stated + 0.001,
+                    "seed {seed}, {px} px, {arm} at {t}: {error} m, stated {stated}"
+                );
+            }
+            let (_, trusted, error, _) = watched.last().unwrap();
+            assert!(*trusted && *error < 0.003, "seed {seed}, {px} px, {arm}: {trusted}, {error} m");
+        }
+    }
+}
+
+#[test]
+fn a_depth_that_nothing_bears_out_is_given_up_after_three_seconds_and_found_anew() {
+    for (seed, px) in [(1, 9), (3, 9), (2, -9)] {
+        let watched = false_at_first(seed, 0.5, px, 8.0);
+        let wrong = |from: f64, to: f64| {
+            let all = watched.iter().flatten();
+            all.filter(|(t, trusted, error, _)| (from..to).contains(t) && *trusted && *error > 0.005).count()
+        };
+        // As bad as it gets: false for long enough to be believed.
+        assert!(wrong(0.0, 3.5) > 10, "seed {seed}: {}", wrong(0.0, 3.5));
+        assert_eq!(wrong(4.0, 8.0), 0, "seed {seed}");
+        for (arm, watched) in ArmId::PSMS.into_iter().zip(&watched) {
+            let (_, trusted, error, _) = watched.last().unwrap();
+            assert!(*trusted && *error < 0.003, "seed {seed}, {arm}: {trusted}, {error} m");
+        }
+    }
 }

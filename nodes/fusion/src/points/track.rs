@@ -140,6 +140,7 @@ impl Walk {
                     rejected: f64::from(u8::from(fate != Fate::Used)),
                     tip_sigma: covariance.symmetric_eigenvalues().max().max(0.0).sqrt(),
                     implausible,
+                    borne_out: true,
                 }
             }
         };
