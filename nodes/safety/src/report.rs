@@ -75,3 +75,88 @@ fn of_arm(arm: ArmId, margin: Option<&Finding>) -> Diagnosis {
         ],
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proctor_types::{Boot, Digest, SafetyMode};
+
+    /// A node that is ready, of which nothing is wrong.
+    pub(crate) fn state() -> SafetyState {
+        SafetyState {
+            stamp: Stamp::FIRST,
+            tick: 1,
+            boot: Boot(1),
+            mode: SafetyMode::Ready,
+            cause: Constraint::None,
+            e_stop: false,
+            autonomy_level: 0,
+            active: Digest::default(),
+            progress: 0.0,
+            moving: false,
+            executed: 3,
+            refused: 5,
+            violations: 0,
+            overruns: 7,
+            shadow: false,
+        }
+    }
+
+    fn said<'a>(d: &'a Diagnosis, name: &str) -> Option<&'a str> {
+        d.values.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    #[test]
+    fn the_loop_is_well_unless_it_has_no_priority_no_hands_or_moved_something_without_permission() {
+        let slow = Loop::default();
+        slow.timing.record(20_000);
+        slow.longest_ns.store(45_600, Relaxed);
+        let prompt = Loop::default();
+        prompt.fifo.store(true, Relaxed);
+        let shadow = SafetyState { shadow: true, ..state() };
+        let moved = SafetyState { violations: 1, ..shadow };
+        for (state, lap, health, message) in [
+            (None, None, Health::Ok, "keeps its time"),
+            (Some(state()), None, Health::Ok, "keeps its time"),
+            (Some(state()), Some(&prompt), Health::Ok, "keeps its time"),
+            (Some(state()), Some(&slow), Health::Warn, "runs without real-time priority"),
+            (Some(shadow), Some(&prompt), Health::Warn, "shadow: judges what others command, commands nothing"),
+            (Some(moved), Some(&prompt), Health::Error, "motion without permission was counted"),
+        ] {
+            let d = of_loop(state.as_ref(), lap);
+            assert_eq!((d.health, d.message.as_str(), d.name.as_str()), (health, message, "safety: loop"));
+            assert_eq!(said(&d, "motions executed"), state.map(|_| "3"));
+            assert_eq!(said(&d, "FIFO scheduling").is_some(), lap.is_some());
+        }
+        slow.timing.record(20_000);
+        let d = of_loop(None, Some(&slow));
+        assert_eq!(said(&d, "ticks in the last second"), Some("1"));
+        assert_eq!(said(&d, "tick longest since start (us)"), Some("45.6"));
+    }
+
+    #[test]
+    fn an_arm_is_well_while_it_keeps_its_nearest_limit() {
+        let arm = ArmId::Psm1;
+        let of = |constraint, value, limit| Finding::of(arm, constraint, value, limit).at(2);
+        for (finding, health, left) in [
+            (of(Constraint::NoGoZone, 0.005, 0.002), Health::Ok, "0.00300"),
+            (of(Constraint::NoGoZone, 0.002, 0.002), Health::Ok, "0.00000"),
+            (of(Constraint::NoGoZone, 0.001, 0.002), Health::Warn, "-0.00100"),
+            // What must stay below its limit, not above.
+            (of(Constraint::TrocarOffset, 0.0002, 0.0005), Health::Ok, "0.00030"),
+            (of(Constraint::TrocarOffset, 0.0006, 0.0005), Health::Warn, "-0.00010"),
+        ] {
+            let d = of_arm(arm, Some(&finding));
+            assert_eq!(
+                (d.health, said(&d, "margin left (m)"), said(&d, "index")),
+                (health, Some(left), Some("2")),
+                "{d:?}"
+            );
+        }
+        let all = report(Stamp::FIRST, None, &Margins::default(), None).all;
+        assert_eq!(
+            all.iter().map(|d| d.health).collect::<Vec<_>>(),
+            [[Health::Ok].as_slice(), &[Health::Stale; 3]].concat()
+        );
+    }
+}

@@ -79,3 +79,50 @@ fn described(version: u64, zones: &[Zone]) -> ZonesState {
     let label = |z: &Zone| ZoneLabel { name: z.name.clone(), margin: z.margin };
     ZonesState { stamp: Stamp::FIRST, version, zones: zones.iter().map(label).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Until the file was read: there is nothing else to wait for.
+    fn read(r: &mut Rezoning) -> Event {
+        loop {
+            match r.done() {
+                Some(event) => return event,
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn zones_are_said_once_first_and_again_when_the_core_took_what_was_read() {
+        let mut r = Rezoning::new(&SafetyParams::default());
+        let now = Stamp::FIRST.plus(Duration::from_secs(5));
+        let first = r.news(now).unwrap();
+        assert_eq!((first.version, first.stamp), (1, now));
+        assert!(r.news(now).is_none() && r.done().is_none(), "nothing was asked");
+        for version in [2, 3] {
+            r.begin();
+            let Event::Zones(zones) = read(&mut r) else { panic!("not read") };
+            assert_eq!(zones.version, version);
+            assert!(r.news(now).is_none(), "read, not taken");
+            r.taken(version - 1);
+            assert!(r.news(now).is_none(), "another was taken");
+            r.taken(version);
+            let said = r.news(now).unwrap();
+            assert_eq!((said.version, said.zones.len()), (version, zones.zones.len()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_refused_and_nothing_is_said() {
+        let folder = Some("/nowhere/at/all".into());
+        let mut r = Rezoning::new(&SafetyParams { folder, ..SafetyParams::default() });
+        r.news(Stamp::FIRST);
+        r.begin();
+        assert!(matches!(read(&mut r), Event::Refused(f) if f.constraint == Constraint::Malformed));
+        r.taken(2);
+        assert!(r.news(Stamp::FIRST).is_none());
+    }
+}

@@ -167,4 +167,16 @@ mod tests {
         assert_ne!(of("a", vec![ONE, moved]), of("a", vec![ONE, ONE]));
         assert_ne!(of("a", vec![ONE, moved]), of("a", vec![moved, ONE]));
     }
+
+    #[test]
+    fn a_capsule_is_as_far_from_a_mesh_as_from_its_nearest_triangle() {
+        let high = ONE.map(|[x, y, _]| [x, y, 0.05]);
+        let mesh = Mesh::new("plate", vec![high, ONE]).unwrap();
+        let upright =
+            |z: f64| Capsule { a: Point3::new(0.02, 0.02, z), b: Point3::new(0.02, 0.02, z + 0.01), radius: 0.002 };
+        for (z, distance) in [(0.01, 0.008), (0.035, 0.003), (-0.013, 0.001), (-0.005, -0.002), (0.06, 0.008)] {
+            assert!((mesh.distance_by_brute_force(&upright(z)) - distance).abs() < 1e-8, "{z}");
+        }
+        assert_eq!((mesh.name(), format!("{mesh:?}").as_str()), ("plate", "Mesh(\"plate\", 2 triangles)"));
+    }
 }
