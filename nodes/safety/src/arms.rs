@@ -358,3 +358,183 @@ fn admit_command(arm: ArmId, last: Option<Stamp>, stamp: Stamp, now: Stamp, max_
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+    use proctor_types::Joints;
+
+    const ID: ArmId = ArmId::Psm1;
+    const YAW: usize = 0;
+
+    fn at(ms: u64) -> Stamp {
+        Stamp::FIRST.plus(Duration::from_millis(1000 + ms))
+    }
+
+    fn arm() -> (Arm, Tolerances) {
+        let params = SafetyParams::default();
+        let bounds = Bounds::new(ID, Body::configured(ID, &params).unwrap().chain().limits(), &params);
+        (Arm::new(ID, &bounds), Tolerances::new(&params, &bounds.layout))
+    }
+
+    fn joints(yaw: f64) -> Joints {
+        Joints::new(&[yaw, 0.0, 0.0, 0.0, 0.0, 0.0]).unwrap()
+    }
+
+    fn yaw(by: f64) -> Q {
+        let mut q = [0.0; N];
+        q[YAW] = by;
+        q
+    }
+
+    /// At this place with this speed.
+    fn measure(a: &mut Arm, ms: u64, place: f64, speed: f64) -> Result<(), Finding> {
+        let m = ArmJoints { arm: ID, stamp: at(ms), position: joints(place), velocity: joints(speed) };
+        a.measure(m, at(ms))?;
+        a.measure_jaw(Jaw { arm: ID, stamp: at(ms), position: 0.0 }, at(ms))
+    }
+
+    fn named(taken: Result<(), Finding>) -> Option<Constraint> {
+        taken.err().map(|f| f.constraint)
+    }
+
+    #[test]
+    fn an_arm_rests_when_neither_its_set_point_nor_a_fresh_measurement_moves() {
+        let (mut a, t) = arm();
+        let limit = t.rest[YAW];
+        assert!(a.rests(at(0), 0.03, &t.rest), "nothing known of it");
+        for (i, (speed, rests)) in
+            [(0.0, true), (limit, true), (1.01 * limit, false), (-2.0 * limit, false)].into_iter().enumerate()
+        {
+            let ms = 100 * (i as u64 + 1);
+            measure(&mut a, ms, 0.0, speed).unwrap();
+            let fresh = at(ms + 30).seconds_since(at(ms));
+            assert_eq!(a.rests(at(ms), fresh, &t.rest), rests, "{speed}");
+            assert_eq!(a.rests(at(ms + 30), fresh, &t.rest), rests, "{speed}, just fresh");
+            assert!(a.rests(at(ms + 31), fresh, &t.rest), "{speed}, too old to speak");
+        }
+        measure(&mut a, 1000, 0.0, 0.0).unwrap();
+        a.rest_at(&yaw(0.0));
+        assert!(a.rests(at(1000), 0.03, &t.rest));
+        a.sent(MotionState { q: yaw(1e-4), v: yaw(0.1) });
+        assert!(!a.rests(at(1000), 0.03, &t.rest), "the set-point moves");
+    }
+
+    #[test]
+    fn the_gate_opens_where_the_arm_was_sent_last_if_it_is_still_there_and_else_where_it_is() {
+        for (off, kept) in [(0.0, true), (1.0, true), (-1.0, true), (1.01, false), (-1.01, false)] {
+            let (mut a, t) = arm();
+            assert_eq!(a.engage(&t.start), None, "nobody knows where it is");
+            a.rest_at(&yaw(0.0));
+            a.release();
+            let place = off * t.start[YAW];
+            measure(&mut a, 0, place, 0.0).unwrap();
+            let start = a.engage(&t.start).unwrap();
+            assert_eq!((start, a.set_point()), (yaw(if kept { 0.0 } else { place }), Some(start)), "{off}");
+        }
+    }
+
+    #[test]
+    fn an_arm_may_lag_by_its_tolerance_and_by_what_it_moved_in_a_tenth_of_a_second() {
+        for (off, lags) in [(1.0, false), (-1.0, false), (1.001, true), (-1.001, true)] {
+            let (mut a, t) = arm();
+            a.rest_at(&yaw(0.0));
+            let place = off * t.following[YAW];
+            measure(&mut a, 0, place, 0.0).unwrap();
+            let finding = a.following_error(&t.following);
+            assert_eq!(
+                finding.map(|f| (f.constraint, f.index, f.value)),
+                lags.then_some((Constraint::FollowingError, 0, place.abs()))
+            );
+            a.sent(MotionState { q: yaw(0.0), v: yaw(0.05) });
+            assert_eq!(a.following_error(&t.following), None, "it was just told to move");
+        }
+    }
+
+    #[test]
+    fn goals_are_taken_as_far_as_they_may_jump_and_what_is_refused_for_its_distance_takes_the_last_one_with_it() {
+        let (mut a, t) = arm();
+        let limit = t.jump[YAW];
+        let command = |a: &mut Arm, ms: u64, goal: f64| {
+            named(a.command(&JointCommand { arm: ID, stamp: at(ms), position: joints(goal) }, at(ms), 0.1, &t.jump))
+        };
+        assert_eq!(command(&mut a, 0, 0.0), Some(Constraint::WrongMode), "the gate is closed");
+        a.rest_at(&yaw(0.0));
+        for (i, (goal, refused)) in
+            [(limit, false), (1.001 * limit, true), (-limit, false), (-1.001 * limit, true)].into_iter().enumerate()
+        {
+            assert_eq!(command(&mut a, i as u64 + 1, goal), refused.then_some(Constraint::Jump), "{goal}");
+            assert_eq!(a.goal(), (!refused).then_some(yaw(goal)));
+        }
+        assert_eq!(command(&mut a, 10, 0.01), None);
+        a.forget_goal();
+        assert_eq!((a.goal(), a.command_age(at(20))), (None, None));
+    }
+
+    #[test]
+    fn commands_and_measurements_that_are_old_repeated_or_early_are_refused() {
+        let (mut a, t) = arm();
+        a.rest_at(&yaw(0.0));
+        let age = at(100).seconds_since(at(0));
+        let mut each = 0;
+        for (ms, now, refused) in [
+            (100, 200, None),
+            (100, 100, Some(Constraint::Sequence)),
+            (99, 99, Some(Constraint::Sequence)),
+            (101, 202, Some(Constraint::CommandStale)),
+            (320, 300, None),
+            (321, 300, Some(Constraint::ClockJump)),
+        ] {
+            each += 1;
+            let jaw = Jaw { arm: ID, stamp: at(ms), position: 0.1 * f64::from(each) };
+            let c = JointCommand { arm: ID, stamp: at(ms), position: joints(0.0) };
+            assert_eq!(named(a.command(&c, at(now), age, &t.jump)), refused, "{ms} at {now}");
+            assert_eq!(named(a.command_jaw(&jaw, at(now), age)), refused, "{ms} at {now}, jaw");
+        }
+        assert_eq!(measure(&mut a, 5, 0.0, 0.0), Ok(()));
+        assert_eq!(named(measure(&mut a, 5, 0.0, 0.0)), Some(Constraint::Sequence));
+    }
+
+    #[test]
+    fn the_jaw_follows_its_own_goal_and_keeps_no_arm_going() {
+        let (mut a, t) = arm();
+        a.rest_at(&yaw(0.0));
+        let jaw = |ms: u64, position: f64| Jaw { arm: ID, stamp: at(ms), position };
+        let opened = |q: Q, jaw: f64| {
+            let mut q = q;
+            q[6] = jaw;
+            q
+        };
+        a.command_jaw(&jaw(1, 0.3), at(1), 0.1).unwrap();
+        assert_eq!((a.goal(), a.command_age(at(11))), (Some(opened(yaw(0.0), 0.3)), Some(at(10).seconds_since(at(0)))));
+        a.command_jaw(&jaw(5, 0.4), at(5), 0.1).unwrap();
+        assert_eq!(a.command_age(at(5)), Some(0.0), "alone, its own age counts");
+        a.command(&JointCommand { arm: ID, stamp: at(6), position: joints(0.01) }, at(6), 0.1, &t.jump).unwrap();
+        a.command_jaw(&jaw(9, 0.5), at(9), 0.1).unwrap();
+        assert_eq!(a.goal(), Some(opened(yaw(0.01), 0.5)));
+        assert_eq!(a.command_age(at(9)), Some(at(9).seconds_since(at(6))), "beside the joints' it does not");
+    }
+
+    #[test]
+    fn an_arm_is_asked_every_half_second_for_what_it_needs() {
+        let (mut a, _) = arm();
+        let status = |state, is_homed, is_busy| ArmStatus { arm: ID, stamp: at(0), state, is_homed, is_busy };
+        let asked = |a: &mut Arm, times: &[u64]| times.iter().map(|&ms| a.wants(at(ms)).is_some()).collect::<Vec<_>>();
+        assert_eq!(asked(&mut a, &[1000, 1000, 1499, 1500, 900, 901]), [true, false, false, true, true, false]);
+        a.ask_at_once();
+        assert_eq!(asked(&mut a, &[902]), [true]);
+        for (state, is_homed, is_busy, wants) in [
+            (OperatingState::Disabled, false, false, Some(StateRequest::Enable)),
+            (OperatingState::Paused, true, false, Some(StateRequest::Resume)),
+            (OperatingState::Enabled, false, false, Some(StateRequest::Home)),
+            (OperatingState::Enabled, false, true, None),
+            (OperatingState::Enabled, true, false, None),
+            (OperatingState::Fault, false, false, None),
+        ] {
+            a.report(status(state, is_homed, is_busy));
+            a.ask_at_once();
+            assert_eq!(a.wants(at(2000)), wants, "{state:?}");
+        }
+    }
+}

@@ -318,3 +318,19 @@ pub(crate) fn startable(plan: &Plan, at: Option<Q>, tolerance: &Q) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_sixty_four_digests_are_remembered_and_no_others() {
+        let digest = |i: usize| Digest::of(&i.to_le_bytes());
+        let mut ring = Ring::default();
+        for i in 0..3 * REMEMBERED {
+            assert!(!ring.has(&digest(i)));
+            ring.note(digest(i));
+            assert!((0..=i).all(|k| ring.has(&digest(k)) == (i - k < REMEMBERED)), "after {i}");
+        }
+    }
+}

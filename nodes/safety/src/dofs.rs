@@ -244,3 +244,26 @@ impl<T> PerArm<T> {
         [&self.psm1, &self.psm2, &self.ecm]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q(values: [f64; 3]) -> Q {
+        let mut q = [0.0; N];
+        q.iter_mut().zip(values).for_each(|(slot, x)| *slot = x);
+        q
+    }
+
+    #[test]
+    fn rates_count_against_the_limit_of_their_side() {
+        let sides = Sides { down: q([1.0, 4.0, 0.5]), up: q([2.0, 4.0, 0.25]) };
+        assert_eq!([-3.0, 3.0].map(|x| sides.towards(0, x)), [1.0, 2.0]);
+        assert_eq!(sides.towards(0, 0.0), 2.0, "what stands still goes up next");
+        assert_eq!(sides.worst_ratio(&q([-1.5, 2.0, 0.0])), 1.5);
+        assert_eq!(sides.worst_ratio(&[0.0; N]), 0.0, "no rate breaks no limit, even one of zero");
+        assert_eq!(sides.worst_ratio(&q([0.0, 0.0, -0.25])), 0.5);
+        assert_eq!(sides.worst_index(&q([0.5, -3.0, 0.1])), 1);
+        assert_eq!(sides.worst_index(&q([0.0, 2.0, 0.125])), 1, "the first of two that are as large");
+    }
+}

@@ -108,3 +108,16 @@ impl Output {
         self.spent.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_for_an_e_stop_without_a_name_is_one_and_the_cells_line_is_not() {
+        assert!(Event::EStop.is_e_stop());
+        for pressed in [true, false] {
+            assert!(!Event::EStopLine(pressed).is_e_stop(), "the machine hears of it as a cause that lasts");
+        }
+    }
+}

@@ -559,4 +559,44 @@ mod tests {
             assert!(e.contains(name), "{name}: {e}");
         }
     }
+
+    #[test]
+    fn limits_name_a_degree_of_freedom_that_the_arm_has_and_zones_are_as_many_as_there_is_room_for() {
+        let narrowed = |arm, joint, position| {
+            let none = Narrowed { arm, joint, position, velocity: None, acceleration: None, jerk: None };
+            SafetyParams { limits: vec![none], ..SafetyParams::default() }.validate().is_ok()
+        };
+        // The jaw comes after a PSM's joints.
+        let last = [(ArmId::Psm1, 6), (ArmId::Psm2, 6), (ArmId::Ecm, 3)];
+        for (arm, joint) in last {
+            assert!(narrowed(arm, 0, None) && narrowed(arm, joint, None) && !narrowed(arm, joint + 1, None), "{arm}");
+        }
+        for (position, taken) in [
+            ([-100.0, 100.0], true),
+            ([0.1, 0.1], true),
+            ([-1.5, -1.0], true),
+            ([-100.1, 0.0], false),
+            ([0.0, 100.1], false),
+            ([100.1, 100.2], false),
+        ] {
+            assert_eq!(narrowed(ArmId::Psm1, 0, Some(position)), taken, "{position:?}");
+        }
+        let zone = SafetyParams::default().zones[0].clone();
+        for (count, taken) in [(0, true), (MAX_ZONES, true), (MAX_ZONES + 1, false), (MAX_ZONES + 5, false)] {
+            let zones = (0..count).map(|i| Zone { name: format!("zone {i}"), ..zone.clone() }).collect();
+            let checked = SafetyParams { zones, ..SafetyParams::default() }.validate();
+            assert_eq!(checked.is_ok(), taken, "{count}: {checked:?}");
+        }
+        let file = |count: usize| {
+            let zone = |i| {
+                format!(
+                    "[[zones]]\nname = \"z{i}\"\nmargin = 0.001\narms = []\nregion = {{ shape = \"sphere\", center = [0.0, 0.0, 0.0], radius = 0.01 }}\n"
+                )
+            };
+            SafetyParams::from_toml(DEFAULT_PARAMS, &(0..count).map(zone).collect::<String>())
+        };
+        assert_eq!(file(MAX_ZONES).unwrap().zones.len(), MAX_ZONES);
+        let refused = file(MAX_ZONES + 1).unwrap_err().to_string();
+        assert!(refused.contains("zones.toml"), "{refused}");
+    }
 }

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn who_is_heard_at_all() {
-        let a = Admission { window: 1.0, allow_scripted: false };
+        let a = Admission { window: 2.0, allow_scripted: false };
         let now = at(1000);
         let lifetime = SESSION_LIFETIME.as_secs();
         let scripted = Speaker { operator: OperatorId::new(3, Role::Scripted), ..login(3, 2000) };
@@ -247,12 +247,36 @@ mod tests {
             ("just ended", login(1, 1000), now, Some(Constraint::Expired)),
             ("just logged in", login(1, 1000 + lifetime), now, None),
             ("not logged in yet", login(1, 1001 + lifetime), now, Some(Constraint::ClockJump)),
-            ("a second old", login(1, 2000), now.minus(ms(1000)), None),
-            ("older", login(1, 2000), now.minus(ms(1001)), Some(Constraint::Expired)),
-            ("slightly early", login(1, 2000), now.plus(ms(100)), None),
-            ("early", login(1, 2000), now.plus(ms(101)), Some(Constraint::ClockJump)),
+            ("two seconds old", login(1, 2000), now.minus(ms(2000)), None),
+            ("older", login(1, 2000), now.minus(ms(2001)), Some(Constraint::Expired)),
+            ("slightly early", login(1, 2000), now.plus(ms(200)), None),
+            ("early", login(1, 2000), now.plus(ms(201)), Some(Constraint::ClockJump)),
         ] {
             assert_eq!(constraint(a.check(&Word { stamp, ..word(&who, Line::Requests, 1) }, now)), refused, "{name}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_by_how_much() {
+        let a = Admission { window: 2.0, allow_scripted: false };
+        let refused = |who: Speaker, ms: u64| {
+            let word = Word { who, line: Line::Requests, seq: 1, stamp: at(1000) };
+            let f = a.check(&word, Stamp::FIRST.plus(Duration::from_millis(ms))).unwrap_err();
+            (f.constraint, (f.value * 1e3).round(), (f.limit * 1e3).round())
+        };
+        assert_eq!(refused(login(1, 998), 1_000_000), (Constraint::Expired, 2000.0, 0.0), "the login, two seconds ago");
+        assert_eq!(refused(login(1, 2000), 1_003_000), (Constraint::Expired, 3000.0, 2000.0), "the word");
+        assert_eq!(refused(login(1, 2000), 999_500), (Constraint::ClockJump, -500.0, -200.0));
+    }
+
+    #[test]
+    fn a_login_that_ends_with_the_earliest_finds_no_room() {
+        let mut s = Sessions::default();
+        for n in 1..=16 {
+            s.accept(&word(&login(n, 100), Line::Requests, 1), None).unwrap();
+        }
+        let as_long = s.accept(&word(&login(17, 100), Line::Requests, 1), None);
+        assert_eq!(constraint(as_long), Some(Constraint::CrossSession));
+        assert_eq!(constraint(s.accept(&word(&login(18, 101), Line::Requests, 1), None)), None);
     }
 }

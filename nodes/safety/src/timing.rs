@@ -78,4 +78,13 @@ mod tests {
         assert_eq!(timing.take().p99_ns, 1_280_000, "the last class is open; its lower bound is what is known");
         assert_eq!(timing.take().count, 0);
     }
+
+    #[test]
+    fn one_long_tick_among_hundreds_is_the_longest_and_not_the_99th_percentile() {
+        let timing = Timing::default();
+        (0..500).for_each(|_| timing.record(9_000));
+        timing.record(700_000);
+        let timed = timing.take();
+        assert!(timed.longest_ns == 700_000 && (9_000..=2 * WIDTH.max(9_000)).contains(&timed.p99_ns), "{timed:?}");
+    }
 }

@@ -33,7 +33,7 @@ pub struct Finding {
 impl Finding {
     /// About an arm.
     pub fn of(arm: ArmId, constraint: Constraint, value: f64, limit: f64) -> Self {
-        Self { arm: Some(arm), constraint, value, limit, index: -1 }
+        Self { arm: Some(arm), ..Self::node(constraint, value, limit) }
     }
 
     /// About the node as a whole.
@@ -43,7 +43,7 @@ impl Finding {
 
     /// About the scene, or an arm in it.
     pub fn scene(arm: impl Into<Option<ArmId>>, fault: SceneFault, value: f64, limit: f64) -> Self {
-        Self { arm: arm.into(), constraint: Constraint::SceneStale, value, limit, index: -1 }.at(fault.index())
+        Self { arm: arm.into(), ..Self::node(Constraint::SceneStale, value, limit) }.at(fault.index())
     }
 
     /// Names the joint, zone, class or arm.
@@ -209,5 +209,15 @@ mod tests {
         }
         assert_eq!(log.verdicts().len(), MAX_VERDICTS);
         assert_eq!(log.dropped() as usize, ArmId::ALL.len() * Constraint::ALL.len() - MAX_VERDICTS);
+    }
+
+    #[test]
+    fn a_finding_is_about_no_joint_or_zone_unless_it_says_so() {
+        let of = Finding::of(ArmId::Psm2, Constraint::TipSpeed, 1.0, 0.5);
+        let node = Finding::node(Constraint::ClockJump, 1.0, 0.5);
+        assert_eq!((of.index, of.arm, node.index, node.arm), (-1, Some(ArmId::Psm2), -1, None));
+        assert_eq!((of.at(3).index, of.at(usize::MAX).index), (3, -1));
+        let scene = Finding::scene(ArmId::Psm1, SceneFault::Displaced, 0.1, 0.05);
+        assert!(scene.index >= 0 && scene.arm == Some(ArmId::Psm1), "{scene:?}");
     }
 }

@@ -277,6 +277,18 @@ mod tests {
             let e = zone(region).validate(3).unwrap_err().to_string();
             assert!(e.contains("zones[3]") && e.contains(name), "{e}");
         }
+        for (quaternion, taken) in [
+            ([0.5, -0.5, 0.5, -0.5], true),
+            ([0.6, 0.0, 0.0, 0.8], true),
+            ([0.0, 0.28, 0.96, 0.0], true),
+            ([0.0, 0.28, 0.9, 0.0], false),
+            ([1.0, 1.0, 0.0, 0.0], false),
+            ([0.0, 0.0, 1.0, 1.0], false),
+            ([0.0, 1.0, 1.0, -1.0], false),
+        ] {
+            let turned = zone(solid([0.1; 3], Rotation::Quaternion(quaternion)));
+            assert_eq!(turned.validate(0).is_ok(), taken, "{quaternion:?}");
+        }
         let nameless = Zone { name: String::new(), ..zone(ZoneShape::Sphere { center: [0.0; 3], radius: 0.01 }) };
         assert!(nameless.validate(0).unwrap_err().to_string().contains("zones[0].name"));
     }
