@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -116,16 +117,16 @@ def refuse(refused, place, names, genres, code, text):
 class Tests:
     """Every test, with what it costs (s of processor time) and which sites it reaches."""
 
-    def __init__(self, tree, executables, numbers, slowest):
+    def __init__(self, tree, executables, numbers, args):
         self.cwd = tree / "nodes/safety"
         self.all = []
         for exe in executables:
             named = {w: {l[:-6] for l in run(exe, "--list", "--format", "terse", *w.split(), cwd=self.cwd, capture_output=True).stdout.splitlines()
                          if l.endswith(": test")} for w in ("", "--ignored")}
-            for name in sorted(named[""] - named["--ignored"]):
-                self.all.append({"exe": exe, "name": name, "abort": True})
+            tests = sorted(t for t in named[""] - named["--ignored"] if re.search(args.test, t))
+            self.all += [{"exe": exe, "name": name, "abort": True} for name in tests]
         say(f"survey of {len(self.all)} tests")
-        parallel(self.all, lambda i, t: self.survey(t, numbers, math.ceil(slowest) + 10))
+        parallel(self.all, lambda i, t: self.survey(t, numbers, math.ceil(args.slowest) + 10))
         for t in sorted(self.all, key=lambda t: -t["seconds"])[:12]:
             say(f"  {t['seconds']:.2f} s  {Path(t['exe']).name.rsplit('-', 1)[0]} {t['name']}")
         say(f"survey: {sum(t['seconds'] for t in self.all):.0f} s of processor time in all")
@@ -234,32 +235,39 @@ def passes(tests, rows, results, file, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", help="machine, gate, core/motion ...")
-    parser.add_argument("--survivors", action="store_true", help="only what survived the last time")
+    parser.add_argument("--re", default="", help="only the mutants whose names this matches")
+    parser.add_argument("--test", default="", help="only the tests whose names this matches")
     parser.add_argument("--slowest", type=float, default=15.0, help="leave out tests that take longer, s of processor time")
-    parser.add_argument("--left", action="store_true", help="only print the names that are left to cargo-mutants, of the last run")
+    parser.add_argument("--left", action="store_true", help="only print arguments for cargo-mutants: what the last run left to it")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     wanted = {f"{SRC}/{f}.rs" for f in args.files}
     if args.left:
-        for name in json.loads((OUT / "report.json").read_text())["left"]:
-            if not wanted or name.split(":")[0] in wanted:
-                print(name)
+        names = [n for n in json.loads((OUT / "report.json").read_text())["left"] if not wanted or n.split(":")[0] in wanted]
+        for file in sorted({n.split(":")[0] for n in names}):
+            print("-f", file, sep="\n")
+        for name in names:
+            print("--re", "^" + re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", name) + "$", sep="\n")
         return 0
     tree = Path(run(ROOT / "scripts/kernel.sh", stdout=subprocess.PIPE).stdout.strip())
     listed = json.loads(run(*cargo("mutants", "-p", "proctor-safety", "--list", "--json"), cwd=tree, stdout=subprocess.PIPE).stdout)
+    # cargo-mutants itself spares no deleted field of a struct.
+    spared = [re.compile(e) for e in tomllib.loads((tree / ".cargo/mutants.toml").read_text()).get("exclude_re", [])]
+    listed = [m for m in listed if not any(e.search(m["name"]) for e in spared) and (not wanted or m["file"] in wanted)]
+    if not listed:
+        sys.exit(f"no mutants in {', '.join(sorted(wanted)) or SRC}")
     for m in listed:
         m.pop("diff", None)
     executables, rows, left, unviable = build(tree, listed)
-    digest = hashlib.sha256(json.dumps([sorted(Path(e).name for e in executables), rows]).encode() + b"".join(Path(e).read_bytes() for e in executables)).hexdigest()
-    log = OUT / f"results-{digest[:12]}.jsonl"
+    state = hashlib.sha256(json.dumps([rows, args.test]).encode())
+    for executable in sorted(executables):
+        state.update(Path(executable).read_bytes())
+    log = OUT / f"results-{state.hexdigest()[:12]}.jsonl"
     results = {}
     if log.exists():
         results = {r["name"]: r for r in map(json.loads, log.read_text().splitlines())}
-    if args.survivors:
-        last = json.loads((OUT / "report.json").read_text())
-        wanted_names = {s["name"] for s in last["survivors"]}
-    tests = Tests(tree, executables, max(r["number"] for r in rows), args.slowest)
-    chosen = [r for r in rows if (not wanted or r["file"] in wanted) and (not args.survivors or r["name"] in wanted_names)]
+    tests = Tests(tree, executables, max(r["number"] for r in rows), args)
+    chosen = [r for r in rows if re.search(args.re, r["name"])]
     skipped = [t["name"] for t in tests.all if t["seconds"] > args.slowest]
     if skipped:
         say(f"not run, slower than {args.slowest:.0f} s: {', '.join(skipped)}")
@@ -267,17 +275,17 @@ def main():
         with log.open("a") as file:
             passes(tests, chosen, results, file, args)
     finally:
-        report(listed, chosen, results, left, unviable, wanted, skipped)
+        report(listed, chosen, results, left, unviable, skipped)
     return 1 if any(results[r["name"]]["result"] in ("survived", "not reached") for r in chosen) else 0
 
 
-def report(listed, rows, results, left, unviable, wanted, skipped):
+def report(listed, rows, results, left, unviable, skipped):
     """A readable list per file, target/mutants/report.json, and one line of JSON."""
     of = lambda name: name.split(":")[0]  # noqa: E731
     per = defaultdict(Counter)
     for name in unviable:
         per[of(name)]["unviable"] += 1
-    for name, _ in left.items():
+    for name in left:
         per[of(name)]["left"] += 1
     survivors = []
     for r in rows:
@@ -285,20 +293,18 @@ def report(listed, rows, results, left, unviable, wanted, skipped):
         per[r["file"]][found["result"]] += 1
         if found["result"] in ("survived", "not reached"):
             survivors.append(found)
-    files = sorted(f for f in per if not wanted or f in wanted)
     total = Counter()
-    for f in files:
+    for f in sorted(per):
         total.update(per[f])
         print(f"\n{f}: " + ", ".join(f"{n} {what}" for what, n in sorted(per[f].items())))
         for s in (s for s in survivors if s["file"] == f):
             print(f"  {s['name'].removeprefix(SRC + '/')}  [{'not reached' if s['result'] == 'not reached' else str(s['ran']) + ' tests of ' + str(s['reaching'])}]")
     print("\nleft to cargo-mutants:")
     for name, why in sorted(left.items()):
-        if of(name) in files:
-            print(f"  {name.removeprefix(SRC + '/')}  [{why.splitlines()[0]}]")
+        print(f"  {name.removeprefix(SRC + '/')}  [{why.splitlines()[0]}]")
     (OUT / "report.json").write_text(json.dumps({"per_file": per, "survivors": survivors, "left": left, "unviable": unviable, "tests_not_run": skipped}))
     keys = ("caught", "timeout", "unviable", "survived", "not reached", "left", "untested")
-    print(json.dumps({"mutants": sum(1 for m in listed if m["file"] in files)} | {k.replace(" ", "_"): total[k] for k in keys}))
+    print(json.dumps({"mutants": len(listed)} | {k.replace(" ", "_"): total[k] for k in keys}))
 
 
 if __name__ == "__main__":

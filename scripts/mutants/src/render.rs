@@ -101,7 +101,8 @@ impl Writer<'_> {
                 let with = |op: &str| format!("{place} {op} {written}");
                 let others: Vec<String> = op.mutants.iter().map(|m| with(&m.replacement)).collect();
                 let choice = choose(first, &with(&op.text), &others);
-                let whole = if value.plain { choice } else { format!("match {} {{ __r => {choice} }}", within(&value.range)) };
+                let whole =
+                    if value.plain { choice } else { format!("match {} {{ __r => {choice} }}", within(&value.range)) };
                 (format!("({whole})"), others.len())
             }
             Kind::Unary { op, operand } => {
@@ -148,8 +149,12 @@ impl Writer<'_> {
             }
             out
         };
-        let others: Vec<String> =
-            ops.iter().enumerate().flat_map(|(k, op)| op.mutants.iter().map(move |m| (k, m.replacement.as_str()))).map(|o| with(Some(o))).collect();
+        let others: Vec<String> = ops
+            .iter()
+            .enumerate()
+            .flat_map(|(k, op)| op.mutants.iter().map(move |m| (k, m.replacement.as_str())))
+            .map(|o| with(Some(o)))
+            .collect();
         let choice = choose(self.firsts[i], &with(None), &others);
         let whole = if names.is_empty() {
             format!("({choice})")
@@ -170,7 +175,10 @@ impl Writer<'_> {
                 number += 1;
             }
             let next = within(operand);
-            let _ = write!(out, "if __m && {or} {{ true }} else {{ let __m = if __m != {or} {{ {next} }} else {{ false }}; ");
+            let _ = write!(
+                out,
+                "if __m && {or} {{ true }} else {{ let __m = if __m != {or} {{ {next} }} else {{ false }}; "
+            );
         }
         out + "__m" + &" }".repeat(ops.len() + 1) + ")"
     }

@@ -27,16 +27,34 @@ pub enum Kind {
     /// The head of a body: results to return at once.
     Body(Vec<Mutant>),
     /// Operators of one kind without brackets between them, so that another operator may bind otherwise; compared operands are only borrowed.
-    Chain { borrowed: bool, operands: Vec<Operand>, ops: Vec<Op> },
+    Chain {
+        borrowed: bool,
+        operands: Vec<Operand>,
+        ops: Vec<Op>,
+    },
     /// `&&` and `||` without brackets between them.
-    Logic { operands: Vec<Operand>, ops: Vec<Op> },
-    Assign { place: Range<usize>, op: Op, value: Operand },
-    Unary { op: Op, operand: Operand },
+    Logic {
+        operands: Vec<Operand>,
+        ops: Vec<Op>,
+    },
+    Assign {
+        place: Range<usize>,
+        op: Op,
+        value: Operand,
+    },
+    Unary {
+        op: Op,
+        operand: Operand,
+    },
     Guard(Vec<Mutant>),
     /// After a pattern: the arm is not there.
     Arm(Vec<Mutant>),
     /// A field's value; `base` is an expression for the value it would have without.
-    Field { mutants: Vec<Mutant>, shorthand: Option<String>, base: String },
+    Field {
+        mutants: Vec<Mutant>,
+        shorthand: Option<String>,
+        base: String,
+    },
 }
 
 pub struct Site {
