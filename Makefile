@@ -55,7 +55,7 @@ fuzz: setup ## attack what reads bytes and text, guided by coverage, for FUZZ_SE
 coverage: ## lines of filter, gate and state machine that no test runs (needs Debian's llvm-22)
 	@scripts/coverage.sh
 
-mutants: ## break the machine and the gate on purpose, one place at a time (MUTANTS="machine gate ..."; needs cargo-mutants)
+mutants: ## break the safety node on purpose, one place at a time (MUTANTS="machine gate ..." for some files; needs cargo-mutants)
 	@scripts/mutants.sh $(MUTANTS)
 
 bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime and Python, simulator, bus

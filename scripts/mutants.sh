@@ -1,36 +1,17 @@
 #!/usr/bin/env bash
-# Mutation tests of nodes/safety: `scripts/mutants.sh FILE...` (machine gate scalar ...; default: machine gate). Each mutant that the tests do
-# not notice is a test to write, or stands with its reason in .cargo/mutants.toml.
-#
-# Mutants are made and tested in the copy that kernel.sh makes. Tests that need the bus are not there, so what survives here may still be
-# noticed by them.
+# Mutation tests of nodes/safety: `scripts/mutants.sh [FILE...]` (machine gate core/motion ...; default: all). mutants.py tests what can be switched in one
+# build; what cannot (constants, opaque types, types that fit only elsewhere) cargo-mutants itself builds and tests, one by one, in the same copy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v cargo-mutants >/dev/null || { echo "cargo-mutants is missing: cargo install cargo-mutants --locked" >&2; exit 1; }
-[ "$#" -gt 0 ] || set -- machine gate
-out=$PWD/target/mutants
-mkdir -p "$out"
-cd "$(scripts/kernel.sh)"
-
-# The tests that look at a file most closely: which are built (arguments of cargo), and which of them run (names, of the library's own tests).
-built() {
-  case $1 in
-    machine) echo --test machine --test timelines ;;
-    gate | scalar | serial | gate_shapes | filter | filter/* | smooth | braking | player | touch | view | remote_centre) echo --lib ;;
-    authority | sessions) echo --lib --test approvals --test offers ;;
-    *) echo --lib --test stops --test timelines --test slide ;;
-  esac
-}
-named() {
-  case $1 in
-    gate) echo -- -- gate_tests ;;
-    scalar | gate_shapes) echo -- -- gate scalar ;;
-  esac
-}
+cargo mutants --version >/dev/null 2>&1 || { echo "cargo-mutants is missing: cargo install cargo-mutants --locked" >&2; exit 1; }
 code=0
-for file in "$@"; do
-  # shellcheck disable=SC2046
-  cargo mutants --in-place -p proctor-safety -f "nodes/safety/src/$file.rs" --output "$out/$file" --no-shuffle --colors never \
-    --timeout 120 $(printf -- '--cargo-arg=%s ' $(built "$file")) ${MUTANTS_ARGS:-} $(named "$file") || code=$?
-done
+python3 scripts/mutants.py "$@" || code=$?
+mapfile -t left < <(python3 scripts/mutants.py --left "$@")
+[ "${#left[@]}" -gt 0 ] || exit "$code"
+out=$PWD/target/mutants
+cd "$(scripts/kernel.sh)"
+# The tests that mutants.py leaves out for their length. Deleted fields of structs come along: cargo-mutants filters them by file only.
+cargo mutants --in-place -p proctor-safety "${left[@]}" --output "$out" --no-shuffle --colors never --cargo-arg=--lib --cargo-arg=--tests -- -- \
+  --skip no_violation_reaches_an_arm_in_a_million_steps --skip random_and_hostile_inputs_never_bring_it_beside_its_trocar \
+  --skip breaking_the_core_on_purpose_is_found || code=$?
 exit "$code"
