@@ -24,6 +24,7 @@ step "format" 2 "$cargo" fmt --all --check
 step "one set of features for build and tests" 2 python3 scripts/features.py
 step "spelling" 2 .venv/bin/codespell --config .codespellrc
 step "xacro expands to the checked-in URDF" 2 .venv/bin/python urdf/check_generated.py
+step "the copy of the safety node for coverage and mutants can be made" 2 scripts/kernel.sh
 step "lints" 40 "$cargo" clippy --release --workspace --all-targets -- -D warnings
 step "unit, property and whole-loop tests" 60 bash -c 'set -o pipefail; "$cargo" test --release --workspace 2>&1 | tee target/tests.log'
 step "every hazard has a passing test" 1 .venv/bin/python tests/hazards.py target/tests.log
