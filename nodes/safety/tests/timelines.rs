@@ -3,13 +3,13 @@
 
 mod support;
 
-use proctor_safety::{Event, SafetyParams};
+use proctor_safety::{Event, Events, SafetyParams};
 use proctor_types::{
-    ArmId, Constraint, JointCommand, OperatingState, OperatorId, OperatorRequest, Outcome, QualityVerdict, RequestKind,
-    SafetyMode, Stamp, StateRequest,
+    ArmId, Boot, Constraint, JointCommand, OperatingState, OperatorId, OperatorRequest, Outcome, QualityVerdict,
+    RequestKind, SafetyMode, Stamp, StateRequest,
 };
 use std::time::Duration;
-use support::{Cellar, HOME_PSM, Heard, running, sway};
+use support::{Cellar, HOME_PSM, Heard, MS, running, sway};
 
 fn teleop() -> Cellar {
     Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop)
@@ -488,4 +488,55 @@ fn the_state_is_published_at_50_hz_and_on_every_change() {
     c.state = None;
     c.tick();
     assert_eq!(c.state.unwrap().mode, SafetyMode::Fault);
+}
+
+#[test]
+fn every_state_says_which_start_it_is_of_what_the_node_is_for_and_how_its_loop_fares() {
+    let mut c = Cellar::new(SafetyParams::default());
+    c.run(25);
+    let first = c.state.unwrap();
+    assert_eq!((first.boot, first.shadow, first.overruns), (Boot::default(), false, 0));
+    c.core.boot_as(Boot(7));
+    c.core.in_shadow();
+    c.core.count_overruns(5);
+    c.run(25);
+    let then = c.state.unwrap();
+    assert_eq!((then.boot, then.shadow, then.overruns), (Boot(7), true, 5));
+    assert!((1..=25).contains(&(then.tick - first.tick)) && then.tick <= c.ticks);
+    assert_eq!(c.core.zones(), c.params.zones);
+}
+
+#[test]
+fn a_motions_progress_grows_from_nothing_to_all_of_it() {
+    let (mut c, p) = running();
+    let mut last = c.state.unwrap().progress;
+    assert!((0.05..0.5).contains(&last), "{last} after 0.4 of {} s", p.trajectory.duration());
+    c.until(4000, |c| {
+        let now = c.state.unwrap().progress;
+        assert!(c.executed() == 1 || (last..=1.0).contains(&now), "{last}, then {now}");
+        last = if c.executed() == 1 { last } else { now };
+        c.executed() == 1
+    })
+    .unwrap();
+    assert!(last > 0.95, "{last}");
+}
+
+#[test]
+fn what_limits_the_arms_next_is_said_once_a_second() {
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop);
+    let mut said = Vec::new();
+    for _ in 0..3000 {
+        c.now = c.now.plus(MS);
+        let mut events = Events::new();
+        c.sense(&mut events);
+        let out = c.core.step(c.now, &mut events);
+        said.extend(out.margins.take());
+        out.spent.clear();
+    }
+    assert_eq!(said.len(), 3);
+    let last = said.last().unwrap();
+    for arm in ArmId::ALL {
+        let finding = last.get(arm).unwrap();
+        assert!(finding.value > finding.limit && finding.arm == Some(arm), "{finding:?}");
+    }
 }
