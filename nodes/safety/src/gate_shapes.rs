@@ -524,7 +524,7 @@ mod tests {
             ([1.0, 2.0, 2.0], 1),
         ] {
             let [x, y, z] = size;
-            let triangles = [[[0.1, 0.2, 0.3], [0.1 + x, 0.2, 0.3], [0.1, 0.2 + y, 0.3 + z]]];
+            let triangles = [[[0.5, 0.25, -1.0], [0.5 + x, 0.25, -1.0], [0.5, 0.25 + y, z - 1.0]]];
             let (ball, axis) = enclose(&triangles);
             assert_eq!(axis, longest, "{size:?}");
             let off = |c: &[f32; 3]| norm(sub(c.map(f64::from), ball.center.map(f64::from)));
