@@ -270,12 +270,17 @@ impl Gate {
         self.picture(ask, [&at, &before], q1)
     }
 
+    /// How near tissue of the class that bears least speed slows a tip that is so fast, m; not positive: nowhere.
+    fn slows_from(&self, speed: f64) -> f64 {
+        let slowest = self.bears.iter().flatten().map(|(speed, _)| *speed).fold(f64::INFINITY, f64::min);
+        (speed - slowest) / self.gain
+    }
+
     /// Near tissue the tip is slower.
     fn slow(&self, ask: &Question, speed: f64, now: &Tool) -> Result<(), Finding> {
         let Some(scene) = ask.scene else { return Ok(()) };
         let p = &ask.rules.policy;
-        let slowest = self.bears.iter().flatten().map(|(speed, _)| *speed).fold(f64::INFINITY, f64::min);
-        let reach = (speed - slowest) / self.gain;
+        let reach = self.slows_from(speed);
         if reach <= 0.0 {
             return Ok(());
         }
@@ -287,7 +292,7 @@ impl Gate {
             };
             for dot in dots {
                 let d = now.to_point(place(dot)) - kept(p, 0.0, dot.sigma);
-                let limit = slowest + self.gain * if d > 0.0 { d } else { 0.0 };
+                let limit = slowest + self.gain * d.max(0.0);
                 if speed > limit * (1.0 + ROUNDING) {
                     return Err(Finding::of(ask.arm, Constraint::TissueSpeed, speed, limit).at(class));
                 }
@@ -412,7 +417,7 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
         beyond(arm, Constraint::JointAcceleration, &b.acceleration, j, a)?;
         // Rounding of differences of positions around 1 is about 2e-16; a velocity below 1e-12 is none.
         let no_faster = v.abs() <= v1.abs() + 1e-12;
-        let turned = v * v1 < 0.0 && v.abs() > 1e-12;
+        let turned = v.signum() != v1.signum() && v.abs() > 1e-12;
         braking &= no_faster && !turned;
         slows |= (v1.abs() - v.abs()) / DT > SLOWS * b.acceleration.towards(j, -v1);
     }
@@ -423,9 +428,8 @@ fn numbers(arm: ArmId, b: &Bounds, q: &Q, q1: &Q, q2: &Q) -> Result<bool, Findin
 fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
     let Lengths::Serial(chain) = &a.lengths else { return Ok(()) };
     let mut ticks: f64 = 0.0;
-    let slowing = a.bounds.acceleration.down.iter().zip(&a.bounds.acceleration.up);
-    for ((x, x1), (down, up)) in ask.planned.iter().zip(q1).zip(slowing) {
-        ticks = ticks.max((x - x1).abs() / (DT * DT * if x > x1 { down } else { up }));
+    for (j, (x, x1)) in ask.planned.iter().zip(q1).enumerate() {
+        ticks = ticks.max((x - x1).abs() / (DT * DT * a.bounds.acceleration.towards(j, x1 - x)));
     }
     let mut worst = chain.offset(ask.q);
     for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
@@ -445,8 +449,7 @@ fn trocar(ask: &Question, a: &Arm, q1: &Q) -> Result<(), Finding> {
 
 /// Refuses a rate beyond its limit to its side.
 fn beyond(arm: ArmId, constraint: Constraint, limits: &Sides, j: usize, rate: f64) -> Result<(), Finding> {
-    let side = if rate > 0.0 { &limits.up } else { &limits.down };
-    let limit = side.get(j).copied().unwrap_or(0.0);
+    let limit = limits.towards(j, rate);
     if rate.abs() > limit * (1.0 + ROUNDING) {
         return Err(Finding::of(arm, constraint, rate.abs(), limit).at(j));
     }
@@ -458,8 +461,7 @@ fn window(b: &Bounds) -> usize {
     let keeps = |w: &usize| {
         let swings = b.acceleration.down.iter().zip(&b.acceleration.up).map(|(down, up)| down + up);
         let mut joints = swings.zip(b.jerk.down.iter().zip(&b.jerk.up)).filter(|(swing, _)| swing.is_finite());
-        joints
-            .all(|(swing, (&down, &up))| swing / DT <= *w as f64 * if down < up { down } else { up } * (1.0 + ROUNDING))
+        joints.all(|(swing, (&down, &up))| swing / DT <= *w as f64 * down.min(up) * (1.0 + ROUNDING))
     };
     (1..MAX_WINDOW).find(keeps).unwrap_or(MAX_WINDOW)
 }
@@ -567,8 +569,8 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
             }
             let before = then.to_point(at);
             if d < before {
-                let nearest = |tool: &Tool, d: f64| shortfall(scene, class, keep, p, tool, d - limit);
-                if *approached.get_or_insert_with(|| nearest(now, d) < nearest(then, before)) {
+                let nearest = |tool: &Tool| shortfall(scene, class, keep, p, tool, dot);
+                if *approached.get_or_insert_with(|| nearest(now) < nearest(then)) {
                     return Err(Finding::of(ask.arm, Constraint::LiveSurface, d, limit).at(class));
                 }
             }
@@ -577,11 +579,13 @@ fn tissue(ask: &Question, now: &Tool, then: &Tool) -> Result<(), Finding> {
     Ok(())
 }
 
-/// Smallest distance less what is kept, over all points of a class; `known` is that of one of them.
-fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, known: f64) -> f64 {
+/// Smallest distance less what is kept, over all points of a class, of which `one` is one.
+fn shortfall(scene: &LiveScene, class: usize, keep: f64, p: &Policy, tool: &Tool, one: &Dot) -> f64 {
+    let room = |dot: &Dot| tool.to_point(place(dot)) - kept(p, keep, dot.sigma);
+    let known = room(one);
     let may = |l: V, u: V| tool.may_reach(l, u, known + keep + p.max_uncertainty + p.growth);
     let mine = scene.surface.leaves_where(may).filter(|(l, _)| usize::from(l.class.id()) == class);
-    mine.flat_map(|(_, dots)| dots).map(|d| tool.to_point(place(d)) - kept(p, keep, d.sigma)).fold(known, f64::min)
+    mine.flat_map(|(_, dots)| dots).map(room).fold(known, f64::min)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::{
 
 /// An axis nearer to a triangle than this passes through it, m.
 const TOUCH: f64 = 1e-9;
+/// How far around an axis triangles are searched at least, m: twice [`TOUCH`].
+const NEAR: f64 = 2e-9;
 /// Golden sections along an axis; the last is 1e-14 of it.
 const SECTIONS: usize = 66;
 /// Most triangles of a leaf of the ball tree.
@@ -92,13 +94,14 @@ fn axes(rotation: Rotation) -> [V; 3] {
 /// Distance of a point from a box; inside, how deep below the nearest face, negative.
 fn to_box(p: V, center: V, axes: &[V; 3], half: V) -> f64 {
     let from = sub(p, center);
-    let (mut outside, mut nearest) = (0.0, f64::NEG_INFINITY);
+    let (mut outside, mut nearest) = (0.0_f64, f64::NEG_INFINITY);
     for (axis, h) in axes.iter().zip(half) {
         let over = dot(from, *axis).abs() - h;
-        outside += if over > 0.0 { over * over } else { 0.0 };
-        nearest = if over > nearest { over } else { nearest };
+        outside += over.max(0.0).powi(2);
+        nearest = nearest.max(over);
     }
-    if nearest > 0.0 { outside.sqrt() } else { nearest }
+    // One of the two is 0.
+    outside.sqrt() + nearest.min(0.0)
 }
 
 /// Smallest value of a convex function along a segment, and where, [0, 1], by golden sections.
@@ -195,7 +198,7 @@ impl Soup {
     fn distance(&self, parts: &[Part], reach: f64) -> f64 {
         let mut best = reach;
         for &(a, b, r) in parts {
-            let within = (best + r).max(2.0 * TOUCH);
+            let within = (best + r).max(NEAR);
             let axial = self.visit(a, b, within, |t, near| {
                 if beyond_plane(a, b, t, near) { near } else { near.min(segment_triangle(a, b, t)) }
             });
@@ -388,7 +391,8 @@ mod tests {
                 1 => Rotation::Rpy([0.0; 3]),
                 _ => {
                     let q = [w(i, 0.17), w(i, 0.29), w(i, 0.53), w(i, 0.91)];
-                    let length = q.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    // Of length one, but for what a file may be off by.
+                    let length = q.iter().map(|x| x * x).sum::<f64>().sqrt() * (1.0 + 0.0009 * w(i, 0.43));
                     Rotation::Quaternion(q.map(|x| x / length))
                 }
             };
@@ -401,6 +405,179 @@ mod tests {
                 assert!((mine - theirs).abs() < 1e-9, "box {i}, arm {j}: {mine}, {theirs}");
             }
         }
+    }
+
+    #[test]
+    fn the_gate_and_the_filter_agree_on_planes_balls_and_capsules() {
+        for i in 0..100 {
+            let (point, radius) = (point(i, 0.7, 0.03), 0.02 * (1.1 + w(i, 0.83)));
+            for region in [
+                ZoneShape::HalfSpace { point, normal: [w(i, 0.17), w(i, 0.29), w(i, 0.53)] },
+                ZoneShape::Sphere { center: point, radius },
+                ZoneShape::Capsule { a: point, b: [0.1 * w(i, 0.17), 0.02, 0.1 * w(i, 0.53)], radius },
+            ] {
+                let (filter, gate) = both(region.clone());
+                for j in 0..10 {
+                    let arm = arm(10 * i + j);
+                    let (mine, theirs) = (gate.distance(&parts(&arm), 1.0), filter.distance(ArmId::Psm1, &arm, 1.0));
+                    assert!((mine - theirs).abs() < 1e-9, "{region:?}, arm {j}: {mine}, {theirs}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lowest_point_of_an_axis_may_be_its_very_end() {
+        let (a, b) = ([0.0; 3], [0.0, 0.0, 1.0]);
+        assert_eq!(along(a, b, |[.., z]| z), (0.0, 0.0));
+        assert_eq!(along(a, b, |[.., z]| -z), (-1.0, 1.0));
+        let (least, at) = along(a, b, |[.., z]| (z - 0.3).powi(2) + 2.0);
+        assert!((least - 2.0).abs() < 1e-15 && (at - 0.3).abs() < 1e-7, "{least} at {at}");
+    }
+
+    /// A triangle with legs of 0.1 m along x and y, at z = 0.
+    const FACE: [V; 3] = [[0.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 0.1, 0.0]];
+
+    #[test]
+    fn a_triangle_has_a_face_unless_it_is_as_narrow_as_rounding_whatever_its_size() {
+        for length in [1e-3, 0.1, 30.0] {
+            for (part, face) in [(0.9e-10, false), (1.1e-10, true)] {
+                let triangle = [[0.0; 3], [length, 0.0, 0.0], [length, part * length, 0.0]];
+                assert_eq!(normal(&triangle).is_some(), face, "{length} m, {part} of it wide");
+            }
+        }
+        let [p, q, _] = FACE;
+        for none in [[p, p, p], [p, p, q], [p, q, p], [p, q, q]] {
+            assert!(normal(&none).is_none() && !beyond_plane([0.0, 0.0, 1.0], [0.0, 0.0, 2.0], &none, 1e-3));
+        }
+    }
+
+    #[test]
+    fn beyond_a_triangles_plane_lies_what_is_on_one_side_of_it_and_no_nearer_than_the_reach() {
+        let at = |z: f64| [0.3, -0.2, z];
+        for (a, b, reach, beyond) in [
+            (0.01, 0.02, 0.009, true),
+            (0.02, 0.01, 0.009, true),
+            (0.01, 0.02, 0.011, false),
+            (0.02, 0.01, 0.011, false),
+            (-0.01, -0.02, 0.009, true),
+            (-0.02, -0.01, 0.009, true),
+            (-0.01, -0.02, 0.011, false),
+            (-0.02, -0.01, 0.011, false),
+            (0.01, -0.01, 0.009, false),
+            (-0.01, 0.01, 0.009, false),
+        ] {
+            assert_eq!(beyond_plane(at(a), at(b), &FACE, reach), beyond, "from {a} to {b}, reach {reach}");
+        }
+    }
+
+    #[test]
+    fn through_a_triangle_passes_what_meets_its_face_from_side_to_side_or_with_an_end() {
+        let n = normal(&FACE).unwrap();
+        let (over, beside, on) = ([0.02, 0.03, 0.0], [0.08, 0.07, 0.0], [0.02, 0.02, 0.0]);
+        let lifted = |p: V, z: f64| add(p, [0.0, 0.0, z]);
+        for (a, b, through) in [
+            (lifted(over, 0.01), lifted(over, -0.02), true),
+            (lifted(over, 0.01), lifted(over, 0.02), false),
+            (lifted(over, -0.01), lifted(over, -0.02), false),
+            (lifted(beside, 0.01), lifted(beside, -0.02), false),
+            (on, lifted(over, 0.01), true),
+            (on, lifted(over, -0.01), true),
+            (beside, lifted(beside, 0.01), false),
+            // Within the plane it meets the edges, or nothing: that is theirs to say.
+            (on, over, false),
+            (beside, on, false),
+        ] {
+            for (from, to) in [(a, b), (b, a)] {
+                assert_eq!(passes(from, to, &FACE, n), through, "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_point_is_as_far_from_a_triangle_as_from_its_face_edge_or_corner() {
+        for (x, distance) in [
+            ([0.03, 0.03, 0.007], 0.007),
+            ([0.03, 0.03, -0.007], 0.007),
+            ([0.03, 0.03, 0.0], 0.0),
+            ([0.03, -0.003, 0.004], 0.005),
+            ([-0.003, 0.0, 0.004], 0.005),
+            ([0.1, 0.1, 0.0], 0.1 / f64::sqrt(2.0)),
+        ] {
+            assert!((point_triangle(x, &FACE) - distance).abs() < 1e-15, "{x:?}");
+            assert!((segment_triangle(x, x, &FACE) - distance).abs() < 1e-15, "{x:?}");
+        }
+    }
+
+    #[test]
+    fn a_ball_holds_its_triangles_and_they_are_halved_along_the_longest_axis() {
+        for (size, longest) in [
+            ([3.0, 1.0, 2.0], 0),
+            ([3.0, 2.0, 1.0], 0),
+            ([1.0, 3.0, 2.0], 1),
+            ([2.0, 3.0, 1.0], 1),
+            ([1.0, 2.0, 3.0], 2),
+            ([2.0, 1.0, 3.0], 2),
+            // Of those alike the first.
+            ([2.0, 2.0, 1.0], 0),
+            ([2.0, 1.0, 2.0], 0),
+            ([1.0, 2.0, 2.0], 1),
+        ] {
+            let [x, y, z] = size;
+            let triangles = [[[0.5, 0.25, -1.0], [0.5 + x, 0.25, -1.0], [0.5, 0.25 + y, z - 1.0]]];
+            let (ball, axis) = enclose(&triangles);
+            assert_eq!(axis, longest, "{size:?}");
+            let off = |c: &[f32; 3]| norm(sub(c.map(f64::from), ball.center.map(f64::from)));
+            assert!(triangles.iter().flatten().all(|c| off(c) <= f64::from(ball.radius)), "{size:?}");
+            assert!(f64::from(ball.radius) < 0.51 * f64::from(x * x + y * y + z * z).sqrt(), "{size:?}");
+        }
+    }
+
+    /// A ball just above each triangle in turn, which is no farther than the reach by a nanometre.
+    #[test]
+    fn every_triangle_of_a_mesh_is_found_by_what_is_just_within_reach_of_it() {
+        for n in [1, 2, 3, 4, 5, 8, 9, 31, 33] {
+            let side = |at: V, by: V| add(at, by).map(|x| x as f32);
+            let triangle = |i: usize| {
+                let at = point(i, 1.0, 0.5);
+                let (p, q, r) = (side(at, [0.0; 3]), side(at, [0.01, 0.0, 0.0]), side(at, [0.0, 0.01, 0.0]));
+                // Some are an edge, some a point.
+                if i % 5 == 3 {
+                    [p, q, q]
+                } else if i % 5 == 4 {
+                    [p; 3]
+                } else {
+                    [p, q, r]
+                }
+            };
+            let triangles: Vec<Triangle> = (0..n).map(triangle).collect();
+            let soup = Soup::new(&triangles);
+            for (i, t) in triangles.iter().enumerate() {
+                let above = add(t[0].map(f64::from), [0.0, 0.0, 0.0015]);
+                let d = soup.distance(&[(above, above, 0.001)], 0.0005 + 1e-9);
+                assert!((d - 0.0005).abs() < 1e-12, "{i} of {n}: {d}");
+                assert_eq!(soup.distance(&[(above, above, 0.001)], 0.0005 - 1e-9), 0.0005 - 1e-9, "{i} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_looks_only_at_what_may_be_near() {
+        let soup = Soup::new(&triangles(1024, 0.001));
+        let looks = |at: V, reach: f64| {
+            let mut looks = 0;
+            soup.visit(at, at, reach, |_, near| {
+                looks += 1;
+                near
+            });
+            looks
+        };
+        let near = looks(soup.triangles[500][0].map(f64::from), 1e-4);
+        assert!((1..64).contains(&near), "{near} of 1024");
+        assert_eq!(looks([0.0, 0.0, 1.0], 0.5), 0);
+        // What is exactly as far as the reach is not nearer.
+        let (at, all) = ([0.0, 0.0, 1.0], soup.balls[1]);
+        assert_eq!(looks(at, norm(sub(at, all.center.map(f64::from))) - f64::from(all.radius)), 0);
     }
 
     /// Gate, filter and every triangle looked at one by one.
@@ -464,14 +641,34 @@ mod tests {
 
     #[test]
     fn beyond_its_reach_the_gate_says_no_less_than_its_reach() {
-        let (_, gate) = both(ZoneShape::Mesh(Arc::new(Mesh::new("m", triangles(500, 0.01)).unwrap())));
-        for i in 0..300 {
-            let parts = parts(&arm(i));
-            let exact = gate.distance(&parts, 1.0);
-            for reach in [0.0, 0.002, 0.01] {
-                let d = gate.distance(&parts, reach);
-                assert!(if exact < reach { (d - exact).abs() < 1e-12 } else { d >= reach }, "arm {i}: {d}, {exact}");
+        let rotation = Rotation::Rpy([0.3, -0.5, 0.7]);
+        for region in [
+            ZoneShape::Mesh(Arc::new(Mesh::new("m", triangles(500, 0.01)).unwrap())),
+            ZoneShape::Box { center: [0.01, 0.0, -0.01], size: [0.02, 0.03, 0.01], rotation },
+        ] {
+            let (_, gate) = both(region);
+            for i in 0..300 {
+                let parts = parts(&arm(i));
+                let exact = gate.distance(&parts, 1.0);
+                // A reach of any digits: rounding takes nothing off it either.
+                for reach in [0.0, 0.002, 0.01, 0.005 + 0.005 * w(i, 0.37), exact + 1e-9] {
+                    let d = gate.distance(&parts, reach);
+                    let right = if exact < reach { (d - exact).abs() < 1e-12 } else { d >= reach };
+                    assert!(right, "arm {i}, reach {reach}: {d}, {exact}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_box_is_measured_as_soon_as_its_corner_may_be_near() {
+        let rotation = Rotation::Rpy([0.0; 3]);
+        let gate = Obstacle::new(&ZoneShape::Box { center: [0.0; 3], size: [0.02; 3], rotation });
+        // Off the corner, in the direction in which it lies.
+        let (at, radius) = ([0.02; 3], 0.004);
+        let exact = 0.01 * f64::sqrt(3.0) - radius;
+        let d = gate.distance(&[(at, at, radius)], exact + 1e-9);
+        assert!((d - exact).abs() < 1e-12, "{d}, {exact}");
+        assert!(gate.distance(&[(at, at, radius)], exact - 1e-9) >= exact - 1e-9);
     }
 }

@@ -309,7 +309,9 @@ fn the_window_keeps_the_jerk_and_is_no_longer_than_that() {
         window(&b)
     };
     // Twice the acceleration in so many ticks: 2 * build-up / 1 ms.
-    for (build_up, ticks) in [(0.0004, 1), (0.0005, 1), (0.0006, 2), (0.004, 8), (0.0041, 9), (0.0155, 31), (0.5, 32)] {
+    for (build_up, ticks) in
+        [(0.0004, 1), (0.0005, 1), (0.0006, 2), (0.004, 8), (0.004_000_01, 9), (0.0041, 9), (0.0155, 31), (0.5, 32)]
+    {
         assert_eq!(of(build_up), ticks, "{build_up}");
     }
     // The slowest joint decides.
@@ -491,6 +493,37 @@ fn an_arm_within_a_zone_may_only_leave_it_and_brakes_as_it_likes() {
     assert!(got[0].is_ok() && got[1].is_err_and(|f| f.constraint == NoGoZone), "{got:?}");
 }
 
+/// A joint brakes by a hundredth at least of its limit to the side to which it slows, and does not turn round.
+#[test]
+fn what_counts_as_braking_goes_by_the_limit_of_the_side_to_which_it_slows() {
+    // Insertion: 1 m/s^2 downwards, 0.4 upwards.
+    let narrowed = Narrowed {
+        arm: PSM,
+        joint: INSERTION,
+        position: None,
+        velocity: None,
+        acceleration: Some([1.0, 0.4]),
+        jerk: None,
+    };
+    let mut b = Bench::with(&SafetyParams { zones: Vec::new(), limits: vec![narrowed], ..SafetyParams::default() });
+    let q = straight(0.16);
+    for (first, next, brakes) in [
+        (3e-7, 3e-7 - 0.9e-8, false),
+        (3e-7, 3e-7 - 1.1e-8, true),
+        (-3e-7, -3e-7 + 0.35e-8, false),
+        (-3e-7, -3e-7 + 0.45e-8, true),
+        (3e-7, -0.5e-7, false),
+        (-3e-7, 0.5e-7, false),
+    ] {
+        b.rules.tip_speed = 1.0;
+        b.rest(&q).plan(&moved(&q, INSERTION, first)).unwrap();
+        // Only what brakes may be faster than nothing.
+        b.rules.tip_speed = 0.0;
+        let got = b.plan(&moved(&q, INSERTION, first + next));
+        assert_eq!(got.err().map(|f| f.constraint), (!brakes).then_some(TipSpeed), "{first}, {next}");
+    }
+}
+
 #[test]
 fn a_zone_holds_for_its_arms_only_and_is_named() {
     let q = straight(0.16);
@@ -545,7 +578,12 @@ fn instruments_keep_clear_of_each_other_by_their_shafts() {
 
 /// Tissue points: place, class; standard deviation 0.5 mm.
 fn tissue(points: &[([f64; 3], Class)]) -> LiveScene {
-    let surface = points.iter().map(|&(p, class)| SurfacePoint { position: Point3::from(p), class, sigma: 0.0005 });
+    doubtful(&points.iter().map(|&(p, class)| (p, class, 0.0005)).collect::<Vec<_>>())
+}
+
+/// Tissue points: place, class, standard deviation.
+fn doubtful(points: &[([f64; 3], Class, f64)]) -> LiveScene {
+    let surface = points.iter().map(|&(p, class, sigma)| SurfacePoint { position: Point3::from(p), class, sigma });
     LiveScene::new(&Scene {
         stamp: Stamp::FIRST,
         seq: 1,
@@ -580,6 +618,7 @@ fn tissue_is_kept_clear_by_policy_doubt_and_age() {
         (0.0012, 0.01, 0.0, keep + 2.0 * 0.0013),
         (0.0012, 0.002, 0.0, keep + 0.002),
         (0.0, 0.01, 0.0007, keep + 2.0 * 0.0005 + 0.0007),
+        (0.0012, 0.002, 0.0007, keep + 0.002 + 0.0007),
     ] {
         let lowest = {
             let b = Bench::new();
@@ -622,6 +661,30 @@ fn leaving_the_worst_point_may_near_another_of_its_class_and_no_other() {
     assert_eq!((f.constraint, f.index), (LiveSurface, i32::from(liver.id())));
 }
 
+/// The worst point is the one that has least room, whatever its distance and however far its doubt reaches.
+#[test]
+fn the_worst_point_of_a_class_is_found_by_its_room_not_by_its_distance() {
+    let q = straight(0.16);
+    let turn = 5e-6;
+    let radius = Bench::new().radius(PSM, 0);
+    let low = -(0.16 + AT_ZERO) + 0.01;
+    let (keep, most, growth) = (0.003, 0.002, 0.0007);
+    // The arm swings to +x, towards a point that is sure and half a millimetre too near.
+    let sure = ([radius + keep + growth - 0.0005, 0.0, low], Class::Liver, 0.0);
+    // How much worse than that the doubtful point at -x is; its doubt is as large as doubt may be.
+    for (worse, passes) in [(5e-6, true), (-5e-6, false)] {
+        let far = radius + keep + most + growth - 0.0005 - worse;
+        let doubted = ([-far, 0.0, low], Class::Liver, 0.01);
+        // In leaves of their own.
+        let points = [[sure; 16], [doubted; 16]].concat();
+        let mut b = among(&[], &[(Class::Liver, keep)]);
+        (b.rules.policy.max_uncertainty, b.rules.policy.growth) = (most, growth);
+        b.scene = Some(doubtful(&points));
+        let got = b.rest(&q).plan(&moved(&q, YAW, turn));
+        assert_eq!(got.is_ok(), passes, "{worse}: {got:?}");
+    }
+}
+
 /// The quick look at boxes never hides a point that is too near.
 #[test]
 fn a_tools_box_reaches_every_point_that_is_near() {
@@ -657,27 +720,77 @@ fn a_tools_box_reaches_every_point_that_is_near() {
     }
 }
 
+/// A box may be reached when its nearest face may, and when the ball around it may.
+#[test]
+fn a_box_is_within_reach_by_its_faces_and_by_the_ball_around_it() {
+    let b = Bench::new();
+    let q = straight(0.16);
+    let arm = b.gate.arms.get(PSM);
+    let tool = Tool::new(&scalar::corners(axes(&Isometry3::identity()), &arm.lengths, &q), arm, &q);
+    let (reach, z) = (0.01, -0.05);
+    let beside = b.radius(PSM, 0) + reach;
+    let below = -(0.16 + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2) + reach);
+    let half = 0.001;
+    let cube = |from_axis: f64| {
+        let c = from_axis / 2.0_f64.sqrt();
+        ([c - half, c - half, z - half], [c + half, c + half, z + half])
+    };
+    let corner = beside + half * 3.0_f64.sqrt();
+    for (off, seen) in [(-1e-6, true), (1e-6, false)] {
+        for (what, (lower, upper)) in [
+            ("a bar that leads away", ([beside + off, 0.0, z], [beside + 0.02, 0.0, z])),
+            ("a bar that leads away", ([-0.02 - beside, 0.0, z], [-beside - off, 0.0, z])),
+            ("a plate at +x", ([beside + off, -0.03, z - 0.03], [beside + off, 0.03, z + 0.03])),
+            ("a plate at -y", ([-0.03, -beside - off, z - 0.03], [0.03, -beside - off, z + 0.03])),
+            ("a plate below", ([-0.03, -0.03, below - off], [0.03, 0.03, below - off])),
+            ("a cube whose edge is near", cube(corner + off)),
+        ] {
+            assert_eq!(tool.may_reach(lower, upper, reach), seen, "{what}, {off} m off");
+        }
+    }
+    // Rounding hides no point.
+    let at = [beside - 0.5 * SLACK, 0.0, z];
+    assert!(tool.may_reach(at, at, reach));
+}
+
 #[test]
 fn near_tissue_the_tip_is_slower_by_class_and_distance() {
     let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
-    params.motion.approach_gain = 2.0;
     (params.classes.liver.speed, params.classes.fat.speed) = (3e-4, 1.0);
     let q = straight(0.16);
     let into = moved(&q, INSERTION, STEP);
     let speed = STEP / DT;
-    // A point so far below, doubt of 1 mm not counted: the limit grows by 2 mm/s for each millimetre.
-    let bench = |beyond_doubt: f64, class| {
-        let mut b = Bench::with(&params);
-        let lowest = 0.16 + STEP + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2);
-        b.scene = Some(tissue(&[([0.0, 0.0, -(lowest + 0.001 + beyond_doubt)], class)]));
-        b.rest(&q);
-        b
-    };
     let liver = i32::from(Class::Liver.id());
-    bench(1.01e-4, Class::Liver).plan(&into).unwrap();
-    refused(bench(0.9e-4, Class::Liver).plan(&into), Constraint::TissueSpeed, speed, 4.8e-4, liver);
-    refused(bench(-5e-4, Class::Liver).plan(&into), Constraint::TissueSpeed, speed, 3e-4, liver);
-    bench(-5e-4, Class::Fat).plan(&into).unwrap();
+    // The limit grows by so many mm/s for each millimetre beyond what doubt and age add.
+    for (gain, most, growth, added) in [(2.0, 0.01, 0.0, 0.001), (0.5, 0.0004, 0.0007, 0.0011)] {
+        params.motion.approach_gain = gain;
+        let bench = |params: &SafetyParams, beyond: f64, class| {
+            let mut b = Bench::with(params);
+            (b.rules.policy.max_uncertainty, b.rules.policy.growth) = (most, growth);
+            let lowest = 0.16 + STEP + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2);
+            b.scene = Some(tissue(&[([0.0, 0.0, -(lowest + added + beyond)], class)]));
+            b.rest(&q);
+            b
+        };
+        let from = (speed - 3e-4) / gain;
+        bench(&params, 1.01 * from, Class::Liver).plan(&into).unwrap();
+        let near = bench(&params, 0.99 * from, Class::Liver).plan(&into);
+        refused(near, Constraint::TissueSpeed, speed, 3e-4 + 0.99 * 2e-4, liver);
+        let touching = bench(&params, -5e-4, Class::Liver).plan(&into);
+        refused(touching, Constraint::TissueSpeed, speed, 3e-4, liver);
+        bench(&params, -5e-4, Class::Fat).plan(&into).unwrap();
+        // To a millionth.
+        for (excess, passes) in [(5e-7, true), (2e-6, false)] {
+            let mut params = params.clone();
+            params.classes.liver.speed = speed / (1.0 + excess);
+            assert_eq!(bench(&params, -5e-4, Class::Liver).plan(&into).is_ok(), passes, "{excess}");
+        }
+        // What is slower than every class bears is slowed nowhere.
+        let gate = bench(&params, 0.0, Class::Liver).gate;
+        for (speed, from) in [(2e-4, -1e-4 / gain), (3e-4, 0.0), (5e-4, 2e-4 / gain), (0.1, 0.0997 / gain)] {
+            assert!((gate.slows_from(speed) - from).abs() < 1e-12, "{speed}");
+        }
+    }
 }
 
 #[test]
@@ -688,8 +801,8 @@ fn nothing_goes_against_a_force_that_is_more_than_what_is_touched_bears() {
     let q = straight(0.16);
     let (into, out) = (moved(&q, INSERTION, STEP), moved(&q, INSERTION, -STEP));
     // Pushed upwards and aside; liver or fat so far below.
-    let bench = |size: f64, points: &[(f64, Class)]| {
-        let mut b = Bench::with(&params);
+    let with = |params: &SafetyParams, size: f64, points: &[(f64, Class)]| {
+        let mut b = Bench::with(params);
         let lowest = 0.16 + AT_ZERO + WRIST_A + b.jaw_length() + b.radius(PSM, 2);
         let points: Vec<_> = points.iter().map(|(d, class)| ([0.0, 0.0, -(lowest + d)], *class)).collect();
         b.scene = Some(tissue(&points));
@@ -697,6 +810,7 @@ fn nothing_goes_against_a_force_that_is_more_than_what_is_touched_bears() {
         b.rest(&q);
         b
     };
+    let bench = |size: f64, points: &[(f64, Class)]| with(&params, size, points);
     let liver = i32::from(Class::Liver.id());
     bench(3.99, &[]).plan(&into).unwrap();
     refused(bench(4.01, &[]).plan(&into), Constraint::Force, 4.01, 4.0, -1);
@@ -707,6 +821,22 @@ fn nothing_goes_against_a_force_that_is_more_than_what_is_touched_bears() {
     bench(1.99, &both).plan(&into).unwrap();
     refused(bench(2.01, &both).plan(&into), Constraint::Force, 2.01, 2.0, liver);
     bench(3.99, &[(0.0011, Class::Liver)]).plan(&into).unwrap();
+    // Most that doubt adds, and age.
+    let aged = |size: f64| {
+        let mut b = bench(size, &both);
+        (b.rules.policy.max_uncertainty, b.rules.policy.growth) = (0.0004, 0.0006);
+        b
+    };
+    aged(1.99).plan(&into).unwrap();
+    refused(aged(2.01).plan(&into), Constraint::Force, 2.01, 2.0, liver);
+    // Tissue is named only where it bears less than the arm may press anyway.
+    params.classes.liver.force = 4.0;
+    refused(with(&params, 4.01, &both).plan(&into), Constraint::Force, 4.01, 4.0, -1);
+    // What goes against the force by no more than rounding does not go against it.
+    for (size, part, passes) in [(4.01, 0.9, true), (4.01, 1.1, false), (40.0, 0.9, true), (40.0, 1.1, false)] {
+        let got = with(&params, size, &[]).plan(&moved(&q, INSERTION, part * SLACK / 0.8));
+        assert_eq!(got.is_ok(), passes, "{size} N, {part}: {got:?}");
+    }
 }
 
 /// How far inside the picture PSM1's tip is, by nalgebra and the arms' own chains.
@@ -740,17 +870,21 @@ fn what_moves_by_itself_keeps_instruments_in_the_picture() {
     let at = |by: f64| inside(&plain, &mount, view, &moved(&psm, YAW, by), &ecm);
     let outwards = if at(5e-6) < here { 5e-6 } else { -5e-6 };
     let margin = at(outwards) + 2.0 * SLACK;
-    let instrument = |watched: bool, sees: bool, by: f64| {
+    let instrument = |margin: f64, watched: bool, sees: bool, to: &Q| {
         let mut b = bench(margin, watched);
         if sees {
             b.gate.rest_at(ArmId::Ecm, &ecm);
         }
-        b.rest(&psm).plan(&moved(&psm, YAW, by))
+        b.rest(&psm).plan(to)
     };
-    refused(instrument(true, true, outwards), Constraint::OutOfView, at(outwards), margin, index);
-    instrument(true, true, -outwards).unwrap();
-    instrument(false, true, outwards).unwrap();
-    instrument(true, false, outwards).unwrap();
+    let (out, back) = (moved(&psm, YAW, outwards), moved(&psm, YAW, -outwards));
+    refused(instrument(margin, true, true, &out), Constraint::OutOfView, at(outwards), margin, index);
+    instrument(margin, true, true, &back).unwrap();
+    instrument(margin, false, true, &out).unwrap();
+    instrument(margin, true, false, &out).unwrap();
+    // A fraction of the slack for rounding; and what is out of the picture may open its jaws there.
+    instrument(at(outwards) + 0.5 * SLACK, true, true, &out).unwrap();
+    instrument(here + 1e-3, true, true, &moved(&psm, JAW, 1e-6)).unwrap();
 
     // The endoscope moves: instruments that are in its picture stay there, others do not hold it.
     let at = |by: f64| inside(&plain, &mount, view, &psm, &moved(&ecm, YAW, by));
@@ -827,6 +961,15 @@ fn an_endoscope_keeps_in_the_picture_what_was_in_it_when_it_last_stood_still() {
     b.rules.watched = true;
     b.gate.rest_at(PSM, &other);
     b.plan_of(ArmId::Ecm, &turned(2.0 * inwards)).unwrap();
+    // That a hand moves the instrument meanwhile does not end it.
+    b.rest_of(ArmId::Ecm, &ecm).gate.rest_at(PSM, &within);
+    b.plan_of(ArmId::Ecm, &turned(inwards)).unwrap();
+    b.rules.watched = false;
+    b.gate.rest_at(PSM, &other);
+    b.ask(PSM, &moved(&other, ROLL, 8e-8), &moved(&other, ROLL, 1e-8)).unwrap();
+    b.rules.watched = true;
+    let got = b.plan_of(ArmId::Ecm, &turned(2.0 * inwards));
+    assert!(got.is_err_and(|f| f.constraint == Constraint::OutOfView), "{got:?}");
 }
 
 #[test]
@@ -857,23 +1000,28 @@ fn a_shaft_beside_its_trocar_is_refused_now_and_where_a_stop_would_end() {
     let home: Q = chain.home().unwrap().as_slice().try_into().unwrap();
     let offset = |q: &Q| chain.shaft_offset(q).unwrap().norm();
     // The elbow alone leads out; how far it may be for half a millimetre, by bisection.
-    let edge = (0..60).fold((0.0, 0.01), |(a, z), _| {
-        let m = f64::midpoint(a, z);
-        if offset(&moved(&home, 3, m)) < 5e-4 { (m, z) } else { (a, m) }
-    });
-    let (inner, step) = (moved(&home, 3, edge.0 - 1e-5), 2e-6);
+    let edge = |sign: f64| {
+        let inside = |m: f64| offset(&moved(&home, 3, sign * m)) < 5e-4;
+        let halve = |(a, z), _| {
+            let m = f64::midpoint(a, z);
+            if inside(m) { (m, z) } else { (a, m) }
+        };
+        (0..60).fold((0.0, 0.01), halve).0
+    };
+    let (out, step) = (edge(1.0), 2e-6);
+    let inner = moved(&home, 3, out - 1e-5);
     let mut b = Bench::with(&params);
     b.rest_of(arm, &inner);
     let passed = b.plan_of(arm, &moved(&inner, 3, step)).unwrap();
     assert_eq!((passed.jaw, passed.position.len()), (None, 7));
     // Already outside: nothing passes, in whichever direction.
-    let outer = moved(&home, 3, edge.0 + 1e-5);
+    let outer = moved(&home, 3, out + 1e-5);
     b.rest_of(arm, &outer);
     let stop = (step / DT).powi(2) / (2.0 * 6.0);
     refused(b.plan_of(arm, &moved(&outer, 3, step)), TrocarOffset, offset(&moved(&outer, 3, step + stop)), 5e-4, -1);
     // Inside, but so fast that the stop would end outside: 0.09 rad/s take 0.015 s and 0.7 mrad at 6 rad/s^2.
     let mut b = Bench::with(&params);
-    let start = moved(&home, 3, edge.0 - 1.2e-3);
+    let start = moved(&home, 3, out - 1.2e-3);
     b.rest_of(arm, &start);
     let (mut at, mut v) = (start, 0.0);
     let end = loop {
@@ -891,4 +1039,14 @@ fn a_shaft_beside_its_trocar_is_refused_now_and_where_a_stop_would_end() {
     v -= 5.9e-3;
     let braking = moved(&b.planned[0].clone(), 3, (v - 5.9e-3) * DT);
     assert!(b.plan_of(arm, &braking).is_ok());
+    // To either side the stop is as long as the limit of the other makes it.
+    let acceleration = Some([3.0, 4.0]);
+    params.limits = vec![Narrowed { arm, joint: 3, position: None, velocity: None, acceleration, jerk: None }];
+    let mut b = Bench::with(&params);
+    for (sign, slowing) in [(1.0, 3.0), (-1.0, 4.0)] {
+        let outer = moved(&home, 3, sign * (edge(sign) + 1e-5));
+        let end = moved(&outer, 3, sign * (step + (step / DT).powi(2) / (2.0 * slowing)));
+        let got = b.rest_of(arm, &outer).plan_of(arm, &moved(&outer, 3, sign * step));
+        refused(got, TrocarOffset, offset(&end), 5e-4, -1);
+    }
 }

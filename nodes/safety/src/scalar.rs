@@ -125,10 +125,11 @@ pub fn camera(base: Axes, q: &Q, mount: &Axes) -> Axes {
 pub fn inside_picture(camera: &Axes, (horizontal, vertical): (f64, f64), p: V) -> f64 {
     let seen = sub(p, camera.p);
     let deep = dot(seen, camera.z);
-    // Normals of the planes point inwards: (-+cos, 0, sin) and (0, -+cos, sin).
-    let across = [dot(seen, camera.x), -dot(seen, camera.x)].map(|x| deep * horizontal.sin() + x * horizontal.cos());
-    let up = [dot(seen, camera.y), -dot(seen, camera.y)].map(|y| deep * vertical.sin() + y * vertical.cos());
-    across.into_iter().chain(up).fold(f64::INFINITY, f64::min)
+    // Normals of the planes point inwards: (-+cos, 0, sin) and (0, -+cos, sin); of each two the one on the point's side is nearer.
+    let edge = |off: f64, half: f64| deep * half.sin() - off.abs() * half.cos();
+    [edge(dot(seen, camera.x), horizontal), edge(dot(seen, camera.y), vertical)]
+        .into_iter()
+        .fold(f64::INFINITY, f64::min)
 }
 
 /// Distance from `p` to the segment from `a` to `b`.
@@ -223,6 +224,22 @@ mod tests {
             let capsule = |a: V, b: V| proctor_kinematics::Capsule { a: a.into(), b: b.into(), radius: 0.0 };
             let theirs = capsule(a, b).distance_to(&capsule(c, d));
             assert!((segment_segment(a, b, c, d) - theirs).abs() < 1e-9, "case {i}");
+        }
+    }
+
+    #[test]
+    fn segments_of_any_length_have_a_distance_where_they_cross_and_a_point_is_one_of_none() {
+        for size in [1e-4, 1e-2, 1.0, 100.0] {
+            let at = |p: V| scale(p, size);
+            // Crosswise, a tenth above each other, the feet inside both.
+            let (a, b, c, d) = ([-1.0, -0.2, 0.0], [1.0, 0.2, 0.0], [0.0, -1.0, 0.1], [0.2, 1.0, 0.1]);
+            let across = segment_segment(at(a), at(b), at(c), at(d)) / size;
+            assert!((across - 0.1).abs() < 1e-12, "{size}: {across}");
+            // Of lengths that differ a thousandfold, too.
+            let far = segment_segment(at(scale(a, 1e3)), at(scale(b, 1e3)), at(c), at(d)) / size;
+            let near = segment_segment(at(c), at(d), at(scale(a, 1e3)), at(scale(b, 1e3))) / size;
+            assert!((far - 0.1).abs() < 1e-9 && (near - 0.1).abs() < 1e-9, "{size}: {far} {near}");
+            assert_eq!(point_segment(at(c), at(a), at(a)), norm(sub(at(c), at(a))), "{size}");
         }
     }
 }
