@@ -563,8 +563,7 @@ mod tests {
 
     #[test]
     fn a_search_looks_only_at_what_may_be_near() {
-        let soup = Soup::new(&triangles(1024, 0.001));
-        let looks = |at: V, reach: f64| {
+        let looks = |soup: &Soup, at: V, reach: f64| {
             let mut looks = 0;
             soup.visit(at, at, reach, |_, near| {
                 looks += 1;
@@ -572,12 +571,16 @@ mod tests {
             });
             looks
         };
-        let near = looks(soup.triangles[500][0].map(f64::from), 1e-4);
+        let many = Soup::new(&triangles(1024, 0.001));
+        let near = looks(&many, many.triangles[500][0].map(f64::from), 1e-4);
         assert!((1..64).contains(&near), "{near} of 1024");
-        assert_eq!(looks([0.0, 0.0, 1.0], 0.5), 0);
+        let above = [0.0, 0.0, 1.0];
+        assert_eq!(looks(&many, above, 0.5), 0);
         // What is exactly as far as the reach is not nearer.
-        let (at, all) = ([0.0, 0.0, 1.0], soup.balls[1]);
-        assert_eq!(looks(at, norm(sub(at, all.center.map(f64::from))) - f64::from(all.radius)), 0);
+        let few = Soup::new(&triangles(3, 0.001));
+        let ball = few.balls[1];
+        let reach = norm(sub(ball.center.map(f64::from), above)) - f64::from(ball.radius);
+        assert_eq!((looks(&few, above, reach), looks(&few, above, reach.next_up())), (0, 3));
     }
 
     /// Gate, filter and every triangle looked at one by one.
@@ -664,11 +667,13 @@ mod tests {
     fn a_box_is_measured_as_soon_as_its_corner_may_be_near() {
         let rotation = Rotation::Rpy([0.0; 3]);
         let gate = Obstacle::new(&ZoneShape::Box { center: [0.0; 3], size: [0.02; 3], rotation });
-        // Off the corner, in the direction in which it lies.
-        let (at, radius) = ([0.02; 3], 0.004);
-        let exact = 0.01 * f64::sqrt(3.0) - radius;
-        let d = gate.distance(&[(at, at, radius)], exact + 1e-9);
-        assert!((d - exact).abs() < 1e-12, "{d}, {exact}");
-        assert!(gate.distance(&[(at, at, radius)], exact - 1e-9) >= exact - 1e-9);
+        // Off the corner, in the direction in which it lies, by something thin or thick.
+        for radius in [0.004, 1.5] {
+            let at = [0.02; 3];
+            let exact = 0.01 * f64::sqrt(3.0) - radius;
+            let d = gate.distance(&[(at, at, radius)], exact + 1e-9);
+            assert!((d - exact).abs() < 1e-12, "{d}, {exact}");
+            assert!(gate.distance(&[(at, at, radius)], exact - 1e-9) >= exact - 1e-9);
+        }
     }
 }
