@@ -16,6 +16,8 @@ const ASIDE: f64 = 3e-6;
 const STOP: u64 = 600;
 /// And so many until its deceleration is built up, or to run out after it: the jerk is limited, what is sent is a mean over 8 ticks.
 const ONSET: u64 = 10;
+/// Set-points that the mean is taken of.
+const MEAN: usize = 8;
 /// How far a distance may fall in a tick while a stop runs out, m: 8 ticks of 6 rad/s^2 on a lever of 0.25 m.
 const RUN_OUT: f64 = 1.2e-5;
 
@@ -213,6 +215,17 @@ impl Judge {
             Touch::Contact => None,
             Touch::Keep(d) => Some(d),
         }
+    }
+
+    /// Whether a distance to a mesh, which falls now, is no less than when the oldest set-point was sent that the mean is taken of. How deep an arm is
+    /// in a mesh bends and jumps where its axis leaves one triangle for another, and the mean lies beside the way that was decided: on its way out
+    /// it may fall, but not for longer than the mean lasts.
+    fn lags(&self, arm: ArmId, name: &str, h: f64, supervised: bool) -> bool {
+        let mesh = |z: &&Zone| matches!(z.region, ZoneShape::Mesh(_)) && name.strip_prefix("zone ") == Some(&z.name);
+        let oldest = self.history.get(arm).get(MEAN - 1);
+        oldest.filter(|_| self.params.zones.iter().any(|z| mesh(&z))).is_some_and(|q| {
+            self.clearances(arm, q, supervised).iter().any(|(n, then)| n == name && h >= then - TOLERANCE)
+        })
     }
 
     /// Distance less margin to everything that must be kept clear, by name. Doubt is left out: it only adds.
@@ -468,7 +481,7 @@ impl Judge {
             let then = if near { self.clearances(arm, &q1, supervised) } else { Vec::new() };
             for ((name, h), (_, h1)) in now.into_iter().zip(then) {
                 let breaks = h < -TOLERANCE && h < h1 - TOLERANCE;
-                if breaks && !stopping(h1 - h) {
+                if breaks && !stopping(h1 - h) && !self.lags(arm, &name, h, supervised) {
                     found.push(format!("{name}: {h} m beyond its margin, {h1} before"));
                 }
             }
@@ -478,7 +491,7 @@ impl Judge {
         }
         let history = self.history.get_mut(arm);
         history.push_front(q);
-        history.truncate(3);
+        history.truncate(MEAN);
         self.found.extend(found.into_iter().map(|f| format!("tick {tick} {arm}: {f}")));
     }
 }
