@@ -54,6 +54,7 @@ impl Filter {
     }
 
     /// Checks a tick along a path: the straight stop from it, and the stop along the path.
+    #[expect(clippy::result_large_err, reason = "the loop has no heap to put it on")]
     pub(super) fn check_step(
         &self,
         arm: ArmId,
@@ -85,6 +86,7 @@ impl Filter {
     }
 
     /// Checks the way from `from` to `to` and the straight stop after it.
+    #[expect(clippy::result_large_err, reason = "the loop has no heap to put it on")]
     pub(super) fn check(
         &self,
         arm: ArmId,
