@@ -306,7 +306,7 @@ impl Arm {
         self.filter.predict(walked, params);
     }
 
-    /// What was learnt is in doubt: it was learnt with joints of another time.
+    /// What was learnt is in doubt: with joints of another time, or at a depth that nothing bears out.
     pub fn doubt(&mut self) {
         self.filter.reopen();
         self.last_update = None;
@@ -374,10 +374,8 @@ impl Arm {
             let stereo = features.iter().filter(|f| matches!(f.kind, FeatureKind::Disparity { .. }));
             let off = stereo.filter_map(|f| f.residual(&expected, picture.rig)).map(|px| px * pixel);
             if self.borne_out.observe(stamp, off, params) {
-                self.filter.reopen();
+                self.doubt();
                 self.settled = false;
-                self.last_update = None;
-                self.movement.spent = 0.0;
             }
             *borne_out = self.borne_out.holds();
         }

@@ -325,7 +325,7 @@ impl Arm {
                 OperatingState::Enabled | OperatingState::Fault => return None,
             },
         };
-        if self.asked.is_some_and(|a| a.age(now) < ASK_AGAIN && a <= now) {
+        if self.asked.is_some_and(|asked| lately(asked, now, ASK_AGAIN)) {
             return None;
         }
         self.asked = Some(now);
@@ -336,6 +336,11 @@ impl Arm {
     pub fn ask_at_once(&mut self) {
         self.asked = None;
     }
+}
+
+/// Whether `then` is less than `span` ago. What lies ahead, by a clock that was set back, is not.
+pub(crate) fn lately(then: Stamp, now: Stamp, span: Duration) -> bool {
+    then <= now && then.age(now) < span
 }
 
 /// Refuses a measurement that is not newer than the last, or stamped ahead of the clock.

@@ -8,7 +8,7 @@ mod motion;
 
 use crate::{
     Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, Zone,
-    arms::{Arm, Tolerances},
+    arms::{Arm, Tolerances, lately},
     authority::Authority,
     dofs::{self, PerArm, Q},
     machine::{Ask, Effect, Facts, Machine},
@@ -366,7 +366,7 @@ impl SafetyCore {
             overruns: self.overruns,
             shadow: self.shadow,
         };
-        let due = self.last_report.is_none_or(|last| last.age(now) >= REPORT || last > now);
+        let due = !self.last_report.is_some_and(|last| lately(last, now, REPORT));
         let changed = self.reported.is_none_or(|r| {
             (r.mode, r.cause, r.e_stop, r.active, r.moving, r.executed, r.violations)
                 != (state.mode, state.cause, state.e_stop, state.active, state.moving, state.executed, state.violations)
@@ -380,7 +380,7 @@ impl SafetyCore {
 
     /// One arm's nearest limit per call, so that no tick does the work of three; all of them once a second.
     fn report_margins(&mut self, now: Stamp) {
-        if self.last_margins.is_none_or(|last| last.age(now) >= report::EVERY || last > now) {
+        if !self.last_margins.is_some_and(|last| lately(last, now, report::EVERY)) {
             self.last_margins = Some(now);
             self.out.margins = Some(self.margins);
         }

@@ -3,7 +3,7 @@
 //! The core takes verified words only; these are sealed with a secret that is nobody's, because a core that has no hands is worth nothing to a
 //! forger. Fixed numbers, so that a recording is judged the same every time.
 
-use crate::Event;
+use crate::{Event, arms::lately};
 use proctor_seal::{RootSecret, SessionKey, Verified, Verifier};
 use proctor_types::{Boot, OperatorId, OperatorRequest, RequestKind, SafetyMode, SafetyState, SessionId, Stamp};
 use std::time::Duration;
@@ -75,11 +75,6 @@ impl Understudy {
         );
         self.login = Some((key, now));
     }
-}
-
-/// Whether `then` is less than `span` ago. What lies ahead, by a clock that was set back, is not.
-fn lately(then: Stamp, now: Stamp, span: Duration) -> bool {
-    then <= now && then.age(now) < span
 }
 
 #[cfg(test)]

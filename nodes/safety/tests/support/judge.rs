@@ -221,9 +221,9 @@ impl Judge {
     /// in a mesh bends and jumps where its axis leaves one triangle for another, and the mean lies beside the way that was decided: on its way out
     /// it may fall, but not for longer than the mean lasts.
     fn lags(&self, arm: ArmId, name: &str, h: f64, supervised: bool) -> bool {
-        let mesh = |z: &&Zone| matches!(z.region, ZoneShape::Mesh(_)) && name.strip_prefix("zone ") == Some(&z.name);
-        let oldest = self.history.get(arm).get(MEAN - 1);
-        oldest.filter(|_| self.params.zones.iter().any(|z| mesh(&z))).is_some_and(|q| {
+        let mesh = |z: &Zone| matches!(z.region, ZoneShape::Mesh(_)) && name.strip_prefix("zone ") == Some(&z.name);
+        let oldest = self.history.get(arm).get(MEAN - 1).filter(|_| self.params.zones.iter().any(mesh));
+        oldest.is_some_and(|q| {
             self.clearances(arm, q, supervised).iter().any(|(n, then)| n == name && h >= then - TOLERANCE)
         })
     }
