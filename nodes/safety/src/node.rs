@@ -471,7 +471,10 @@ impl Node for SafetyNode {
                 self.comms.report(now, None);
             }
             Half::Split(link) => {
-                self.comms.collect(&mut |event| link.push(event));
+                // A core that hangs takes nothing: then what was said waits on the bus.
+                if link.has_room() {
+                    self.comms.collect(&mut |event| link.push(event));
+                }
                 link.drain(&mut self.comms);
                 self.comms.report(now, Some(&link.health));
             }

@@ -58,6 +58,19 @@ pub struct Health {
     pub dropped: AtomicU64,
 }
 
+impl Health {
+    /// Counts a tick that took `took` and began `late` after it was due.
+    fn note(&self, took: Duration, late: Duration) {
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+        self.timing.record(nanos(took));
+        self.longest_ns.fetch_max(nanos(took), Ordering::Relaxed);
+        self.latest_ns.fetch_max(nanos(late), Ordering::Relaxed);
+        self.late.fetch_add(u64::from(late > LATE), Ordering::Relaxed);
+        self.overruns.fetch_add(u64::from(took > PERIOD || late > LATE), Ordering::Relaxed);
+    }
+}
+
 /// The running thread.
 pub struct RealTime {
     /// How it fares.
@@ -93,11 +106,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Hands an event to the core; says whether there is room for another.
+    /// Whether there is room for an event: what finds none would be lost.
+    pub fn has_room(&self) -> bool {
+        self.events.slots() > 0
+    }
+
+    /// Hands an event to the core, for which there is room; says whether there is for another.
     pub fn push(&mut self, event: Event) -> bool {
-        // Asked before: there is room for this one.
         let _ = self.events.push(event);
-        self.events.slots() > 1
+        self.has_room()
     }
 
     /// Publishes what the core said. Of several set-points for an arm only the newest counts.
@@ -182,15 +199,7 @@ fn run(core: &mut SafetyCore, mut incoming: Consumer<Event>, mut outgoing: Produ
         }
         out.spent.drain(..).for_each(|s| send(Message::Spent(s)));
 
-        let took = begin.elapsed();
-        let late = begin.saturating_duration_since(due);
-        h.ticks.fetch_add(1, Ordering::Relaxed);
-        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        h.timing.record(nanos(took));
-        h.longest_ns.fetch_max(nanos(took), Ordering::Relaxed);
-        h.latest_ns.fetch_max(nanos(late), Ordering::Relaxed);
-        h.late.fetch_add(u64::from(late > LATE), Ordering::Relaxed);
-        h.overruns.fetch_add(u64::from(took > PERIOD || late > LATE), Ordering::Relaxed);
+        h.note(begin.elapsed(), begin.saturating_duration_since(due));
         due += PERIOD;
         match due.checked_duration_since(Instant::now()) {
             Some(rest) => std::thread::sleep(rest),
@@ -223,3 +232,7 @@ fn lock_memory() -> bool {
     // SAFETY: takes flags only.
     unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) == 0 }
 }
+
+#[cfg(test)]
+#[path = "realtime_tests.rs"]
+mod tests;
