@@ -186,8 +186,7 @@ impl Comms {
     fn note(&mut self, sent: Result<(), BusError>) {
         if let Err(error) = sent {
             self.failed += 1;
-            // The first, then every thousandth: a dead network must not become a flood of text.
-            if self.failed % 1000 == 1 {
+            if worth_saying(self.failed) {
                 tracing::warn!(%error, failed = self.failed, "safety could not publish");
             }
         }
@@ -295,6 +294,11 @@ impl Comms {
         let sent = self.diagnostics.publish(&report::report(now, self.said.as_ref(), &self.margins, lap));
         self.note(sent);
     }
+}
+
+/// The first, then every thousandth: a dead network must not become a flood of text.
+fn worth_saying(nth: u64) -> bool {
+    nth % 1000 == 1
 }
 
 /// Looks through every request that can wait, since an e-stop may be behind the others; it needs no proof here either. Of refusals
@@ -481,3 +485,7 @@ impl Node for SafetyNode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

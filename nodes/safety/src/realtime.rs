@@ -106,6 +106,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// To a core that says nothing.
+    #[cfg(test)]
+    pub fn of(events: Producer<Event>) -> Self {
+        Self { events, outputs: RingBuffer::new(1).1, health: Arc::default() }
+    }
+
     /// Whether there is room for an event: what finds none would be lost.
     pub fn has_room(&self) -> bool {
         self.events.slots() > 0

@@ -97,8 +97,7 @@ fn what_finds_no_room_is_counted() {
 #[test]
 fn a_link_has_room_until_its_ring_is_full() {
     let (events, mut incoming) = RingBuffer::new(2);
-    let (_outgoing, outputs) = RingBuffer::new(1);
-    let mut link = Link { events, outputs, health: Arc::default() };
+    let mut link = Link::of(events);
     assert!(link.has_room());
     assert!(link.push(Event::EStop), "there is room for one more");
     assert!(!link.push(Event::EStop));
