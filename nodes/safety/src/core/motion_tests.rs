@@ -35,7 +35,7 @@ fn motion_is_allowed_in_teleop_and_while_an_approved_motion_is_held_and_no_stop_
     let (mut c, _) = running();
     let now = c.now;
     let core = &mut c.core;
-    let mut allowed = |core: &mut SafetyCore| {
+    let allowed = |core: &mut SafetyCore| {
         SafetyMode::ALL.map(|mode| {
             core.machine.mode = mode;
             core.motion_is_allowed(now).then_some(mode)
