@@ -428,15 +428,23 @@ mod tests {
 
     #[test]
     fn the_gate_opens_where_the_arm_was_sent_last_if_it_is_still_there_and_else_where_it_is() {
-        for (off, kept) in [(0.0, true), (1.0, true), (-1.0, true), (1.01, false), (-1.01, false)] {
+        // Away from zero the offset is rounded.
+        let exactly = [(0.0, 0.0, true), (0.0, 1.0, true), (0.0, -1.0, true)];
+        let nearly =
+            [0.0, 0.3].map(|sent| [(sent, 0.99, true), (sent, -0.99, true), (sent, 1.01, false), (sent, -1.01, false)]);
+        for (sent, off, kept) in exactly.into_iter().chain(nearly.into_iter().flatten()) {
             let (mut a, t) = arm();
             assert_eq!(a.engage(&t.start), None, "nobody knows where it is");
-            a.rest_at(&yaw(0.0));
+            a.rest_at(&yaw(sent));
             a.release();
-            let place = off * t.start[YAW];
+            let place = sent + off * t.start[YAW];
             measure(&mut a, 0, place, 0.0).unwrap();
             let start = a.engage(&t.start).unwrap();
-            assert_eq!((start, a.set_point()), (yaw(if kept { 0.0 } else { place }), Some(start)), "{off}");
+            assert_eq!(
+                (start, a.set_point()),
+                (yaw(if kept { sent } else { place }), Some(start)),
+                "{off} from {sent}"
+            );
         }
     }
 

@@ -188,7 +188,7 @@ impl SafetyCore {
     /// Which protections see their cause now.
     fn facts(&mut self, now: Stamp, jumped: bool) -> Facts {
         let w = self.params.watchdogs;
-        let mut facts = Facts { at_rest: true, ..Facts::default() };
+        let mut facts = Facts::default();
         if self.line_pressed {
             facts.causes.add(Constraint::EStop);
         }
@@ -211,7 +211,7 @@ impl SafetyCore {
                 seen(Constraint::ArmNotReady, Finding::of(arm, Constraint::ArmNotReady, 0.0, 1.0));
             }
             let age = a.kinematics_age(now);
-            if age > w.kinematics + NANO {
+            if over(age, w.kinematics) {
                 seen(Constraint::KinematicsStale, Finding::of(arm, Constraint::KinematicsStale, age, w.kinematics));
             } else if let Some(finding) = a.following_error(&self.tolerances.get(arm).following) {
                 seen(Constraint::FollowingError, finding);
@@ -219,20 +219,20 @@ impl SafetyCore {
             if let Some(Err(finding)) = a.measured().map(|q| self.filter.body(arm).in_trocar(&q)) {
                 seen(Constraint::TrocarOffset, finding);
             }
-            if let Some(age) = a.force_age(now).filter(|age| *age > w.kinematics + NANO) {
+            if let Some(age) = a.force_age(now).filter(|age| over(*age, w.kinematics)) {
                 seen(Constraint::ForceStale, Finding::of(arm, Constraint::ForceStale, age, w.kinematics));
             }
             let (rate, most) = (a.force_rate(), self.params.force.rate);
             if rate > most {
                 seen(Constraint::ForceRate, Finding::of(arm, Constraint::ForceRate, rate, most));
             }
-            if let Some(age) = a.command_age(now).filter(|age| *age > w.command + NANO) {
+            if let Some(age) = a.command_age(now).filter(|age| over(*age, w.command)) {
                 seen(Constraint::CommandStale, Finding::of(arm, Constraint::CommandStale, age, w.command));
             }
         }
         let scene_age = self.scene_stamp.map_or(f64::INFINITY, |s| now.seconds_since(s));
         let contradicted = self.contradicted();
-        if scene_age > w.scene + NANO {
+        if over(scene_age, w.scene) {
             facts.causes.add(Constraint::SceneStale);
             if self.machine.mode == SafetyMode::Supervised {
                 self.log.say(Outcome::Held, Finding::node(Constraint::SceneStale, scene_age, w.scene));
@@ -277,7 +277,7 @@ impl SafetyCore {
             }
         }
         if before.mode != self.machine.mode {
-            self.changed(before.mode, facts);
+            self.changed(facts);
         }
     }
 
@@ -291,7 +291,7 @@ impl SafetyCore {
     }
 
     /// Entering and leaving modes opens and closes the gate.
-    fn changed(&mut self, before: SafetyMode, facts: &Facts) {
+    fn changed(&mut self, facts: &Facts) {
         use SafetyMode::{Disabled, Fault, Hold, Ready, Supervised, Teleop};
         match self.machine.mode {
             Teleop | Supervised => {
@@ -317,9 +317,8 @@ impl SafetyCore {
             let worst = if facts.causes.has(cause) { 1.0 } else { 0.0 };
             self.log.say(Outcome::Held, Finding::node(cause, worst, 0.0));
         }
-        if (before == Supervised || self.machine.mode != Supervised)
-            && let Some(run) = self.run.take()
-        {
+        // Only SUPERVISED has one.
+        if let Some(run) = self.run.take() {
             self.end(run);
         }
         ArmId::ALL.into_iter().for_each(|a| self.arms.get_mut(a).forget_goal());
@@ -397,5 +396,29 @@ impl Tolerances {
         let mut q = self.start;
         layout.set_jaw(&mut q, f64::INFINITY);
         q
+    }
+}
+
+/// Whether an age is beyond its limit, s.
+fn over(age: f64, limit: f64) -> bool {
+    age > limit + NANO
+}
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_met_within_a_nanosecond() {
+        for (nanos, is_over) in [(0, false), (1, false), (2, true)] {
+            let age = Stamp::FIRST.plus(Duration::from_nanos(nanos)).seconds_since(Stamp::FIRST);
+            assert_eq!(over(age, 0.0), is_over, "{nanos}");
+        }
+        assert!(over(f64::INFINITY, 0.4), "what never came is too old");
+        assert!(!over(-0.01, 0.0), "what lies ahead is not");
     }
 }

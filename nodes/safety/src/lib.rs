@@ -30,6 +30,10 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+// What the tests in tests/support say; the core's own tests use it too.
+#[cfg(test)]
+extern crate self as proctor_safety;
+
 mod arms;
 pub mod authority;
 mod bend;

@@ -193,6 +193,14 @@ fn limit_rates(bounds: &Bounds, knots: &mut [Knot]) {
 }
 
 impl Plan {
+    /// A path by hand.
+    #[cfg(test)]
+    pub(crate) fn of_knots(knots: Vec<Knot>) -> Self {
+        let planned_with = PlannedWith { model: Digest::default(), hand_eye: 0, zones: 0 };
+        let (id, digest, arm, expires) = (ProposalId(1), Digest::default(), ArmId::Psm1, Stamp::FIRST);
+        Self { id, digest, arm, expires, skill: Skill::Retract, planned_with, knots }
+    }
+
     pub(crate) fn knots(&self) -> &[Knot] {
         &self.knots
     }

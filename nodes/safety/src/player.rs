@@ -151,11 +151,11 @@ impl Player {
             }
             rate = rate.min(left / DT);
         } else if rate * DT > left {
-            rate = rate.min(b.rate.max(left / DT));
+            // Braking comes to the point at no more than its rate, which the cap beyond allows; rounding does not count.
+            rate = rate.min(b.rate);
             let beyond = self.moved(plan, rate * DT);
             if let Some((a, b)) = beyond.around(plan) {
-                let reach = (b.rate * b.rate + 2.0 * a.alpha * (b.t - beyond.tau)).sqrt();
-                rate = rate.min(reach).min(a.cap.max(left / DT));
+                rate = rate.min((b.rate * b.rate + 2.0 * a.alpha * (b.t - beyond.tau)).sqrt());
             }
         }
         rate.max(0.0)
@@ -350,3 +350,7 @@ mod tests {
     }
     const MIN: f64 = crate::plan::MIN_SPACING;
 }
+
+#[cfg(test)]
+#[path = "player_tests.rs"]
+mod player_tests;

@@ -3,13 +3,13 @@
 
 mod support;
 
-use proctor_safety::{Event, Events, SafetyParams};
+use proctor_safety::{Approval, Event, Events, ForceLimits, LiveScene, SafetyParams};
 use proctor_types::{
-    ArmId, Boot, Constraint, JointCommand, OperatingState, OperatorId, OperatorRequest, Outcome, QualityVerdict,
-    RequestKind, SafetyMode, Stamp, StateRequest,
+    ArmId, ArmJoints, Boot, Constraint, Digest, JointCommand, OperatingState, OperatorId, OperatorRequest, Outcome,
+    QualityVerdict, RequestKind, SafetyMode, Stamp, StateRequest,
 };
 use std::time::Duration;
-use support::{Cellar, HOME_PSM, Heard, MS, running, sway};
+use support::{Cellar, HOME_PSM, Heard, MS, running, running_with, sway};
 
 fn teleop() -> Cellar {
     Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop)
@@ -539,4 +539,259 @@ fn what_limits_the_arms_next_is_said_once_a_second() {
         let finding = last.get(arm).unwrap();
         assert!(finding.value > finding.limit && finding.arm == Some(arm), "{finding:?}");
     }
+}
+
+#[test]
+fn what_limits_an_arm_next_is_looked_up_anew() {
+    let mut c = teleop();
+    c.run(2000);
+    let before = c.margins.unwrap();
+    drive(&mut c, 500);
+    c.run(1500);
+    let after = c.margins.unwrap();
+    assert!((before.psm1.unwrap().value - after.psm1.unwrap().value).abs() > 1e-4, "{before:?} {after:?}");
+    assert_eq!(before.ecm.map(|f| f.constraint), after.ecm.map(|f| f.constraint));
+}
+
+#[test]
+fn a_gap_as_long_as_it_may_be_is_no_jump_and_three_quarters_of_a_period_are_enough_to_move() {
+    let longest = Duration::from_secs_f64(SafetyParams::default().watchdogs.tick_gap);
+    for (gap, mode) in [(longest, SafetyMode::Teleop), (longest + Duration::from_nanos(1), SafetyMode::Hold)] {
+        let mut c = moving_teleop();
+        c.tick_after(gap);
+        assert_eq!(c.mode(), mode, "{gap:?}");
+    }
+    let mut c = moving_teleop();
+    for (micros, moves) in [(750, true), (749, false), (751, true)] {
+        assert_eq!(!c.tick_after(Duration::from_micros(micros)).is_empty(), moves, "{micros}");
+    }
+}
+
+#[test]
+fn a_force_may_rise_as_fast_as_it_may_and_no_faster() {
+    // Rates are counted over 9 ms.
+    let most = 3.0 / support::at(9).seconds_since(support::at(0));
+    for (rate, mode) in [(most, SafetyMode::Teleop), (0.999 * most, SafetyMode::Hold)] {
+        let force = ForceLimits { rate, ..SafetyParams::default().force };
+        let mut c = Cellar::in_mode(SafetyParams { force, ..SafetyParams::default() }, SafetyMode::Teleop);
+        c.force.psm1 = Some(nalgebra::Vector3::z() * 3.0);
+        c.run(30);
+        assert_eq!(c.mode(), mode);
+        if mode == SafetyMode::Hold {
+            assert_eq!(c.said(Constraint::ForceRate).map(|v| (v.value, v.limit)), Some((most, rate)));
+        }
+    }
+}
+
+#[test]
+fn a_stale_scene_is_said_where_it_counts() {
+    let (mut c, _) = running();
+    c.faults.blind = true;
+    c.run(450);
+    let v = c.said(Constraint::SceneStale).unwrap();
+    assert!((v.value - 0.4).abs() < 0.002 && v.limit == 0.4 && v.outcome == Outcome::Held, "{v:?}");
+    let mut c = teleop();
+    c.faults.blind = true;
+    c.run(450);
+    assert!(c.said(Constraint::SceneStale).is_none());
+}
+
+#[test]
+fn a_picture_from_the_future_is_not_taken() {
+    for (ahead, taken) in [(20, true), (21, false), (100, false)] {
+        let mut c = Cellar::new(SafetyParams::default());
+        c.run(40);
+        let mut scene = c.scene();
+        // The tick that takes it comes a millisecond from now.
+        scene.stamp = c.now.plus(MS * (ahead + 1));
+        c.queue.push(Event::Scene(Box::new(LiveScene::new(&scene))));
+        c.tick();
+        assert_eq!(c.said(Constraint::ClockJump).is_none(), taken, "{ahead}");
+        assert_eq!(c.core.filter().scene().unwrap().stamp == scene.stamp, taken);
+    }
+}
+
+#[test]
+fn arms_are_asked_for_fifteen_seconds_and_not_longer() {
+    let mut c = Cellar::new(SafetyParams::default());
+    c.status.psm1 = OperatingState::Disabled;
+    c.run(20);
+    c.ask(RequestKind::Enable);
+    for i in 0..40 {
+        c.tick_after(if i == 0 { MS } else { Duration::from_millis(500) });
+        c.status.psm1 = OperatingState::Disabled;
+    }
+    // At 0, 0.5, .. 14.5 s.
+    assert_eq!(c.asked, [(ArmId::Psm1, StateRequest::Enable); 30]);
+    assert_eq!(c.mode(), SafetyMode::Ready);
+}
+
+#[test]
+fn half_of_a_motion_is_half_of_its_progress() {
+    let (mut c, _) = running();
+    // The same forth as back in time. What is sent comes a few ticks after what was decided, and the state every 20 ms.
+    c.until(2000, |c| c.at.psm1[0] >= 0.075).unwrap();
+    let progress = c.state.unwrap().progress;
+    assert!((0.49..0.51).contains(&progress), "{progress}");
+}
+
+#[test]
+fn an_arm_is_taken_up_where_it_was_sent_last_and_else_where_it_is_whatever_its_jaw_does() {
+    let near = SafetyParams::default().motion.start_angular;
+    for (off, kept) in [(0.9 * near, true), (-0.9 * near, true), (1.1 * near, false)] {
+        let mut c = moving_teleop();
+        c.ask(RequestKind::Ready);
+        c.until(500, |c| c.mode() == SafetyMode::Ready).unwrap();
+        let sent = c.at.psm1;
+        c.at.psm1[0] += off;
+        c.at.psm1[6] += 0.5;
+        let measured = c.at.psm1;
+        c.run(5);
+        c.ask(RequestKind::Teleop);
+        c.tick();
+        assert_eq!(c.core.set_point(ArmId::Psm1), Some(if kept { sent } else { measured }), "{off}");
+    }
+}
+
+#[test]
+fn a_measurement_that_is_not_used_is_said_and_is_no_refused_command() {
+    let mut c = teleop();
+    c.run(30);
+    let refused = c.state.unwrap().refused;
+    let (position, velocity) = (support::joints(ArmId::Psm1, &HOME_PSM), support::joints(ArmId::Psm1, &[0.0; 7]));
+    c.queue.push(Event::Joints(ArmJoints { arm: ArmId::Psm1, stamp: c.now, position, velocity }));
+    c.run(30);
+    let v = c.said(Constraint::Sequence).unwrap();
+    assert_eq!((v.outcome, v.arm), (Outcome::Refused, Some(ArmId::Psm1)));
+    assert_eq!(c.state.unwrap().refused, refused);
+}
+
+#[test]
+fn teleoperation_is_heard_in_teleop_only_and_not_once_a_stop_is_asked_for() {
+    let mut goal = HOME_PSM;
+    goal[0] += 0.01;
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Supervised);
+    c.teleop(ArmId::Psm1, &goal);
+    c.run(100);
+    let wrong = |c: &Cellar| c.said(Constraint::WrongMode).map(|v| (v.outcome, v.arm));
+    assert_eq!(wrong(&c), Some((Outcome::Refused, Some(ArmId::Psm1))));
+    assert_eq!(c.at.psm1, HOME_PSM);
+    let mut c = moving_teleop();
+    assert_eq!(wrong(&c), None);
+    c.ask(RequestKind::Ready);
+    c.tick();
+    drive(&mut c, 1);
+    assert_eq!((wrong(&c), c.mode()), (Some((Outcome::Refused, Some(ArmId::Psm1))), SafetyMode::Teleop));
+}
+
+#[test]
+fn asked_for_ready_teleoperation_brakes_at_once_however_far_its_goal_is() {
+    let mut c = moving_teleop();
+    let mut goal = c.at.psm1;
+    goal[0] += 0.15;
+    for _ in 0..60 {
+        c.teleop(ArmId::Psm1, &goal);
+        c.tick();
+    }
+    c.ask(RequestKind::Ready);
+    assert_eq!(reaction(&mut c).0, 1);
+    assert!(c.at.psm1[0] < goal[0] - 0.05);
+}
+
+#[test]
+fn a_pause_may_last_as_long_as_the_window() {
+    let approval = Approval { resume_window: 0.25, ..SafetyParams::default().approval };
+    let (mut c, p) = running_with(SafetyParams { approval, ..SafetyParams::default() });
+    let release = c.presence(false, p.digest());
+    c.hear(release);
+    c.hold = None;
+    let ended = c.until(400, |c| c.state.unwrap().active == Digest::default()).unwrap() + 1;
+    // Held last in the tick before the release.
+    assert_eq!(ended, 251);
+    let v = *c.verdicts.iter().rev().find(|v| v.constraint == Constraint::PresenceLost).unwrap();
+    assert!(v.outcome == Outcome::Refused && v.value > v.limit && v.limit == 0.25, "{v:?}");
+}
+
+#[test]
+fn a_plan_comes_back_once_when_its_motion_has_ended() {
+    let (mut c, _) = running();
+    assert_eq!(c.plans_back, 0);
+    c.until(4000, |c| c.executed() == 1).unwrap();
+    assert_eq!(c.plans_back, 1);
+    let (mut c, p) = running();
+    c.withdraw(&p);
+    c.run(300);
+    assert_eq!((c.plans_back, c.executed()), (1, 0));
+    let (mut c, _) = running();
+    c.ask(RequestKind::EStop);
+    c.run(300);
+    assert_eq!(c.plans_back, 1);
+}
+
+#[test]
+fn a_motion_is_said_to_move_as_long_as_its_arm_does() {
+    let (mut c, p) = running();
+    let release = c.presence(false, p.digest());
+    c.hear(release);
+    c.hold = None;
+    while c.state.unwrap().moving {
+        c.tick();
+        assert!(c.speed(ArmId::Psm1) > 0.0);
+    }
+    let rest = c.at.psm1;
+    c.run(100);
+    assert_eq!((c.at.psm1, c.state.unwrap().moving), (rest, false));
+}
+
+#[test]
+fn what_passes_is_said_while_it_moves_and_may_with_how_much_of_its_speed_it_uses() {
+    let passed = |c: &Cellar| {
+        let passed = c.verdicts.iter().filter(|v| v.outcome == Outcome::Passed);
+        passed.map(|v| (v.arm, v.constraint, v.limit)).collect::<Vec<_>>()
+    };
+    let mut c = teleop();
+    c.run(300);
+    assert_eq!(passed(&c), [], "all rest");
+    let mut goal = c.at.psm1;
+    goal[0] += 0.002;
+    for _ in 0..250 {
+        c.teleop(ArmId::Psm1, &goal);
+        c.tick();
+    }
+    let said = passed(&c);
+    assert!(!said.is_empty() && said.iter().all(|s| *s == (Some(ArmId::Psm1), Constraint::None, 1.0)), "{said:?}");
+    let fastest = c.verdicts.iter().filter(|v| v.outcome == Outcome::Passed).map(|v| v.value).fold(0.0, f64::max);
+    assert!((0.01..=1.0).contains(&fastest), "{fastest}");
+    let mut c = moving_teleop();
+    c.ask(RequestKind::Ready);
+    c.verdicts.clear();
+    c.until(300, |c| c.mode() == SafetyMode::Ready).unwrap();
+    assert_eq!(passed(&c), [], "a stop is no motion that passes");
+}
+
+#[test]
+fn a_motion_that_is_stopped_beside_its_path_is_said_to_have_left_it_and_a_paused_one_is_not() {
+    let (mut c, _) = running();
+    let progress = c.state.unwrap().progress;
+    c.ask(RequestKind::Ready);
+    c.run(3);
+    let v = c.said(Constraint::Gate).unwrap();
+    assert!(v.outcome == Outcome::Held && v.arm == Some(ArmId::Psm1), "{v:?}");
+    assert!((v.value - 2.0 * progress).abs() < 0.03, "it says where, in s: {v:?}");
+
+    let (mut c, p) = running();
+    let release = c.presence(false, p.digest());
+    c.hear(release);
+    c.hold = None;
+    c.run(300);
+    c.ask(RequestKind::Ready);
+    for i in 0..200 {
+        // The endoscope is shaken: its arm does not rest, and the mode stays.
+        c.at.ecm[0] += if i % 2 == 0 { 1e-4 } else { -1e-4 };
+        c.tick();
+    }
+    assert_eq!((c.mode(), c.state.unwrap().active), (SafetyMode::Supervised, p.digest()));
+    assert_eq!(c.said(Constraint::Gate), None);
+    c.run(5);
+    assert_eq!((c.mode(), c.state.unwrap().active), (SafetyMode::Ready, Digest::default()));
 }

@@ -163,6 +163,11 @@ fn an_instrument_that_moves_by_itself_stays_in_the_picture() {
         assert_eq!(c.executed(), u64::from(inside));
         let said = c.said(Constraint::OutOfView);
         assert_eq!(said.map(|v| v.index), (!inside).then_some(0));
+        assert_eq!(
+            (c.mode(), c.said(Constraint::Gate)),
+            (SafetyMode::Supervised, None),
+            "the filter holds it, not the gate"
+        );
         if !inside {
             assert!(across > 0.4 || up > 0.3, "it went as far as it may: {across} {up}");
         }
@@ -176,6 +181,11 @@ fn an_endoscope_that_moves_by_itself_keeps_the_instruments_that_it_sees() {
     assert_eq!(c.executed(), 0);
     let said = c.said(Constraint::OutOfView).expect("it is said why");
     assert!(said.index < 2 && said.arm == Some(ArmId::Ecm), "{said:?}");
+    assert_eq!(
+        (c.mode(), c.said(Constraint::Gate)),
+        (SafetyMode::Supervised, None),
+        "the filter holds it, not the gate"
+    );
     let [across, up] = seen(&c);
     assert!(across < 0.5 && up < 0.39, "{across} {up}");
     assert_eq!(judge.found, Vec::<String>::new());

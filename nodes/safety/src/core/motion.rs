@@ -98,7 +98,7 @@ impl SafetyCore {
         } else {
             self.filter.look_away();
         }
-        if self.machine.mode == SafetyMode::Teleop && self.machine.may_move() {
+        if self.machine.mode == SafetyMode::Teleop {
             let wish = |arm: ArmId| {
                 let goal = self.arms.get(arm).goal()?;
                 let rules = self.rules(arm, now);
@@ -319,3 +319,7 @@ impl SafetyCore {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "motion_tests.rs"]
+mod motion_tests;

@@ -8,7 +8,7 @@ pub mod lean7;
 use nalgebra::{Matrix6, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
 use proctor_safety::{
-    Event, Events, LiveScene, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent, mesh,
+    Event, Events, LiveScene, Margins, Output, PerArm, Planner, SafetyCore, SafetyParams, SetPoint, Spent, mesh,
 };
 use proctor_seal::{RootSecret, SessionKey, Spoken, Verified, Verifier};
 use proctor_types::{
@@ -78,6 +78,10 @@ pub struct Cellar {
     pub verdicts: Vec<Verdict>,
     pub state: Option<SafetyState>,
     pub asked: Vec<(ArmId, StateRequest)>,
+    /// How near every arm is to what limits it, as said last.
+    pub margins: Option<Margins>,
+    /// Plans that came back.
+    pub plans_back: usize,
 }
 
 /// What console and safety share.
@@ -216,6 +220,8 @@ impl Cellar {
             verdicts: Vec::new(),
             state: None,
             asked: Vec::new(),
+            margins: None,
+            plans_back: 0,
         }
     }
 
@@ -412,6 +418,8 @@ impl Cellar {
         let sent: Vec<SetPoint> = out.commands.iter().map(|c| *c.get()).collect();
         self.verdicts.extend(out.verdicts.iter().copied());
         self.state = out.state.or(self.state);
+        self.margins = out.margins.or(self.margins);
+        self.plans_back += out.spent.iter().filter(|s| matches!(s, Spent::Plan(_))).count();
         for request in out.arm_requests.drain(..) {
             self.asked.push((request.arm, request.request));
             let (status, homed) = (self.status.get_mut(request.arm), self.homed.get_mut(request.arm));
@@ -484,7 +492,11 @@ fn recycle(out: &mut Output) {
 
 /// An approved motion of PSM1, held, that takes about two seconds: a yaw of 0.15 rad.
 pub fn running() -> (Cellar, Proposal) {
-    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Supervised);
+    running_with(SafetyParams::default())
+}
+
+pub fn running_with(params: SafetyParams) -> (Cellar, Proposal) {
+    let mut c = Cellar::in_mode(params, SafetyMode::Supervised);
     let p = sway(&mut c);
     c.offer(&p);
     c.run(2);
