@@ -237,7 +237,7 @@ impl Body {
         }
         let angle = self.layout.jaw(q);
         let half = angle.abs() / 2.0;
-        let opening = if half < 1.57 { self.jaw_length / 2.0 * half.cos() * angle.signum() } else { 0.0 };
+        let opening = if half < 1.57 { (self.jaw_length / 2.0 * half.cos()).copysign(angle) } else { 0.0 };
         Some(Ends { rates, opening })
     }
 
