@@ -214,3 +214,7 @@ impl Plan {
         (j, e.get(j).copied().unwrap_or(0.0).abs())
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod plan_tests;
