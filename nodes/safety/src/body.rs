@@ -458,14 +458,15 @@ mod tests {
         let psm = &bodies()[0];
         let jaws = |angle: f64| psm.shape(&[0.0, 0.0, 0.1, 0.0, 0.0, 0.0, angle]).unwrap().capsules[2].radius;
         let opening = |angle: f64| psm.ends(&[0.0, 0.0, 0.1, 0.0, 0.0, 0.0, angle]).unwrap().opening;
+        let most = 2.0 * 1.57;
         // 10.2 mm of jaws, each turned by half of the angle: at 60 degrees half of their length to either side.
         for sign in [-1.0, 1.0] {
             let angle = sign * std::f64::consts::FRAC_PI_3;
             assert!((jaws(angle) - jaws(0.0) - 0.0102 / 2.0).abs() < 1e-12);
             assert!((opening(angle) - sign * 0.0102 / 2.0 * 0.75f64.sqrt()).abs() < 1e-12);
             // From there on no wider.
-            assert_eq!([jaws(3.14 * sign), opening(3.14 * sign), opening(4.0 * sign)], [jaws(4.0), 0.0, 0.0]);
-            assert!(opening(3.139 * sign) * sign > 0.0 && jaws(3.139) < jaws(3.14));
+            assert_eq!([jaws(most * sign), opening(most * sign), opening(4.0 * sign)], [jaws(4.0), 0.0, 0.0]);
+            assert!(opening(0.999 * most * sign) * sign > 0.0 && jaws(0.999 * most) < jaws(most));
         }
         // Seven joints are no jaw.
         let q = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7];
@@ -512,6 +513,34 @@ mod tests {
                 // Between samples there may be 0.02 mm more.
                 assert!((0.0..2e-5 + 1e-12).contains(&(refused.value - offset)), "{} {offset}", refused.value);
                 assert_eq!(refused, Finding::of(body.arm(), Constraint::TrocarOffset, refused.value, 0.0005));
+            }
+        }
+    }
+
+    #[test]
+    fn what_moves_the_base_moves_the_shape_and_its_rates() {
+        for mut body in all() {
+            let q = somewhere(&body, 4);
+            let (shape, rates) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
+            // The jaws point along the tool's z.
+            let along = |length: f64| shape.pose * Point3::new(0.0, 0.0, length);
+            assert!((along(0.0) - shape.tip).norm().max((along(body.jaw_length) - shape.jaw_end).norm()) < 1e-12);
+            let tip = body.world_from_base() * body.chain().fk(&q[..body.chain().dof()]).unwrap().iso();
+            assert!((shape.pose.inverse() * tip).translation.vector.norm() < 1e-12);
+            assert!(shape.pose.rotation.angle_to(&tip.rotation) < 1e-7);
+            let by = Isometry3::new(Vector3::new(0.1, -0.2, 0.3), Vector3::new(0.4, 0.5, -0.6));
+            body.place(by * body.world_from_base());
+            let (moved, turned) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
+            for (c, d) in shape.capsules.iter().zip(&moved.capsules) {
+                assert!((by * c.a - d.a).norm().max((by * c.b - d.b).norm()) < 1e-12);
+            }
+            assert!((by * shape.tip - moved.tip).norm().max((by * shape.jaw_end - moved.jaw_end).norm()) < 1e-12);
+            assert!(
+                (by * shape.pose).rotation.angle_to(&moved.pose.rotation) < 1e-7
+                    && (moved.depth - shape.depth).abs() < 1e-15
+            );
+            for (rate, turned) in rates.iter().flatten().zip(turned.iter().flatten()) {
+                assert!((by * rate - turned).norm() < 1e-12);
             }
         }
     }

@@ -106,8 +106,8 @@ impl RemoteCentre {
         let fastest = b.velocity.least();
         let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&fastest));
         let part = joints.fold(1.0, |part: f64, (((fix, next), v), (step, fastest))| {
-            let along = |x: &f64| if fix.is_sign_negative() { -x } else { *x };
-            let room = (along(v) + step).min(LIMIT_USE * fastest) - along(next);
+            let along = |x: f64| if fix.is_sign_negative() { -x } else { x };
+            let room = (along(*v) + step).min(LIMIT_USE * fastest) - along(*next);
             if *fix == 0.0 { part } else { part.min((room / fix.abs()).max(0.0)) }
         });
         map2(&next, &fix, |n, f| n + part * f)

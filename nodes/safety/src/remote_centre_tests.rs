@@ -547,7 +547,7 @@ fn ways(arm: &Arm, i: usize) -> (Q, Q) {
     let way = map2(&way, &arm.about_home(0.0, |_| 0.0), |w, h| w - h);
     // Half of them along the trocar's own directions, where only the bend leads out.
     let way = if i % 8 < 4 { arm.pass(&from).centring(&way, &[1.0; N]).unwrap() } else { way };
-    (from, if i % 3 == 0 { map2(&arm.inside(i + 1), &from, |e, f| (e - f) * size * 4.0) } else { way })
+    (from, if i.is_multiple_of(3) { map2(&arm.inside(i + 1), &from, |e, f| (e - f) * size * 4.0) } else { way })
 }
 
 #[test]
