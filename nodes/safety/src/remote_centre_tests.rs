@@ -353,10 +353,11 @@ fn what_is_led_keeps_the_offset_and_leads_one_back() {
 
 #[test]
 fn the_speed_is_planned_so_that_the_stop_keeps_the_trocar() {
-    let Arm { chain, rc, b, .. } = &lean7();
+    let arm = lean7();
+    let (chain, rc, b) = (&arm.chain, &arm.rc, &arm.b);
     let mut slowed = 0;
     for i in 0..200 {
-        let q = lean7().inside(i);
+        let q = arm.inside(i);
         let wanted: Q = std::array::from_fn(|j| b.velocity.up[j] * spread(i, 20.0 + j as f64));
         let (v, foreseen) = rc.lead(chain, &MotionState::resting(q), &wanted, b);
         assert!(b.velocity.worst_ratio(&v) <= 1.0);
@@ -527,8 +528,8 @@ fn from_the_reserve_a_stop_of_48_ticks_is_too_long() {
 
 #[test]
 fn from_the_reserve_it_may_only_come_back() {
-    let Arm { chain, rc, b, .. } = &lean7();
     let arm = lean7();
+    let (chain, rc, b) = (&arm.chain, &arm.rc, &arm.b);
     let q = arm.inside(3);
     let out: Q = arm.pass(&q).rates.map(|r| r.x);
     let step = |from: &Q, sign: f64| MotionState::resting(*from).advanced(out.map(|o| sign * 1e-3 * o));
