@@ -237,7 +237,7 @@ impl Body {
         }
         let angle = self.layout.jaw(q);
         let half = angle.abs() / 2.0;
-        let opening = if half < 1.57 { self.jaw_length / 2.0 * half.cos() * angle.signum() } else { 0.0 };
+        let opening = if half < 1.57 { (self.jaw_length / 2.0 * half.cos()).copysign(angle) } else { 0.0 };
         Some(Ends { rates, opening })
     }
 
@@ -262,6 +262,8 @@ mod tests {
     use super::*;
     use crate::dofs::DT;
 
+    const ROLL: usize = 3;
+
     fn bodies() -> [Body; 3] {
         ArmId::ALL.map(|a| Body::configured(a, &SafetyParams::default()).unwrap())
     }
@@ -275,7 +277,10 @@ mod tests {
         assert_eq!((seven.layout().joints, seven.layout().jaw), (7, false));
         params.instruments[1] = "arms/NONE.toml".into();
         assert!(Body::configured(ArmId::Psm2, &params).is_err());
-        bodies().into_iter().chain([seven]).collect()
+        // One whose joints slide, too.
+        let place = *bodies()[1].world_from_base();
+        let sliding = Body::new(ArmId::Psm2, crate::remote_centre::remote_centre_tests::sliding_chain(), place);
+        bodies().into_iter().chain([seven, sliding]).collect()
     }
 
     /// Weyl sequence in the arm's range: the same on every run.
@@ -287,7 +292,7 @@ mod tests {
             q[j] = limits.lower[j] + x * (limits.upper[j] - limits.lower[j]);
         }
         if body.layout().jaw {
-            q[6] = (i % 5) as f64 * 0.2;
+            q[6] = (i % 5) as f64 * 0.2 - 0.4;
         }
         q
     }
@@ -357,6 +362,185 @@ mod tests {
             for q3 in [0.0, 0.1, 0.2] {
                 let depth = body.shape(&[0.3, -0.2, q3, 0.4, 0.0, 0.0, 0.0]).unwrap().depth;
                 assert!((depth - (q3 + offset)).abs() < 1e-12, "{depth}");
+            }
+        }
+    }
+
+    /// Speed of the fastest end of the shape's axes at the start of a way, or how fast its jaws widen, whichever is more: by differences.
+    fn fastest(body: &Body, q: &Q, way: &Q) -> f64 {
+        let capsules = |part: f64| body.shape(&map2(q, way, |q, w| q + part * w)).unwrap().capsules;
+        let moved = capsules(-1e-6)
+            .into_iter()
+            .zip(capsules(1e-6))
+            .map(|(x, y)| (x.a - y.a).norm().max((x.b - y.b).norm()).max((x.radius - y.radius).abs()));
+        moved.fold(0.0, f64::max) / 2e-6
+    }
+
+    fn only(joint: usize, value: f64) -> Q {
+        let mut q = [0.0; N];
+        q[joint] = value;
+        q
+    }
+
+    #[test]
+    fn the_bound_of_a_joint_is_its_longest_lever_and_hardly_more() {
+        let [psm, _, mut ecm] = bodies();
+        let per_unit = |body: &Body, q: &Q, j: usize| body.travel(q, &map2(q, &only(j, 1e-6), |q, d| q - d)) / 1e-6;
+        for depth in [0.06, 0.1, 0.2] {
+            let straight = [0.0, 0.0, depth, 0.0, 0.0, 0.0, 0.0];
+            for j in [0, 1] {
+                let lever = fastest(&psm, &straight, &only(j, 1.0));
+                // The jaw end of a straight tool is farthest from the pivot; a wrist's length is on top of that.
+                assert!((lever - psm.shape(&straight).unwrap().depth - psm.wrist_a - psm.jaw_length).abs() < 1e-8);
+                let over = per_unit(&psm, &straight, j) - lever;
+                assert!((-1e-6..psm.wrist_a + 2e-6).contains(&over), "{over}");
+                let tip = ecm.shape(&straight).unwrap().depth;
+                assert!((per_unit(&ecm, &straight, j) - tip).abs() < 2e-6);
+                assert!((fastest(&ecm, &straight, &only(j, 1.0)) - tip).abs() < 1e-8);
+            }
+            // A wrist at a right angle to the shaft rolls on the lever of wrist and jaws; what bends it moves the same, the jaw axis the jaws alone.
+            let bent = [0.0, 0.0, depth, 0.0, std::f64::consts::FRAC_PI_2, 0.0, 1e-5];
+            for j in 2..N {
+                let by_differences = fastest(&psm, &bent, &only(j, 1.0));
+                assert!((per_unit(&psm, &bent, j) - by_differences).abs() < 1e-8, "{j}: {by_differences}");
+            }
+            assert!((per_unit(&ecm, &straight, 2) - 1.0).abs() < 1e-8);
+            assert_eq!(per_unit(&ecm, &straight, ROLL), 0.0, "nothing of a scope's axis moves when it rolls");
+        }
+        // The deeper of the two ends counts, from whichever side.
+        let (near, far) = ([0.0, 0.1, 0.06, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0]);
+        let lever = (psm.travel(&near, &far) - 0.14) / 0.1;
+        assert!(
+            (lever - per_unit(&psm, &far, 0)).abs() < 2e-6
+                && (psm.travel(&near, &far) - psm.travel(&far, &near)).abs() < 1e-15
+        );
+        // What an endoscope sees farther off than its tip moves farther, and its roll turns it.
+        ecm.look(0.3);
+        assert!([0, 1, ROLL].into_iter().all(|j| (per_unit(&ecm, &far, j) - 0.3).abs() < 1e-8));
+        ecm.look(0.05);
+        assert!((per_unit(&ecm, &far, 0) - ecm.shape(&far).unwrap().depth).abs() < 1e-6);
+        assert!((per_unit(&ecm, &far, ROLL) - 0.05).abs() < 1e-8);
+    }
+
+    #[test]
+    fn an_arm_of_its_own_form_moves_by_its_speed_at_the_start_and_what_angles_and_levers_add() {
+        for body in all().into_iter().skip(3) {
+            let slides = body.layout().slides;
+            for i in 0..200 {
+                let (a, size) = (somewhere(&body, i), [1e-6, 1e-3, 0.02, 0.1][i % 4]);
+                let mut way = map2(&somewhere(&body, i + 1), &a, |b, a| size * (b - a));
+                way[i % body.chain().dof()] = 0.0;
+                let levers = body.chain().levers(&a[..body.chain().dof()]).unwrap();
+                let turned: f64 = (0..N).filter(|&j| !slides[j]).map(|j| way[j].abs()).sum();
+                let moved: f64 = (0..N).map(|j| if slides[j] { way[j].abs() } else { levers[j] * way[j].abs() }).sum();
+                let expected = fastest(&body, &a, &way.map(|w| w / size)) * size + moved * turned * turned.exp();
+                let travel = body.travel(&a, &map2(&a, &way, |a, w| a + w));
+                assert!((travel / expected - 1.0).abs() < 1e-7, "{i}: {travel} {expected}");
+            }
+            assert_eq!(body.travel(&[f64::NAN; N], &[0.0; N]), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn the_depth_changes_with_the_insertion_alone_unless_an_arm_has_none() {
+        for body in all() {
+            for i in 0..100 {
+                let (a, b) = (somewhere(&body, i), somewhere(&body, i + 1));
+                let depth = |q: &Q| body.shape(q).unwrap().depth;
+                let by = if body.remote_centre().is_some() { 0.1 } else { (depth(&a) - depth(&b)).abs() };
+                assert!((body.depth_travel(&a, &b, 0.1) - by).abs() < 1e-12, "{} {i}", body.arm());
+            }
+        }
+    }
+
+    #[test]
+    fn open_jaws_are_as_wide_as_half_their_angle_makes_them_up_to_a_right_angle() {
+        let psm = &bodies()[0];
+        let jaws = |angle: f64| psm.shape(&[0.0, 0.0, 0.1, 0.0, 0.0, 0.0, angle]).unwrap().capsules[2].radius;
+        let opening = |angle: f64| psm.ends(&[0.0, 0.0, 0.1, 0.0, 0.0, 0.0, angle]).unwrap().opening;
+        let most = 2.0 * 1.57;
+        // 10.2 mm of jaws, each turned by half of the angle: at 60 degrees half of their length to either side.
+        for sign in [-1.0, 1.0] {
+            let angle = sign * std::f64::consts::FRAC_PI_3;
+            assert!((jaws(angle) - jaws(0.0) - 0.0102 / 2.0).abs() < 1e-12);
+            assert!((opening(angle) - sign * 0.0102 / 2.0 * 0.75f64.sqrt()).abs() < 1e-12);
+            // From there on no wider.
+            assert_eq!([jaws(most * sign), opening(most * sign), opening(4.0 * sign)], [jaws(4.0), 0.0, 0.0]);
+            assert!(opening(0.999 * most * sign) * sign > 0.0 && jaws(0.999 * most) < jaws(most));
+        }
+        // Seven joints are no jaw.
+        let q = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7];
+        assert!(all()[3..].iter().all(|own| own.ends(&q).unwrap().opening == 0.0));
+    }
+
+    #[test]
+    fn a_file_in_the_folder_is_named_by_its_ending_and_what_is_compiled_in_without() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../urdf");
+        let held = |name: &str, folder: Option<&std::path::Path>| {
+            let mut params = SafetyParams { folder: folder.map(Into::into), ..SafetyParams::default() };
+            params.instruments[0] = name.into();
+            Body::configured(ArmId::Psm1, &params).map(|body| body.chain().dof()).ok()
+        };
+        let default = &SafetyParams::default().instruments[0];
+        assert_eq!([held(default, Some(&folder)), held(default, None)], [Some(6); 2]);
+        assert_eq!([held("LEAN7_PROBE", Some(&folder)), held("LEAN7_PROBE", None)], [Some(7); 2]);
+        assert_eq!(held("arms/LEAN7_PROBE.toml", Some(&folder)), Some(7));
+        assert_eq!(held("arms/LEAN7_PROBE.toml", None), None);
+    }
+
+    #[test]
+    fn a_shaft_beside_its_trocar_is_said_by_how_much_and_a_mechanism_holds_its_own() {
+        let (all, params) = (all(), SafetyParams::default());
+        for body in &all {
+            let b = Bounds::new(body.arm(), body.chain().limits(), &params);
+            let home: Q =
+                std::array::from_fn(|j| body.chain().home().map_or(0.1, |h| h.get(j).copied().unwrap_or(0.0)));
+            let aside = map2(&home, &only(0, 0.01), |h, d| h + d);
+            let asked = |q: &Q| {
+                [
+                    body.in_trocar(q),
+                    body.stays_in_trocar(&home, q),
+                    body.stops_in_trocar(&home, &MotionState::resting(*q), &b),
+                ]
+            };
+            assert_eq!(asked(&home), [Ok(()); 3]);
+            if body.remote_centre().is_none() {
+                assert_eq!(asked(&aside), [Ok(()); 3]);
+                continue;
+            }
+            let offset = body.chain().shaft_offset(&aside[..body.chain().dof()]).unwrap().norm();
+            for refused in asked(&aside).map(Result::unwrap_err) {
+                // Between samples there may be 0.02 mm more.
+                assert!((0.0..2e-5 + 1e-12).contains(&(refused.value - offset)), "{} {offset}", refused.value);
+                assert_eq!(refused, Finding::of(body.arm(), Constraint::TrocarOffset, refused.value, 0.0005));
+            }
+        }
+    }
+
+    #[test]
+    fn what_moves_the_base_moves_the_shape_and_its_rates() {
+        for mut body in all() {
+            let q = somewhere(&body, 4);
+            let (shape, rates) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
+            // The jaws point along the tool's z.
+            let along = |length: f64| shape.pose * Point3::new(0.0, 0.0, length);
+            assert!((along(0.0) - shape.tip).norm().max((along(body.jaw_length) - shape.jaw_end).norm()) < 1e-12);
+            let tip = body.world_from_base() * body.chain().fk(&q[..body.chain().dof()]).unwrap().iso();
+            assert!((shape.pose.inverse() * tip).translation.vector.norm() < 1e-12);
+            assert!(shape.pose.rotation.angle_to(&tip.rotation) < 1e-7);
+            let by = Isometry3::new(Vector3::new(0.1, -0.2, 0.3), Vector3::new(0.4, 0.5, -0.6));
+            body.place(by * body.world_from_base());
+            let (moved, turned) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
+            for (c, d) in shape.capsules.iter().zip(&moved.capsules) {
+                assert!((by * c.a - d.a).norm().max((by * c.b - d.b).norm()) < 1e-12);
+            }
+            assert!((by * shape.tip - moved.tip).norm().max((by * shape.jaw_end - moved.jaw_end).norm()) < 1e-12);
+            assert!(
+                (by * shape.pose).rotation.angle_to(&moved.pose.rotation) < 1e-7
+                    && (moved.depth - shape.depth).abs() < 1e-15
+            );
+            for (rate, turned) in rates.iter().flatten().zip(turned.iter().flatten()) {
+                assert!((by * rate - turned).norm() < 1e-12);
             }
         }
     }

@@ -155,7 +155,7 @@ fn within(arm: ArmId, bounds: &Bounds, q: &Q) -> Result<(), Finding> {
     for (j, ((&x, &lower), &upper)) in sides {
         // Written so that NaN is refused too.
         if !(x >= lower && x <= upper) {
-            return Err(Finding::of(arm, Constraint::JointPosition, x, if x < lower { lower } else { upper }).at(j));
+            return Err(Finding::of(arm, Constraint::JointPosition, x, x.min(upper).max(lower)).at(j));
         }
     }
     Ok(())
@@ -222,3 +222,7 @@ impl Plan {
         (j, e.get(j).copied().unwrap_or(0.0).abs())
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod plan_tests;

@@ -84,7 +84,7 @@ impl RemoteCentre {
             return ([0.0; N], None);
         };
         let fastest = b.velocity.worst_ratio(&along) / LIMIT_USE;
-        let along = if fastest > 1.0 { along.map(|v| v / fastest) } else { along };
+        let along = along.map(|v| v / fastest.max(1.0));
         let along = if along.iter().all(|v| v.abs() < REST) { [0.0; N] } else { along };
         let time = b.acceleration.worst_ratio(&along.map(|v| -v)) / LIMIT_USE;
         let foreseen = Self::offset(chain, &map2(&state.q, &along, |q, v| q + v * time / 2.0));
@@ -106,8 +106,8 @@ impl RemoteCentre {
         let fastest = b.velocity.least();
         let joints = fix.iter().zip(&next).zip(&state.v).zip(step.iter().zip(&fastest));
         let part = joints.fold(1.0, |part: f64, (((fix, next), v), (step, fastest))| {
-            let (v, next) = (v * fix.signum(), next * fix.signum());
-            let room = (v + step).min(LIMIT_USE * fastest) - next;
+            let along = |x: f64| if fix.is_sign_negative() { -x } else { x };
+            let room = (along(*v) + step).min(LIMIT_USE * fastest) - along(*next);
             if *fix == 0.0 { part } else { part.min((room / fix.abs()).max(0.0)) }
         });
         map2(&next, &fix, |n, f| n + part * f)
@@ -143,7 +143,6 @@ impl RemoteCentre {
         let samples = (bend / (8.0 * BETWEEN)).sqrt().ceil().clamp(1.0, MAX_SAMPLES);
         let between = bend / (8.0 * samples * samples);
         let at = |k: u32| map2(from, &way, |f, w| f + w * f64::from(k) / samples);
-        // The middle first: most ways that leave the trocar have left it there or at their end.
         let worst = (0..=samples as u32).map(|k| Self::offset(chain, &at(k))).fold(0.0, f64::max) + between;
         // Written so that NaN is refused too.
         if worst <= self.used() { Ok(()) } else { Err(worst) }
@@ -190,10 +189,8 @@ impl Pass {
         let strength = acceleration.map(|a| if a.is_finite() { a * a } else { 0.0 });
         let back = if self.offset.norm() < CENTRED { Vector3::zeros() } else { self.offset * RETURN };
         let drift: Vector3<f64> = self.rates.iter().zip(v).map(|(rate, v)| rate * *v).sum();
-        let mut gain = Matrix3::zeros();
-        for (rate, strength) in self.rates.iter().zip(&strength) {
-            gain += rate * rate.transpose() * *strength;
-        }
+        let each = self.rates.iter().zip(&strength).map(|(rate, strength)| rate * rate.transpose() * *strength);
+        let mut gain: Matrix3<f64> = each.sum();
         // The rates have no part along the shaft: one is added, so that there is an inverse.
         gain += self.along * self.along.transpose() * gain.trace().max(f64::MIN_POSITIVE);
         let push = gain.try_inverse()? * (drift + back);
@@ -232,215 +229,5 @@ fn bend(chain: &Chain, from: &Q, way: &Q) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SafetyParams;
-    use proctor_types::ArmId;
-
-    fn lean7() -> (Chain, RemoteCentre, Bounds) {
-        let chain = Chain::held("LEAN7_PROBE").unwrap();
-        let rc = RemoteCentre::of(&chain).unwrap();
-        let bounds = Bounds::new(ArmId::Psm2, chain.limits(), &SafetyParams::default());
-        (chain, rc, bounds)
-    }
-
-    /// Weyl sequence over [-1, 1]: the same on every run.
-    fn spread(i: usize, k: f64) -> f64 {
-        2.0 * ((i as f64 + 1.0) * 0.618_033_988_749_894_9 * (k + 1.3)).fract() - 1.0
-    }
-
-    /// Joints in the trocar: around home, led back.
-    fn inside(i: usize) -> Q {
-        let (chain, ..) = lean7();
-        let home = chain.home().unwrap();
-        let mut q: Q = std::array::from_fn(|j| home[j] + 0.25 * spread(i, j as f64));
-        for _ in 0..60 {
-            let centring = pass(&chain, &q).unwrap().centring(&[0.0; N], &[1.0; N]).unwrap();
-            q = map2(&q, &centring, |q, v| q + v / RETURN);
-        }
-        assert!(RemoteCentre::offset(&chain, &q) < CENTRED);
-        q
-    }
-
-    #[test]
-    fn what_is_led_keeps_the_offset_and_leads_one_back() {
-        let (chain, rc, b) = lean7();
-        for i in 0..100 {
-            let q = inside(i);
-            let wanted: Q = std::array::from_fn(|j| 0.05 * spread(i, 9.0 + j as f64));
-            let (v, slowed) = rc.lead(&chain, &MotionState::resting(q), &wanted, &b);
-            assert_eq!(slowed, None);
-            let rate = |q: &Q, v: &Q, by: f64| RemoteCentre::offset(&chain, &map2(q, v, |q, v| q + by * v));
-            // Off by the square of the way at most.
-            assert!(rate(&q, &v, 1e-3) < 2e-6, "{i}: {}", rate(&q, &v, 1e-3));
-            assert!(rate(&q, &wanted, 1e-3) > rate(&q, &v, 1e-3), "{i}");
-            // From a tenth of a millimetre off, a hundredth of the return time takes a hundredth of it away.
-            let part = 1e-4 / rate(&q, &wanted, 1.0).max(1e-3);
-            let off = map2(&q, &wanted, |q, w| q + w * part);
-            let before = RemoteCentre::offset(&chain, &off);
-            let (back, _) = rc.lead(&chain, &MotionState::resting(off), &[0.0; N], &b);
-            assert!((rate(&off, &back, 0.01 / RETURN) / before - 0.99).abs() < 1e-3, "{i}");
-        }
-        let broken = MotionState::resting([f64::NAN; N]);
-        assert_eq!(rc.lead(&chain, &broken, &[0.1; N], &b), ([0.0; N], None));
-    }
-
-    #[test]
-    fn the_speed_is_planned_so_that_the_stop_keeps_the_trocar() {
-        let (chain, rc, b) = lean7();
-        let mut slowed = 0;
-        for i in 0..200 {
-            let q = inside(i);
-            let wanted: Q = std::array::from_fn(|j| b.velocity.up[j] * spread(i, 20.0 + j as f64));
-            let (v, foreseen) = rc.lead(&chain, &MotionState::resting(q), &wanted, &b);
-            assert!(b.velocity.worst_ratio(&v) <= 1.0);
-            let state = MotionState { q, v };
-            let at_end = RemoteCentre::offset(&chain, &state.stop(&b.acceleration));
-            assert!(at_end <= rc.used(), "{i}: {at_end} m, foreseen {foreseen:?}");
-            if let Some(foreseen) = foreseen {
-                slowed += 1;
-                assert!(foreseen > PLANNED * rc.used());
-            }
-        }
-        assert!(slowed > 50, "{slowed}");
-    }
-
-    #[test]
-    fn the_bound_between_samples_holds_on_every_way() {
-        let (chain, rc, _) = lean7();
-        let (mut kept, mut left) = (0, 0);
-        for i in 0..400 {
-            let from = inside(i);
-            let size = [0.001, 0.01, 0.05, 0.2][i % 4];
-            let way: Q = std::array::from_fn(|j| size * spread(i, 40.0 + j as f64));
-            // Half of them along the trocar's own directions, where only the bend leads out.
-            let way = if i % 8 < 4 { pass(&chain, &from).unwrap().centring(&way, &[1.0; N]).unwrap() } else { way };
-            let end = map2(&from, &way, |f, w| f + w);
-            let dense = (0..=1000).map(|k| map2(&from, &way, |f, w| f + w * f64::from(k) / 1000.0));
-            let truly = dense.map(|q| RemoteCentre::offset(&chain, &q)).fold(0.0, f64::max);
-            match rc.keeps(&chain, &from, &end) {
-                Ok(()) => {
-                    kept += 1;
-                    assert!(truly <= rc.used(), "{i}: {truly}");
-                }
-                Err(said) => {
-                    left += 1;
-                    assert!(said >= truly - 1e-12, "{i}: {said} {truly}");
-                }
-            }
-            // The second derivative of the offset's vector, by differences, is never larger than its bound.
-            let g = |s: f64| chain.shaft_offset(&map2(&from, &way, |f, w| f + w * s)).unwrap();
-            let bent = (0..=20)
-                .map(|k| f64::from(k) * 0.048 + 0.02)
-                .map(|s| (g(s + 0.02) - 2.0 * g(s) + g(s - 0.02)).norm() / 4e-4);
-            let bound = bend(&chain, &from, &way).unwrap();
-            assert!(bent.fold(0.0, f64::max) <= bound * 1.001 + 1e-9, "{i}");
-        }
-        assert!(kept > 60 && left > 60, "{kept} {left}");
-        assert!(rc.keeps(&chain, &[f64::NAN; N], &[0.0; N]).is_err());
-    }
-
-    #[test]
-    fn a_tick_whose_stop_leaves_the_trocar_is_refused() {
-        let (chain, rc, b) = lean7();
-        let (mut taken, mut refused) = (0, 0);
-        for i in 0..300 {
-            let q = inside(i);
-            let wanted: Q = std::array::from_fn(|j| b.velocity.up[j] * spread(i, 60.0 + j as f64));
-            let v = pass(&chain, &q).unwrap().centring(&wanted, &b.acceleration.least()).unwrap();
-            let v = v.map(|x| x / b.velocity.worst_ratio(&v).max(1.0));
-            let to = MotionState { q, v }.advanced(v);
-            let mut s = to;
-            let mut worst = RemoteCentre::offset(&chain, &s.q);
-            while !s.rests() {
-                s = s.advanced(s.brake_velocity(&b.acceleration));
-                worst = worst.max(RemoteCentre::offset(&chain, &s.q));
-            }
-            match rc.check(&chain, &q, &to, &b) {
-                Ok(()) => {
-                    taken += 1;
-                    assert!(worst <= rc.used(), "{i}: {worst}");
-                }
-                Err(said) => {
-                    refused += 1;
-                    // What may lie between samples is added, here and to what the ticks of the stop miss.
-                    let way = map2(&to.stop(&b.acceleration), &q, |e, q| e - q);
-                    let between = BETWEEN.max(bend(&chain, &q, &way).unwrap() / (8.0 * MAX_SAMPLES * MAX_SAMPLES));
-                    assert!(said > rc.used() && said <= worst + 2.0 * between, "{i}: {said} {worst} {between}");
-                }
-            }
-        }
-        assert!(taken > 30 && refused > 30, "{taken} {refused}");
-    }
-
-    #[test]
-    fn from_the_reserve_it_may_only_come_back() {
-        let (chain, rc, b) = lean7();
-        let q = inside(3);
-        let out: Q = pass(&chain, &q).unwrap().rates.map(|r| r.x);
-        // 0.45 mm off: between what is used and what is promised; 0.55 mm: beyond.
-        let off = |by: f64| {
-            let far = |part: f64| map2(&q, &out, |q, o| q + part * o);
-            let part = (0..60).fold((0.0, 0.01), |(a, z), _| {
-                let m = f64::midpoint(a, z);
-                if RemoteCentre::offset(&chain, &far(m)) < by { (m, z) } else { (a, m) }
-            });
-            far(part.0)
-        };
-        let step = |from: &Q, sign: f64| MotionState::resting(*from).advanced(out.map(|o| sign * 1e-3 * o));
-        let reserve = off(4.5e-4);
-        assert!(rc.check(&chain, &reserve, &step(&reserve, -1.0), &b).is_ok());
-        assert!(rc.check(&chain, &reserve, &step(&reserve, 1.0), &b).is_err());
-        let beyond = off(5.5e-4);
-        assert!(rc.check(&chain, &beyond, &step(&beyond, -1.0), &b).is_err());
-    }
-
-    #[test]
-    fn mending_keeps_what_joints_can_do() {
-        let (chain, _, b) = lean7();
-        for i in 0..300 {
-            let q = inside(i);
-            let at =
-                |k: f64, part: f64| -> Q { std::array::from_fn(|j| part * b.velocity.up[j] * spread(i, k + j as f64)) };
-            let state = MotionState { q, v: at(80.0, 0.97) };
-            let next = RemoteCentre::mend(&chain, &state, &at(90.0, 0.98), &b);
-            for j in 0..N {
-                assert!((next[j] - state.v[j]).abs() <= b.acceleration.up[j] * DT + 1e-12, "{i} {j}");
-                assert!(next[j].abs() <= b.velocity.up[j], "{i} {j}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_reserve_covers_how_far_the_mean_that_is_sent_may_lie_beside() {
-        let (chain, _, b) = lean7();
-        let w = crate::smooth::window(&b) as f64;
-        let mut worst = 0.0f64;
-        for i in 0..200 {
-            let pass = pass(&chain, &inside(i)).unwrap();
-            let off =
-                pass.rates.iter().zip(&b.acceleration.up).map(|(r, a)| r.norm() * a * DT * DT * (w * w - 1.0) / 24.0);
-            worst = worst.max(off.sum());
-        }
-        assert!(worst < RESERVE, "{worst}");
-    }
-
-    #[test]
-    fn the_planes_of_a_program_are_where_the_offset_is_half_of_what_is_used() {
-        let (chain, rc, _) = lean7();
-        let q = inside(5);
-        for (h, rates) in rc.planes(&chain, &q).unwrap() {
-            assert!((h - rc.used() / 2.0).abs() < 1e-5);
-            for j in 0..N {
-                let (mut a, mut z) = (q, q);
-                (a[j], z[j]) = (a[j] - 1e-6, z[j] + 1e-6);
-                let plane = |q: &Q| {
-                    let all = rc.planes(&chain, q).unwrap();
-                    all.into_iter().map(|(h, r)| (h, (0..N).map(|k| (r[k] - rates[k]).abs()).sum::<f64>()))
-                };
-                let nearest = |q: &Q| plane(q).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
-                assert!(((nearest(&z) - nearest(&a)) / 2e-6 - rates[j]).abs() < 1e-3, "{j}");
-            }
-        }
-    }
-}
+#[path = "remote_centre_tests.rs"]
+pub(crate) mod remote_centre_tests;
