@@ -585,7 +585,7 @@ fn weights(ends: &Ends) -> Q {
     for (w, rate) in weights.iter_mut().zip(tip).take(3) {
         *w = rate.norm_squared().max(4e-4);
     }
-    weights.iter_mut().skip(6).for_each(|w| *w = GRIP * GRIP);
+    weights.iter_mut().skip(6).for_each(|w| *w = GRIP.powi(2));
     weights
 }
 

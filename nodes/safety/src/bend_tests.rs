@@ -121,7 +121,10 @@ impl World {
                 state.v[j] = 0.98 * side * b.velocity.towards(j, side);
             }
             if by_mechanism && i % 5 == 3 {
-                state.q[2] = 0.03;
+                // As deep as it must be, and a little.
+                let wrist = if arm == ArmId::Ecm { 0.0007 } else { 0.4162 - 0.4318 };
+                state.q[2] = world.least_depth.get(arm) - wrist + RESERVE + 1e-4 * (1.0 + w(i, k + 45.0));
+                state.v[2] = 0.0;
             }
             let goal =
                 std::array::from_fn(|j| if j < used { state.q[j] + 0.1 * w(i, k + 60.0 + j as f64) } else { 0.0 });
@@ -134,8 +137,10 @@ impl World {
             }
         }
         if i % 4 == 3 {
-            let shaft = world.shape(PSM2).capsules[0];
-            world.least_depth.psm2 = (shaft.b - shaft.a).norm() - 0.001 * (1.2 + w(i, 75.0));
+            let (shaft, state) = (world.shape(PSM2).capsules[0], world.state(PSM2));
+            let travel = world.bodies.psm2.travel(&state.q, &state.stop(&world.bounds.psm2.acceleration));
+            let kept = RESERVE + room(travel) + 5e-4 * (0.8 + w(i, 75.0));
+            world.least_depth.psm2 = (shaft.b - shaft.a).norm() - kept;
         }
         // Their tips are a few millimetres apart.
         let tip = world.shape(PSM1).tip;
@@ -862,6 +867,44 @@ fn what_meets_a_boundary_within_sixteen_degrees_of_its_normal_is_not_bent() {
     let mut active = Active::default();
     active.guess(Bind::Row(0));
     assert!(!bender.head_on(&limbs[0], &active));
+}
+
+#[test]
+fn a_goal_straight_into_a_floor_is_not_bent_and_one_aslant_is() {
+    let mut world = World::empty(false);
+    let end = world.shape(PSM1).jaw_end;
+    let n = (world.shape(PSM1).capsules[0].a - end).normalize();
+    (world.states.psm2, world.states.ecm) = (None, None);
+    let straight = [0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0];
+    let aslant = [0.3, 0.0, 0.03, 0.0, 0.0, 0.0, 0.0];
+    for (by, bent) in [(straight, false), (aslant, true)] {
+        world.want(PSM1, by);
+        // Nearer and nearer, until the floor binds.
+        let mut bound = 0;
+        for h in [1e-3, 5e-4, 1e-4, 5e-5, 3e-5] {
+            let point = (end - n * (0.0013 + h + world.shape(PSM1).capsules[2].radius)).into();
+            world.zones = vec![zone(0.001, &[], ZoneShape::HalfSpace { point, normal: n.into() })];
+            let mut bender = world.bender();
+            let got = bender.propose(PSM1, &world.around());
+            if bender.last.iter().any(|k| matches!(k, Key::Zone { .. })) {
+                bound += 1;
+                assert_eq!(matches!(got, Bent::Past(_, Some(Barrier::Zone(0)))), bent, "{h}: {got:?}");
+                assert_eq!(got == Bent::Straight, !bent, "{h}: {got:?}");
+            }
+        }
+        assert!(bound > 0, "{bent}");
+    }
+}
+
+#[test]
+fn what_an_arm_was_bent_by_is_known_in_the_next_tick_and_of_that_arm_alone() {
+    let mut bender = Bender::new();
+    assert_eq!(ArmId::ALL.map(|arm| bender.bending(arm)), [None; 3]);
+    bender.note(PSM2, Some(Barrier::Zone(3)));
+    bender.begin(&PerArm::default());
+    assert_eq!(ArmId::ALL.map(|arm| bender.bending(arm)), [None, Some(Barrier::Zone(3)), None]);
+    bender.note(PSM2, None);
+    assert_eq!(bender.bending(PSM2), None);
 }
 
 #[test]
