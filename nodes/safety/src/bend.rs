@@ -140,7 +140,7 @@ struct Limb {
     /// How long a stop may take, s, and how far the stop from here goes, m.
     time: f64,
     travel: f64,
-    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
+    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration, jaws that open included.
     horizon: f64,
     /// Cost per square of each degree of freedom's rate.
     weights: Q,
@@ -570,11 +570,11 @@ fn limb(
         limb.lower.iter_mut().skip(j).take(1).for_each(|x| *x = lower);
         limb.upper.iter_mut().skip(j).take(1).for_each(|x| *x = upper);
     }
-    let tips = limb.ends.rates.iter().map(|rates| {
-        let fastest = rates.iter().zip(&limb.lower).zip(&limb.upper);
-        fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
-    });
-    limb.horizon = tips.fold(0.0, f64::max) * time / APPROACH;
+    let fastest = crate::dofs::map2(&limb.lower, &limb.upper, |l, u| l.abs().max(u.abs()));
+    let speeds = limb.ends.rates.iter().map(|rates| rates.iter().zip(&fastest).map(|(r, v)| r.norm() * v).sum::<f64>());
+    // Jaws that open come nearer at their sides.
+    let widening = limb.ends.opening.abs() * entry(&fastest, N - 1);
+    limb.horizon = (speeds.fold(0.0, f64::max) + widening) * time / APPROACH;
     Some(limb)
 }
 

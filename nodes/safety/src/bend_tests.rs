@@ -545,7 +545,10 @@ fn nothing_beyond_the_horizon_is_reached_by_the_stop_of_any_velocity_within_boun
                 let rates = moved.rates(|s| ends(s)[end]);
                 (0..limb.dofs).map(|j| rates[j].norm() * limb.lower[j].abs().max(limb.upper[j].abs())).sum::<f64>()
             });
-            let horizon = fastest.fold(0.0, f64::max) * limb.time / 1.5;
+            // The jaws grow wider, too.
+            let radius = moved.slope(|s| s.capsules.last().unwrap().radius)[6];
+            let widening = (radius * limb.lower[6]).abs().max((radius * limb.upper[6]).abs());
+            let horizon = (fastest.fold(0.0, f64::max) + widening) * limb.time / 1.5;
             assert!((limb.horizon - horizon).abs() < 1e-6 * horizon + 1e-12, "{i}: {} is not {horizon}", limb.horizon);
         }
     }
@@ -905,6 +908,29 @@ fn what_an_arm_was_bent_by_is_known_in_the_next_tick_and_of_that_arm_alone() {
     assert_eq!(ArmId::ALL.map(|arm| bender.bending(arm)), [None, Some(Barrier::Zone(3)), None]);
     bender.note(PSM2, None);
     assert_eq!(bender.bending(PSM2), None);
+}
+
+#[test]
+fn what_opening_jaws_come_near_at_their_sides_is_no_surprise() {
+    let mut world = World::alone([0.0; N]);
+    world.states.psm1.as_mut().unwrap().v[6] = 0.5 * world.bounds.psm1.velocity.up[6];
+    world.want(PSM1, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5]);
+    let s = world.shape(PSM1);
+    let n = (s.jaw_end - s.tip).cross(&Vector3::x()).normalize();
+    let jaws = s.capsules[2];
+    let key = Key::Zone { arm: PSM1, zone: 0, part: 2 };
+    let mut needed = 0;
+    for far in [1e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3] {
+        let point = (jaws.b - n * (jaws.radius + 0.0013 + far)).into();
+        world.zones = vec![zone(0.001, &[], ZoneShape::HalfSpace { point, normal: n.into() })];
+        let (bender, limbs) = world.written();
+        let one = expected(&world, &limbs).into_iter().find(|e| e.key == key).unwrap();
+        let [.., least, _] = span(&limbs, &one.slopes);
+        let barred = least < -1.5 / one.time * one.h;
+        assert_eq!(bender.keys.contains(&key), barred, "{} m", one.h);
+        needed += usize::from(barred);
+    }
+    assert!(needed > 3 && needed < 7, "{needed}");
 }
 
 #[test]
