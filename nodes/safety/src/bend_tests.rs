@@ -113,11 +113,11 @@ impl World {
             // Now and then a joint is near the end of its range or as fast as it may be.
             if by_mechanism && i % 5 == 1 {
                 let j = (i / 5) % used;
-                state.q[j] = if i % 2 == 0 { b.lower[j] + 1e-3 } else { b.upper[j] - 1e-3 };
+                state.q[j] = if i.is_multiple_of(2) { b.lower[j] + 1e-3 } else { b.upper[j] - 1e-3 };
             }
             if i % 5 == 2 {
                 let j = (i / 5) % used;
-                let side = if i % 2 == 0 { -1.0 } else { 1.0 };
+                let side = if i.is_multiple_of(2) { -1.0 } else { 1.0 };
                 state.v[j] = 0.98 * side * b.velocity.towards(j, side);
             }
             if by_mechanism && i % 5 == 3 {
@@ -515,7 +515,7 @@ fn an_arm_has_the_bounds_that_its_tightest_limit_leaves() {
                 if j == 2 && body.remote_centre().is_none() {
                     down.push(-1.5 * (depth - world.least_depth.get(limb.arm) - 1e-4) / time);
                 }
-                let up = vec![
+                let up = [
                     0.98 * b.velocity.up[j],
                     v + 0.98e-3 * b.acceleration.up[j],
                     1.999 * (b.upper[j] - q).max(0.0) / time,
@@ -649,7 +649,7 @@ fn two(i: usize) -> (Bender, ArrayVec<Limb, 3>) {
     world.want(PSM1, [0.1; N]);
     world.want(PSM2, [0.1; N]);
     world.states.ecm = None;
-    if i % 3 == 0 {
+    if i.is_multiple_of(3) {
         world.settled.psm2 = Some([0.01; N]);
     }
     let (mut bender, mut limbs) = world.written();
@@ -671,7 +671,14 @@ fn a_clearance_may_fall_as_fast_as_a_stop_keeps_it_and_is_asked_to_grow_by_half_
     for i in 0..200 {
         let (mut bender, limbs) = two(i);
         let slopes: Vec<(usize, Q)> = (0..2)
-            .map(|l| (l, std::array::from_fn(|j| if (i + j) % 4 == 0 { 0.0 } else { w(i, (70 + 9 * l + j) as f64) })))
+            .map(|l| {
+                (
+                    l,
+                    std::array::from_fn(
+                        |j| if (i + j).is_multiple_of(4) { 0.0 } else { w(i, (70 + 9 * l + j) as f64) },
+                    ),
+                )
+            })
             .collect();
         let (h, time) = (4.0 * w(i, 99.0), 1.0 + 0.5 * w(i, 98.0));
         let given: Vec<Slope> = slopes.iter().map(|(l, rates)| Slope { limb: &limbs[*l], rates: *rates }).collect();
@@ -689,7 +696,7 @@ fn a_clearance_may_fall_as_fast_as_a_stop_keeps_it_and_is_asked_to_grow_by_half_
         let (normal, got) = bender.problem.row(0).unwrap();
         for (l, slope) in &slopes {
             let first = limbs[*l].free.map(|(first, ..)| first);
-            assert_eq!(first, [Some(0), if i % 3 == 0 { None } else { Some(7) }][*l]);
+            assert_eq!(first, [Some(0), if i.is_multiple_of(3) { None } else { Some(7) }][*l]);
             let mine: Vec<f64> = normal.iter().skip(7 * l).take(7).copied().collect();
             assert_eq!(mine, if first.is_some() { slope.to_vec() } else { vec![0.0; 7] });
         }
