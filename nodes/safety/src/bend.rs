@@ -47,6 +47,8 @@ const AWAY: f64 = 0.5;
 const LEAST_TIME: f64 = 0.004;
 /// Step of the differences that give a distance's slope, m.
 const STEP: f64 = 1e-6;
+/// How much farther than it matters a distance is looked at, so that the steps are felt, m.
+const FELT: f64 = 2e-6;
 /// Slower than this is rest, rad/s or m/s.
 const REST: f64 = 1e-9;
 /// Most points of tissue that an arm is kept from at a time.
@@ -138,7 +140,7 @@ struct Limb {
     /// How long a stop may take, s, and how far the stop from here goes, m.
     time: f64,
     travel: f64,
-    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration.
+    /// Nothing farther away can matter in this tick, m: the way of a stop from this speed and one tick's acceleration, jaws that open included.
     horizon: f64,
     /// Cost per square of each degree of freedom's rate.
     weights: Q,
@@ -239,7 +241,18 @@ impl Bender {
 
     fn solve(&mut self, around: &Around) -> PerArm<Bent> {
         let failed = PerArm::from_fn(|_| Bent::Failed);
-        let mut limbs: ArrayVec<Limb, 3> = ArrayVec::new();
+        let Some(limbs) = self.limbs(around) else { return failed };
+        self.write(&limbs, around);
+        let Some((x, active)) = self.minimise(&limbs) else { return failed };
+        PerArm::from_fn(|arm| match limbs.iter().find(|l| l.arm == arm && l.free.is_some()) {
+            Some(limb) if !self.head_on(limb, &active) => Bent::Past(limb.part(&x), self.barrier(arm, &active)),
+            _ => Bent::Straight,
+        })
+    }
+
+    /// The arms that are anywhere; `None` when one is nowhere that can be.
+    fn limbs(&self, around: &Around) -> Option<ArrayVec<Limb, 3>> {
+        let mut limbs = ArrayVec::new();
         let mut variables = 0;
         for arm in ArmId::ALL {
             let Some(state) = *self.states.get(arm) else { continue };
@@ -247,13 +260,18 @@ impl Bender {
             let aimed = wish.map(|w| (variables, aim(around.bodies.get(arm), around.bounds.get(arm), &w).0, w.rules));
             // An arm that wants to rest is not pushed aside.
             let free = aimed.filter(|(_, aim, _)| aim.next != aim.braking);
-            let Some(limb) = limb(arm, state, free, *self.decided.get(arm), around) else { return failed };
+            let limb = limb(arm, state, free, *self.decided.get(arm), around)?;
             variables += if limb.free.is_some() { limb.dofs } else { 0 };
             limbs.push(limb);
         }
-        self.problem.reset(variables);
+        Some(limbs)
+    }
+
+    /// Writes the program.
+    fn write(&mut self, limbs: &[Limb], around: &Around) {
+        self.problem.reset(limbs.iter().filter(|l| l.free.is_some()).map(|l| l.dofs).sum());
         (self.keys, self.fallback) = (ArrayVec::new(), ArrayVec::new());
-        for limb in &limbs {
+        for limb in limbs {
             self.costs(limb);
             self.tips(limb);
             self.trocar(limb, around);
@@ -263,11 +281,6 @@ impl Bender {
         for (i, a) in limbs.iter().enumerate() {
             limbs.iter().skip(i + 1).for_each(|b| self.tools(a, b, around));
         }
-        let Some((x, active)) = self.minimise(&limbs) else { return failed };
-        PerArm::from_fn(|arm| match limbs.iter().find(|l| l.arm == arm && l.free.is_some()) {
-            Some(limb) if !self.head_on(limb, &active) => Bent::Past(limb.part(&x), self.barrier(arm, &active)),
-            _ => Bent::Straight,
-        })
     }
 
     /// Solves; if moving away from one thing contradicts keeping from another, without moving away.
@@ -383,8 +396,7 @@ impl Bender {
         for (i, zone) in around.zones.iter().enumerate().filter(|(_, z)| z.holds_for(limb.arm)) {
             for (part, capsule) in limb.capsules.iter().enumerate() {
                 let keep = zone.margin() + kept;
-                // Room for the steps by which the slope is felt.
-                let limit = keep + limb.horizon + 2.0 * STEP;
+                let limit = keep + limb.horizon + FELT;
                 let distance = |c: &Capsule| zone.distance_of(limb.arm, part, c, limit);
                 let d = distance(capsule);
                 let h = d - keep;
@@ -558,11 +570,11 @@ fn limb(
         limb.lower.iter_mut().skip(j).take(1).for_each(|x| *x = lower);
         limb.upper.iter_mut().skip(j).take(1).for_each(|x| *x = upper);
     }
-    let tips = limb.ends.rates.iter().map(|rates| {
-        let fastest = rates.iter().zip(&limb.lower).zip(&limb.upper);
-        fastest.map(|((r, l), u)| r.norm() * l.abs().max(u.abs())).sum::<f64>()
-    });
-    limb.horizon = tips.fold(0.0, f64::max) * time / APPROACH;
+    let fastest = crate::dofs::map2(&limb.lower, &limb.upper, |l, u| l.abs().max(u.abs()));
+    let speeds = limb.ends.rates.iter().map(|rates| rates.iter().zip(&fastest).map(|(r, v)| r.norm() * v).sum::<f64>());
+    // Jaws that open come nearer at their sides.
+    let widening = limb.ends.opening.abs() * entry(&fastest, N - 1);
+    limb.horizon = (speeds.fold(0.0, f64::max) + widening) * time / APPROACH;
     Some(limb)
 }
 
@@ -573,7 +585,7 @@ fn weights(ends: &Ends) -> Q {
     for (w, rate) in weights.iter_mut().zip(tip).take(3) {
         *w = rate.norm_squared().max(4e-4);
     }
-    weights.iter_mut().skip(6).for_each(|w| *w = GRIP * GRIP);
+    weights.iter_mut().skip(6).for_each(|w| *w = GRIP.powi(2));
     weights
 }
 
@@ -640,3 +652,7 @@ fn dot(a: &Q, b: &Q) -> f64 {
 fn entry(q: &Q, j: usize) -> f64 {
     q.get(j).copied().unwrap_or(0.0)
 }
+
+#[cfg(test)]
+#[path = "bend_tests.rs"]
+mod bend_tests;
