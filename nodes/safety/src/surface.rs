@@ -297,21 +297,22 @@ impl Surface {
                 let within = enough + keep;
                 // The leaf's own ball first, where the shape is now: only parts near it are measured.
                 let ball = self.bounds.get(leaf / LANES).map(|balls| balls.ball(leaf % LANES, policy));
-                let near = |p: &&Probe| ball.is_none_or(|([x, y, z], reach)| p.distance(x, y, z) - reach < within);
-                let mut near = probes.iter().filter(near).peekable();
+                let far = |p: &Probe| ball.is_some_and(|([x, y, z], reach)| p.distance(x, y, z) - reach >= within);
+                let mut near = probes.iter().filter(|p| !far(p)).peekable();
                 match self.points.get(leaf).filter(|_| near.peek().is_some()) {
                     Some(points) => least(&points.clearances(near, policy)).min(within) - keep,
                     None => enough,
                 }
             };
+            let far = |bound: f64, enough: f64| bound - moved - keep >= enough;
             // The leaf that may be nearest first: most others cannot be nearer than what is found there.
             let Some((nearest, &bound)) = bounds.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)) else { continue };
-            if bound - moved - keep >= *slot {
+            if far(bound, *slot) {
                 continue;
             }
             *slot = look(from + nearest, *slot);
-            for (leaf, bound) in bounds.iter().enumerate() {
-                if bound - moved - keep < *slot && leaf != nearest {
+            for (leaf, &bound) in bounds.iter().enumerate().filter(|(leaf, _)| *leaf != nearest) {
+                if !far(bound, *slot) {
                     *slot = look(from + leaf, *slot);
                 }
             }
@@ -330,7 +331,10 @@ impl Surface {
         out: &mut ArrayVec<Near, K>,
     ) {
         for ((leaf, dots), bound) in self.leaves().zip(&vicinity.bounds) {
-            let Some(keep) = policy.kept(leaf.class).filter(|keep| bound - keep < within) else { continue };
+            let Some(keep) = policy.kept(leaf.class) else { continue };
+            if bound - keep >= within {
+                continue;
+            }
             for dot in dots {
                 let [x, y, z] = dot.position.coords.into();
                 let each = probes.iter().map(|p| p.distance(x, y, z)).enumerate();
@@ -380,7 +384,7 @@ fn least<const K: usize>(numbers: &[f64; K]) -> f64 {
     while rest > 1 {
         let half = rest.div_ceil(2);
         let (low, high) = least.split_at_mut(half);
-        low.iter_mut().zip(high).take(rest - half).for_each(|(low, high)| *low = low.min(*high));
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = low.min(*high));
         rest = half;
     }
     least.first().copied().unwrap_or(f64::INFINITY)
@@ -388,7 +392,7 @@ fn least<const K: usize>(numbers: &[f64; K]) -> f64 {
 
 /// Puts a point in its place; the farthest gives way when there is no room.
 fn insert<const K: usize>(out: &mut ArrayVec<Near, K>, point: Near) {
-    let place = out.iter().position(|n| point.clearance < n.clearance).unwrap_or(out.len());
+    let place = out.partition_point(|n| n.clearance <= point.clearance);
     if place < K {
         if out.is_full() {
             out.pop();
@@ -436,9 +440,9 @@ fn bunch(from: usize, few: &[Leaf]) -> Bunch {
 fn morton(p: &Point3<f64>) -> u64 {
     let spread = |x: f64| {
         let cell = ((x / 0.001) + 1024.0).clamp(0.0, 2047.0) as u64;
-        (0..11).fold(0u64, |code, bit| code | (((cell >> bit) & 1) << (3 * bit)))
+        (0..11).map(|bit| ((cell >> bit) & 1) << (3 * bit)).sum::<u64>()
     };
-    spread(p.x) | (spread(p.y) << 1) | (spread(p.z) << 2)
+    spread(p.x) + (spread(p.y) << 1) + (spread(p.z) << 2)
 }
 
 /// Where fusion sees an arm's base.
