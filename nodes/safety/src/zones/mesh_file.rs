@@ -185,4 +185,22 @@ mod tests {
         }
         assert!(matches!(read(Path::new("."), "none.stl").unwrap_err(), MeshError::Unreadable(_)));
     }
+
+    #[test]
+    fn files_and_meshes_are_read_up_to_their_limits() {
+        let path = std::env::temp_dir().join(format!("proctor-mesh-{}", std::process::id()));
+        std::fs::write(&path, [b' '; 100]).unwrap();
+        let read = [101, 100, 99, 98].map(|most| contents(&path, most));
+        std::fs::remove_file(&path).unwrap();
+        let size = |most: u64| MeshError::Size { got: 100, expected: format!("at most {most} are read") };
+        assert_eq!(read, [Ok(vec![b' '; 100]), Ok(vec![b' '; 100]), Err(size(99)), Err(size(98))]);
+
+        let text = b"v 0 0 0\nv 0.5 0 0\nv 0 0.25 0\nv 0 0 -1.5\nf 1 2 3 4 3\n";
+        for most in 1..5 {
+            for triangles in [stl(&binary(&[A, B, A]), most), obj(text, most)] {
+                let expected = if most < 3 { Err(MeshError::TooMany { got: 3 }) } else { Ok(3) };
+                assert_eq!(triangles.map(|t| t.len()), expected, "at most {most}");
+            }
+        }
+    }
 }

@@ -438,4 +438,4 @@ impl Watch {
 
 #[cfg(test)]
 #[path = "tree_tests.rs"]
-mod tests;
+mod tree_tests;

@@ -128,4 +128,39 @@ mod tests {
             assert!(found <= sampled + 1e-9 && found >= sampled - 0.12, "case {i}: {found}, sampled {sampled}");
         }
     }
+
+    /// A distance has no size of its own: a power of two changes no digit.
+    #[test]
+    fn what_is_a_millionth_as_large_is_a_millionth_as_far_to_the_last_bit() {
+        let w = |i: usize, a: f64| 2.0 * ((i as f64 + 1.0) * a).fract() - 1.0;
+        let small = 2f64.powi(-20);
+        for i in 0..600 {
+            let at = |k: f64| p(w(i, 0.618 * k), w(i, 0.414 * k), w(i, 0.732 * k));
+            let (u, v) = (at(1.0), at(2.3));
+            let corners = match i % 4 {
+                0 => [u, v, u + (v - u) * 0.3 + at(3.1).coords * 1e-9],
+                1 => [u, v, v],
+                _ => [u, v, at(3.1)],
+            };
+            let ends = [at(4.7), if i % 7 == 0 { at(4.7) } else { at(5.9) }];
+            let (d2, place) = Segment::new(ends[0], ends[1]).to_triangle(&corners);
+            let [a, b] = ends.map(|x| x * small);
+            let found = Segment::new(a, b).to_triangle(&corners.map(|x| x * small));
+            assert_eq!(found, (d2 * small * small, place), "case {i}");
+        }
+    }
+
+    #[test]
+    fn a_triangle_wider_than_a_ten_billionth_of_its_length_has_a_face() {
+        // The sine at the first corner is w / (length / 2), to the last bit 1e-10 squared.
+        for (length, w) in [(0.1_f64, 5.0000000000000005e-12_f64), (0.01, 5e-13), (0.4, 2.0000000000000002e-11)] {
+            let through = |w: f64| {
+                let corners = [p(0.0, 0.0, 0.0), p(length, 0.0, 0.0), p(length / 2.0, w, 0.0)];
+                let at = |z: f64| p(length / 2.0, w / 4.0, z);
+                Segment::new(at(0.1), at(-0.1)).to_triangle(&corners)
+            };
+            assert_eq!(through(w.next_up()), (0.0, 0.5), "{length}");
+            assert!(through(w).0 > 0.0, "{length}: by its edges");
+        }
+    }
 }
