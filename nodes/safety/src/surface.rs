@@ -297,8 +297,8 @@ impl Surface {
                 let within = enough + keep;
                 // The leaf's own ball first, where the shape is now: only parts near it are measured.
                 let ball = self.bounds.get(leaf / LANES).map(|balls| balls.ball(leaf % LANES, policy));
-                let far = |p: &Probe| ball.is_some_and(|([x, y, z], reach)| p.distance(x, y, z) - reach >= within);
-                let mut near = probes.iter().filter(|p| !far(p)).peekable();
+                let near = |p: &&Probe| ball.is_none_or(|([x, y, z], reach)| p.distance(x, y, z) - reach < within);
+                let mut near = probes.iter().filter(near).peekable();
                 match self.points.get(leaf).filter(|_| near.peek().is_some()) {
                     Some(points) => least(&points.clearances(near, policy)).min(within) - keep,
                     None => enough,

@@ -36,7 +36,7 @@ impl Segment {
         let mut best = (f64::INFINITY, 0.0);
         if square > FLAT * first.norm_squared() * second.norm_squared() {
             let (ha, hb) = (normal.dot(&(self.a - p)), normal.dot(&(self.b - p)));
-            if (ha > 0.0) != (hb > 0.0) {
+            if on_two_sides(ha, hb) {
                 let t = ha / (ha - hb);
                 if above(&(self.a + self.along * t)) {
                     return (0.0, t);
@@ -72,7 +72,12 @@ impl Segment {
     }
 }
 
-/// Into [0, 1]; 0 for what is no number: a segment without length is its first end.
+/// Whether one height is above a plane and the other is not; within it is not above.
+fn on_two_sides(ha: f64, hb: f64) -> bool {
+    (ha > 0.0) != (hb > 0.0)
+}
+
+/// Into [0, 1]; 0 for -0 and for what is no number: a segment without length is its first end.
 fn unit(t: f64) -> f64 {
     // NaN is not above 0.
     if t > 0.0 { t.min(1.0) } else { 0.0 }
@@ -105,6 +110,18 @@ mod tests {
         ] {
             let (d2, s) = Segment::new(a, b).to_triangle(&corners);
             assert!((d2.sqrt() - distance).abs() < 1e-12 && (s - place).abs() < 1e-12, "{a} {b}: {} at {s}", d2.sqrt());
+        }
+    }
+
+    #[test]
+    fn places_lie_on_the_segment_and_sides_are_two() {
+        for (t, place) in [(-0.5, 0.0), (-0.0, 0.0), (0.25, 0.25), (1.0, 1.0), (7.0, 1.0), (f64::NAN, 0.0)] {
+            assert_eq!(unit(t).to_bits(), f64::to_bits(place), "{t}");
+        }
+        for (ha, hb, two) in
+            [(1.0, -1.0, true), (1.0, 2.0, false), (0.0, 1.0, true), (0.0, -1.0, false), (0.0, 0.0, false)]
+        {
+            assert_eq!([on_two_sides(ha, hb), on_two_sides(hb, ha)], [two; 2], "{ha} {hb}");
         }
     }
 
