@@ -106,7 +106,7 @@ fn a_box_holds_its_triangles_touches_them_on_every_side_and_is_as_thin_as_they_a
 fn a_boxs_bound_is_below_its_triangles_and_is_what_a_plane_proves() {
     let mut dice = Dice(2);
     for i in 0..300 {
-        let groups: Vec<_> = (0..1 + i % 8).map(|k| dice.triangles(1 + (i + 3 * k) % 20, 0.3, 0.02)).collect();
+        let groups: Vec<_> = (0..=i % 8).map(|k| dice.triangles(1 + (i + 3 * k) % 20, 0.3, 0.02)).collect();
         let around: Vec<_> = groups.iter().map(|g| Around::new(g)).collect();
         let (a, b) = dice.ends(i, 0.4);
         let probe = Probe::new(a, b, 0.5);
@@ -314,7 +314,7 @@ fn assert_arranged(triangles: &[Triangle], group: usize) {
         return;
     }
     let groups = triangles.len().div_ceil(group);
-    let (left, right) = triangles.split_at((groups + 1) / 2 * group);
+    let (left, right) = triangles.split_at(groups.div_ceil(2) * group);
     let middles = |part: &[Triangle], k: usize| part.iter().map(|t| t[0][k] + t[1][k] + t[2][k]).collect::<Vec<f32>>();
     let [low, high]: [fn(f32, f32) -> f32; 2] = [f32::min, f32::max];
     let most = |f: fn(f32, f32) -> f32, part: &[Triangle], k: usize| middles(part, k).into_iter().reduce(f).unwrap();
