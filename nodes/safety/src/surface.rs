@@ -304,14 +304,15 @@ impl Surface {
                     None => enough,
                 }
             };
+            let far = |bound: f64, enough: f64| bound - moved - keep >= enough;
             // The leaf that may be nearest first: most others cannot be nearer than what is found there.
             let Some((nearest, &bound)) = bounds.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)) else { continue };
-            if bound - moved - keep >= *slot {
+            if far(bound, *slot) {
                 continue;
             }
             *slot = look(from + nearest, *slot);
-            for (leaf, bound) in bounds.iter().enumerate() {
-                if bound - moved - keep < *slot && leaf != nearest {
+            for (leaf, &bound) in bounds.iter().enumerate().filter(|(leaf, _)| *leaf != nearest) {
+                if !far(bound, *slot) {
                     *slot = look(from + leaf, *slot);
                 }
             }
@@ -330,7 +331,10 @@ impl Surface {
         out: &mut ArrayVec<Near, K>,
     ) {
         for ((leaf, dots), bound) in self.leaves().zip(&vicinity.bounds) {
-            let Some(keep) = policy.kept(leaf.class).filter(|keep| bound - keep < within) else { continue };
+            let Some(keep) = policy.kept(leaf.class) else { continue };
+            if bound - keep >= within {
+                continue;
+            }
             for dot in dots {
                 let [x, y, z] = dot.position.coords.into();
                 let each = probes.iter().map(|p| p.distance(x, y, z)).enumerate();
@@ -380,7 +384,7 @@ fn least<const K: usize>(numbers: &[f64; K]) -> f64 {
     while rest > 1 {
         let half = rest.div_ceil(2);
         let (low, high) = least.split_at_mut(half);
-        low.iter_mut().zip(high).take(rest - half).for_each(|(low, high)| *low = low.min(*high));
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = low.min(*high));
         rest = half;
     }
     least.first().copied().unwrap_or(f64::INFINITY)
@@ -388,7 +392,7 @@ fn least<const K: usize>(numbers: &[f64; K]) -> f64 {
 
 /// Puts a point in its place; the farthest gives way when there is no room.
 fn insert<const K: usize>(out: &mut ArrayVec<Near, K>, point: Near) {
-    let place = out.iter().position(|n| point.clearance < n.clearance).unwrap_or(out.len());
+    let place = out.partition_point(|n| n.clearance <= point.clearance);
     if place < K {
         if out.is_full() {
             out.pop();
@@ -436,9 +440,9 @@ fn bunch(from: usize, few: &[Leaf]) -> Bunch {
 fn morton(p: &Point3<f64>) -> u64 {
     let spread = |x: f64| {
         let cell = ((x / 0.001) + 1024.0).clamp(0.0, 2047.0) as u64;
-        (0..11).fold(0u64, |code, bit| code | (((cell >> bit) & 1) << (3 * bit)))
+        (0..11).map(|bit| ((cell >> bit) & 1) << (3 * bit)).sum::<u64>()
     };
-    spread(p.x) | (spread(p.y) << 1) | (spread(p.z) << 2)
+    spread(p.x) + (spread(p.y) << 1) + (spread(p.z) << 2)
 }
 
 /// Where fusion sees an arm's base.
@@ -519,129 +523,5 @@ impl LiveScene {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proctor_types::SurfacePoint;
-
-    /// Weyl sequence in [-1, 1].
-    fn w(i: usize, a: f64) -> f64 {
-        2.0 * ((i as f64 + 1.0) * a).fract() - 1.0
-    }
-
-    fn cloud(n: usize) -> Vec<SurfacePoint> {
-        (0..n)
-            .map(|i| SurfacePoint {
-                position: Point3::new(0.06 * w(i, 0.618), 0.05 * w(i, 0.414), 0.02 * w(i, 0.732)),
-                class: Class::ALL[i % Class::COUNT],
-                sigma: 0.001 * (1.0 + w(i, 0.236)),
-            })
-            .collect()
-    }
-
-    fn policy() -> Policy {
-        let mut keep = [Some(0.002); Class::COUNT];
-        keep[usize::from(Class::Gallbladder.id())] = None;
-        keep[usize::from(Class::CysticArtery.id())] = Some(0.005);
-        Policy { keep, sigmas: 2.0, arm_variance: 1e-6, max_uncertainty: 0.004, growth: 0.0005 }
-    }
-
-    #[test]
-    fn the_search_finds_what_brute_force_finds() {
-        let (points, policy) = (cloud(2048), policy());
-        let surface = Surface::new(&points);
-        assert_eq!(surface.len(), points.iter().filter(|p| p.class.is_tissue()).count());
-        for i in 0..200 {
-            let at = |k: f64, lift: f64| Point3::new(0.07 * w(i, k), 0.06 * w(i, k * 1.7), 0.03 * w(i, k * 2.3) + lift);
-            let capsules = ArrayVec::from([
-                Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 },
-                Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 },
-                // A ball: an axis without length.
-                Capsule { a: at(0.7, 0.02), b: at(0.7, 0.02), radius: 0.002 },
-            ]);
-            // From where the shape is, from beside it, and from nowhere.
-            let way = Vector3::new(0.002, -0.001, 0.003) * w(i, 0.9);
-            let beside: ArrayVec<_, 3> =
-                capsules.iter().map(|c| Capsule { a: c.a + way, b: c.b + way, radius: c.radius }).collect();
-            let within = if i % 2 == 0 { FAR } else { 0.003 };
-            let (here, there) = [&capsules, &beside].map(|c| surface.vicinity(&probes(c), &policy)).into();
-            let known = [(&here, 0.0), (&there, way.norm()), (&Vicinity::default(), 0.0)];
-            let search = |known| surface.clearances(&probes(&capsules), known, &policy, within, |c| policy.kept(c));
-            let [found, aside, blind] = known.map(search);
-            assert_eq!((found, found), (aside, blind));
-            for class in Class::ALL {
-                let mut expected = within;
-                for p in points.iter().filter(|p| p.class == class && class.is_tissue()) {
-                    let Some(keep) = policy.keep[usize::from(class.id())] else { continue };
-                    let doubt = (2.0 * (p.sigma.powi(2) + 1e-6).sqrt()).min(0.004) + 0.0005;
-                    let d = capsules.iter().map(|c| c.distance_to_point(&p.position)).fold(f64::INFINITY, f64::min);
-                    expected = f64::min(expected, d - keep - doubt);
-                }
-                assert!((found[usize::from(class.id())] - expected).abs() < 1e-12, "{class:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_nearest_points_are_those_that_brute_force_finds() {
-        let (points, policy) = (cloud(2048), policy());
-        let surface = Surface::new(&points);
-        for i in 0..50 {
-            let at = |k: f64, lift: f64| Point3::new(0.07 * w(i, k), 0.06 * w(i, k * 1.7), 0.03 * w(i, k * 2.3) + lift);
-            let capsules = ArrayVec::from_iter([
-                Capsule { a: at(0.1, 0.1), b: at(0.3, 0.0), radius: 0.004 },
-                Capsule { a: at(0.3, 0.0), b: at(0.5, 0.0), radius: 0.003 },
-            ]);
-            let mut expected: Vec<f64> = points
-                .iter()
-                .filter(|p| p.class.is_tissue())
-                .filter_map(|p| {
-                    let d = capsules.iter().map(|c| c.distance_to_point(&p.position)).fold(f64::INFINITY, f64::min);
-                    Some(d - policy.kept(p.class)? - policy.doubt(p.sigma))
-                })
-                .filter(|&h| h < 0.004)
-                .collect();
-            expected.sort_by(f64::total_cmp);
-            let mut found = ArrayVec::<Near, 9>::new();
-            let probes = probes(&capsules);
-            surface.near(&probes, &surface.vicinity(&probes, &policy), &policy, 0.004, &mut found);
-            assert_eq!(found.len(), expected.len().min(9));
-            for (near, h) in found.iter().zip(&expected) {
-                let d = capsules[near.part].distance_to_point(&near.position);
-                assert!((near.clearance - h).abs() < 1e-12 && d > near.clearance, "{near:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn leaving_the_worst_point_for_the_next_is_no_retreat() {
-        let at = |x: f64, sigma| SurfacePoint { position: Point3::new(x, 0.0, 0.0), class: Class::CysticArtery, sigma };
-        // Both too near; the doubtful one to the left is the worse.
-        let surface = Surface::new(&[at(-0.006, 0.0015), at(0.006, 0.0)]);
-        let tool = |x: f64, z: f64| {
-            let z = Point3::new(x, 0.0, z);
-            ArrayVec::from_iter([Capsule { a: z, b: z + Vector3::new(0.0, 0.0, 0.1), radius: 0.002 }])
-        };
-        let artery = usize::from(Class::CysticArtery.id());
-        let worst = |c: &ArrayVec<Capsule, MAX_CAPSULES>| {
-            let known = (&Vicinity::default(), 0.0);
-            surface.clearances(&probes(c), known, &policy(), FAR, |c| policy().kept(c))[artery]
-        };
-        let (here, right, up) = (tool(0.0, 0.0), tool(0.0001, 0.0), tool(0.0, 0.0001));
-        assert!(worst(&here) < 0.0 && worst(&right) > worst(&here) && worst(&up) > worst(&here));
-        let (here, right, up) = (probes(&here), probes(&right), probes(&up));
-        let vicinity = surface.vicinity(&here, &policy());
-        let recedes = |way: &[Probes]| surface.recedes(way, &vicinity, &policy(), 1e-4);
-        assert!(!recedes(&[here.clone(), right]));
-        assert!(recedes(&[here.clone(), up.clone()]));
-        assert!(!recedes(&[here.clone(), up.clone(), here.clone()]));
-    }
-
-    #[test]
-    fn points_that_are_not_finite_or_no_tissue_are_left_out() {
-        let mut points = cloud(40);
-        points[2].position.x = f64::NAN;
-        points[3].sigma = f64::INFINITY;
-        let surface = Surface::new(&points);
-        assert_eq!(surface.len(), points.iter().filter(|p| p.class.is_tissue()).count() - 2);
-    }
-}
+#[path = "surface_tests.rs"]
+mod surface_tests;

@@ -72,7 +72,7 @@ impl Axis {
                 curvature += d * d;
             }
         }
-        if curvature > 0.0 { -slope / curvature } else { t }
+        if curvature == 0.0 { t } else { -slope / curvature }
     }
 
     /// How deep the axis goes below the nearest face, as a negative number, for an axis that meets the box.

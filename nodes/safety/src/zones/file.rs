@@ -186,10 +186,9 @@ rotation = { rpy = [0.0, 0.0, 0.5] }
         ] {
             assert!(error.contains(&format!("line {line}")) && error.contains(says), "line {line}, {says:?}: {error}");
         }
-        let many: String = (0..=MAX_ZONES)
-            .map(|_| &ALL[ALL.find("[[zones]]").unwrap()..ALL.find("[[zones]]\nname = \"ball\"").unwrap()])
-            .collect();
-        assert!(refusal(&many).contains("at most 16"));
+        let floor = &ALL[ALL.find("[[zones]]").unwrap()..ALL.find("[[zones]]\nname = \"ball\"").unwrap()];
+        assert_eq!(read("zones.toml", &floor.repeat(MAX_ZONES), None).unwrap().len(), MAX_ZONES);
+        assert!(refusal(&floor.repeat(MAX_ZONES + 1)).contains("at most 16"));
         assert!(refusal("").contains("missing field `zones`"));
     }
 

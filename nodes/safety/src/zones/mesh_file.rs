@@ -16,27 +16,31 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Mesh, MeshError> {
     if !inside {
         return Err(MeshError::Outside);
     }
-    let path = folder.join(name);
+    decode(name, &contents(&folder.join(name), MAX_BYTES)?)
+}
+
+/// The bytes of a file of at most `most`.
+fn contents(path: &Path, most: u64) -> Result<Vec<u8>, MeshError> {
     let unreadable = |e: std::io::Error| MeshError::Unreadable(e.to_string());
-    let length = std::fs::metadata(&path).map_err(unreadable)?.len();
-    if length > MAX_BYTES {
-        return Err(MeshError::Size { got: length as usize, expected: format!("at most {MAX_BYTES} are read") });
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > most {
+        return Err(MeshError::Size { got: length as usize, expected: format!("at most {most} are read") });
     }
-    decode(name, &std::fs::read(&path).map_err(unreadable)?)
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// From a file's bytes; its name says of which kind.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Mesh, MeshError> {
     let extension = Path::new(name).extension().map(|e| e.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("stl") => Mesh::new(name, stl(bytes)?),
-        Some("obj") => Mesh::new(name, obj(bytes)?),
+        Some("stl") => Mesh::new(name, stl(bytes, MAX_TRIANGLES)?),
+        Some("obj") => Mesh::new(name, obj(bytes, MAX_TRIANGLES)?),
         _ => Err(MeshError::Kind),
     }
 }
 
-/// 80 bytes of anything, the number of triangles, and per triangle a normal, three corners and two bytes of anything.
-fn stl(bytes: &[u8]) -> Result<Vec<Triangle>, MeshError> {
+/// 80 bytes of anything, the number of triangles (at most `most`), and per triangle a normal, three corners and two bytes of anything.
+fn stl(bytes: &[u8], most: usize) -> Result<Vec<Triangle>, MeshError> {
     let size = |expected: &str| MeshError::Size { got: bytes.len(), expected: expected.to_owned() };
     let Some((header, body)) = bytes.split_at_checked(STL_HEADER) else {
         return Err(size("a binary STL has at least 84"));
@@ -49,7 +53,7 @@ fn stl(bytes: &[u8]) -> Result<Vec<Triangle>, MeshError> {
             size(&format!("a binary STL of {count} triangles has {}", count.saturating_mul(STL_TRIANGLE) + STL_HEADER))
         });
     }
-    if count > MAX_TRIANGLES {
+    if count > most {
         return Err(MeshError::TooMany { got: count });
     }
     let corners = |facet: &[u8]| {
@@ -62,8 +66,8 @@ fn stl(bytes: &[u8]) -> Result<Vec<Triangle>, MeshError> {
 }
 
 /// `v x y z` and `f` with corners counted from 1, or from the last one with -1; polygons are cut into fans. What only colours, groups or
-/// smooths is passed over.
-fn obj(bytes: &[u8]) -> Result<Vec<Triangle>, MeshError> {
+/// smooths is passed over. Ends soon after more than `most` triangles.
+fn obj(bytes: &[u8], most: usize) -> Result<Vec<Triangle>, MeshError> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = 1 + bytes.iter().take(e.valid_up_to()).filter(|b| **b == b'\n').count();
         MeshError::Line { line, expected: "text in UTF-8", got: String::new() }
@@ -79,7 +83,7 @@ fn obj(bytes: &[u8]) -> Result<Vec<Triangle>, MeshError> {
             None | Some("vn" | "vt" | "vp" | "o" | "g" | "s" | "usemtl" | "mtllib") => {}
             Some(_) => return Err(wrong("v, f, or a line that only names, groups or colours")),
         }
-        if triangles.len() > MAX_TRIANGLES {
+        if triangles.len() > most {
             return Err(MeshError::TooMany { got: triangles.len() });
         }
     }
@@ -101,7 +105,7 @@ fn fan<'a>(
     let mut corners = arrayvec::ArrayVec::<[f32; 3], MAX_POLYGON>::new();
     for word in words {
         let index = word.split('/').next().and_then(|i| i.parse::<i64>().ok()).ok_or("f and numbers of corners")?;
-        let from_start = if index < 0 { index + points.len() as i64 } else { index - 1 };
+        let from_start = if index.is_negative() { index + points.len() as i64 } else { index - 1 };
         let corner = usize::try_from(from_start).ok().and_then(|i| points.get(i));
         let corner = corner.ok_or("numbers of corners that stand above")?;
         corners.try_push(*corner).map_err(|_| "at most 64 corners")?;
@@ -180,5 +184,23 @@ mod tests {
             assert_eq!(read(Path::new("."), name).unwrap_err(), MeshError::Outside);
         }
         assert!(matches!(read(Path::new("."), "none.stl").unwrap_err(), MeshError::Unreadable(_)));
+    }
+
+    #[test]
+    fn files_and_meshes_are_read_up_to_their_limits() {
+        let path = std::env::temp_dir().join(format!("proctor-mesh-{}", std::process::id()));
+        std::fs::write(&path, [b' '; 100]).unwrap();
+        let read = [101, 100, 99, 98].map(|most| contents(&path, most));
+        std::fs::remove_file(&path).unwrap();
+        let size = |most: u64| MeshError::Size { got: 100, expected: format!("at most {most} are read") };
+        assert_eq!(read, [Ok(vec![b' '; 100]), Ok(vec![b' '; 100]), Err(size(99)), Err(size(98))]);
+
+        let text = b"v 0 0 0\nv 0.5 0 0\nv 0 0.25 0\nv 0 0 -1.5\nf 1 2 3 4 3\n";
+        for most in 1..5 {
+            for triangles in [stl(&binary(&[A, B, A]), most), obj(text, most)] {
+                let expected = if most < 3 { Err(MeshError::TooMany { got: 3 }) } else { Ok(3) };
+                assert_eq!(triangles.map(|t| t.len()), expected, "at most {most}");
+            }
+        }
     }
 }

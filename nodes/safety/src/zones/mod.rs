@@ -292,4 +292,9 @@ mod tests {
         let nameless = Zone { name: String::new(), ..zone(ZoneShape::Sphere { center: [0.0; 3], radius: 0.01 }) };
         assert!(nameless.validate(0).unwrap_err().to_string().contains("zones[0].name"));
     }
+
+    #[test]
+    fn a_zones_margin_is_what_is_written() {
+        assert_eq!(Keepout::new(&zone(ZoneShape::Sphere { center: [0.0; 3], radius: 0.01 })).margin(), 0.002);
+    }
 }

@@ -28,8 +28,8 @@ const LANES: usize = 8;
 /// Levels of nodes: `LANES.pow(LEVELS + 1)` is more than [`MAX_TRIANGLES`].
 const LEVELS: usize = 6;
 const _: () = assert!(LANES.pow(LEVELS as u32 + 1) >= MAX_TRIANGLES);
-/// Places that may wait at once: a node's children on every level.
-const STACK: usize = (LEVELS + 1) * LANES;
+/// Places that may wait at once: a node's children on every level of nodes.
+const STACK: usize = LEVELS * LANES;
 /// An axis nearer to a triangle than this passes through it, m.
 const TOUCH: f64 = 1e-9;
 /// A direction shorter than this proves nothing, and its square must not vanish in `f32`, m.
@@ -103,6 +103,12 @@ impl Probe {
             // A bound sums about twenty products of coordinates, each rounded by half of EPSILON relative to the largest.
             slack: 32.0 * f64::from(f32::EPSILON) * (far + reach),
         }
+    }
+
+    /// Whether something with this bound may be nearer than `best`.
+    #[inline]
+    fn may(&self, near: f32, best: f64) -> bool {
+        f64::from(near) - self.slack < best
     }
 
     /// From the segment towards points, and from `a` to them.
@@ -218,7 +224,7 @@ impl Tree {
         let mut stack = ArrayVec::<Place, STACK>::new();
         stack.push(Place { near: f32::NEG_INFINITY, level: self.levels.len(), index: 0 });
         while let Some(place) = stack.pop() {
-            if f64::from(place.near) - probe.slack >= best {
+            if !probe.may(place.near, best) {
                 continue;
             }
             let Some(level) = place.level.checked_sub(1) else {
@@ -229,7 +235,7 @@ impl Tree {
             let bounds = probe.boxes(node);
             let begin = stack.len();
             for (i, &near) in bounds.to_array().iter().take(node.count).enumerate() {
-                if f64::from(near) - probe.slack < best {
+                if probe.may(near, best) {
                     // There is room: at most a node's children per level wait.
                     let _ = stack.try_push(Place { near, level, index: place.index * LANES + i });
                 }
@@ -288,7 +294,7 @@ impl Around {
     }
 }
 
-fn pairs(a: [f64; 3], b: [f64; 3], f: fn(f64, f64) -> f64) -> [f64; 3] {
+fn pairs<T>(a: [T; 3], b: [T; 3], f: fn(T, T) -> T) -> [T; 3] {
     let ([x, y, z], [u, v, w]) = (a, b);
     [f(x, u), f(y, v), f(z, w)]
 }
@@ -320,8 +326,7 @@ impl Leaf {
         let Some((first, _)) = lanes().min_by(|x, y| x.1.total_cmp(y.1)) else { return best };
         let others = lanes().map(|(i, _)| i).filter(|i| *i != first);
         for i in std::iter::once(first).chain(others) {
-            let near = bounds.get(i).copied().map_or(f64::INFINITY, f64::from);
-            if near - probe.slack < best {
+            if bounds.get(i).is_some_and(|&near| probe.may(near, best)) {
                 best = best.min(probe.segment.to_triangle(&self.triangle(i)).0.sqrt());
             }
         }
@@ -349,13 +354,19 @@ fn arrange(triangles: &mut [Triangle], group: usize) {
     let middle = |t: &Triangle, k: usize| t.iter().filter_map(|c| c.get(k)).sum::<f32>();
     let middles = triangles.iter().map(|t| from_fn(|k| middle(t, k))).collect::<Vec<[f32; 3]>>();
     let [low, high] = extent(middles.iter());
-    let sides = low.iter().zip(&high).map(|(l, h)| h - l).enumerate();
-    let (longest, _) = sides.fold((0, -1.0), |best, (k, side)| if side > best.1 { (k, side) } else { best });
+    let sides = pairs(high, low, |h, l| h - l).into_iter().enumerate();
+    // The first of those alike.
+    let longest = sides.rev().max_by(|x, y| x.1.total_cmp(&y.1)).map_or(0, |(k, _)| k);
     let cut = triangles.len().div_ceil(group).div_ceil(2) * group;
     triangles.select_nth_unstable_by(cut, |s, t| middle(s, longest).total_cmp(&middle(t, longest)));
     let (left, right) = triangles.split_at_mut(cut);
     arrange(left, group);
     arrange(right, group);
+}
+
+/// How near an axis must be for its capsule to be nearer than `limit`; a touch is always near enough.
+fn within(limit: f64, c: &Capsule) -> f64 {
+    (limit + c.radius).max(2.0 * TOUCH)
 }
 
 /// A mesh as the filter sees it, with the leaves that were nearest last, per arm and part.
@@ -384,7 +395,7 @@ impl Watch {
         let mut best = limit;
         // The outermost part is the likeliest to be nearest, and spares the others most of their search.
         for (part, hint) in parts.iter().zip(hints).rev() {
-            let within = (best + part.radius).max(2.0 * TOUCH);
+            let within = within(best, part);
             let axial = self.tree.nearest(part.a, part.b, hint, within);
             if axial <= TOUCH {
                 return -self.depth(parts);
@@ -400,7 +411,7 @@ impl Watch {
     /// The same for one part alone.
     pub fn distance_of(&self, arm: ArmId, part: usize, c: &Capsule, limit: f64) -> f64 {
         let hint = self.hints.get(arm.index()).and_then(|h| h.get(part));
-        let within = (limit + c.radius).max(2.0 * TOUCH);
+        let within = within(limit, c);
         let axial = hint.map_or(0.0, |hint| self.tree.nearest(c.a, c.b, hint, within));
         if axial <= TOUCH {
             -self.depth(std::slice::from_ref(c))
@@ -424,3 +435,7 @@ impl Watch {
         depth
     }
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tree_tests;

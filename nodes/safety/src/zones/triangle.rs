@@ -36,7 +36,7 @@ impl Segment {
         let mut best = (f64::INFINITY, 0.0);
         if square > FLAT * first.norm_squared() * second.norm_squared() {
             let (ha, hb) = (normal.dot(&(self.a - p)), normal.dot(&(self.b - p)));
-            if (ha > 0.0) != (hb > 0.0) {
+            if on_two_sides(ha, hb) {
                 let t = ha / (ha - hb);
                 if above(&(self.a + self.along * t)) {
                     return (0.0, t);
@@ -72,7 +72,12 @@ impl Segment {
     }
 }
 
-/// Into [0, 1]; 0 for what is no number: a segment without length is its first end.
+/// Whether one height is above a plane and the other is not; within it is not above.
+fn on_two_sides(ha: f64, hb: f64) -> bool {
+    (ha > 0.0) != (hb > 0.0)
+}
+
+/// Into [0, 1]; 0 for -0 and for what is no number: a segment without length is its first end.
 fn unit(t: f64) -> f64 {
     // NaN is not above 0.
     if t > 0.0 { t.min(1.0) } else { 0.0 }
@@ -108,6 +113,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn places_lie_on_the_segment_and_sides_are_two() {
+        for (t, place) in [(-0.5, 0.0), (-0.0, 0.0), (0.25, 0.25), (1.0, 1.0), (7.0, 1.0), (f64::NAN, 0.0)] {
+            assert_eq!(unit(t).to_bits(), f64::to_bits(place), "{t}");
+        }
+        for (ha, hb, two) in
+            [(1.0, -1.0, true), (1.0, 2.0, false), (0.0, 1.0, true), (0.0, -1.0, false), (0.0, 0.0, false)]
+        {
+            assert_eq!([on_two_sides(ha, hb), on_two_sides(hb, ha)], [two; 2], "{ha} {hb}");
+        }
+    }
+
     /// No sampled pair of points is nearer, and some sampled pair is nearly as near.
     #[test]
     fn the_distance_bounds_dense_samples_from_below_and_is_reached() {
@@ -126,6 +143,41 @@ mod tests {
                 sampled = sampled.min((segment.a + segment.along * t - q).norm());
             }
             assert!(found <= sampled + 1e-9 && found >= sampled - 0.12, "case {i}: {found}, sampled {sampled}");
+        }
+    }
+
+    /// A distance has no size of its own: a power of two changes no digit.
+    #[test]
+    fn what_is_a_millionth_as_large_is_a_millionth_as_far_to_the_last_bit() {
+        let w = |i: usize, a: f64| 2.0 * ((i as f64 + 1.0) * a).fract() - 1.0;
+        let small = 2f64.powi(-20);
+        for i in 0..600 {
+            let at = |k: f64| p(w(i, 0.618 * k), w(i, 0.414 * k), w(i, 0.732 * k));
+            let (u, v) = (at(1.0), at(2.3));
+            let corners = match i % 4 {
+                0 => [u, v, u + (v - u) * 0.3 + at(3.1).coords * 1e-9],
+                1 => [u, v, v],
+                _ => [u, v, at(3.1)],
+            };
+            let ends = [at(4.7), if i % 7 == 0 { at(4.7) } else { at(5.9) }];
+            let (d2, place) = Segment::new(ends[0], ends[1]).to_triangle(&corners);
+            let [a, b] = ends.map(|x| x * small);
+            let found = Segment::new(a, b).to_triangle(&corners.map(|x| x * small));
+            assert_eq!(found, (d2 * small * small, place), "case {i}");
+        }
+    }
+
+    #[test]
+    fn a_triangle_wider_than_a_ten_billionth_of_its_length_has_a_face() {
+        // The sine at the first corner is w / (length / 2), to the last bit 1e-10 squared.
+        for (length, w) in [(0.1_f64, 5.0000000000000005e-12_f64), (0.01, 5e-13), (0.4, 2.0000000000000002e-11)] {
+            let through = |w: f64| {
+                let corners = [p(0.0, 0.0, 0.0), p(length, 0.0, 0.0), p(length / 2.0, w, 0.0)];
+                let at = |z: f64| p(length / 2.0, w / 4.0, z);
+                Segment::new(at(0.1), at(-0.1)).to_triangle(&corners)
+            };
+            assert_eq!(through(w.next_up()), (0.0, 0.5), "{length}");
+            assert!(through(w).0 > 0.0, "{length}: by its edges");
         }
     }
 }
