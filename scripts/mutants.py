@@ -41,7 +41,7 @@ def run(*command, cwd=ROOT, **more):
     return subprocess.run(command, cwd=cwd, check=True, text=True, **more)
 
 
-def build(tree, listed):
+def build(tree, listed, bus):
     """Rewrites the copy and builds it, taking out what does not compile: (executables, switched rows, {name: why left over}, unviable names)."""
     run(*cargo("build", "--quiet", "--manifest-path", ROOT / "scripts/mutants/Cargo.toml", "--target-dir", OUT / "tool"))
     (OUT / "list.json").write_text(json.dumps(listed))
@@ -50,6 +50,10 @@ def build(tree, listed):
     refused = json.loads(state.read_text()) if state.exists() else {}
     refused = refused if refused.get("of") == digest else {"of": digest, "unviable": [], "left": {}}
     genres = {m["name"]: m["genre"] for m in listed}
+    # The shell needs the whole workspace: its dependencies are built with other features otherwise.
+    test = (["test", "--release", "--workspace", "--lib", "--test", "on_the_bus", "--test", "shadow", "--test", "wire_attacks"] if bus
+            else ["test", "-p", "proctor-safety", "--lib", "--tests"])
+    env = {"CARGO_TARGET_DIR": str(ROOT / "target")} if bus else {"CARGO_PROFILE_DEV_OPT_LEVEL": "2"}
     sources = OUT / "sources"
     shutil.rmtree(sources, ignore_errors=True)
     shutil.copytree(tree / SRC, sources / SRC)
@@ -60,13 +64,14 @@ def build(tree, listed):
         (tree / SRC / "mutants.rs").write_text((ROOT / "scripts/mutants/switch.rs").read_text())
         (tree / SRC / "lib.rs").write_text(lib + "\nmod mutants;\n")
         began = time.time()
-        done = subprocess.run(cargo("test", "-p", "proctor-safety", "--lib", "--tests", "--no-run", "--message-format=json"), cwd=tree, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"CARGO_PROFILE_DEV_OPT_LEVEL": "2"})
+        done = subprocess.run(cargo(*test, "--no-run", "--message-format=json"), cwd=tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env=os.environ | env)
         messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         sites = json.loads((OUT / "sites.json").read_text())
         if done.returncode == 0:
             say(f"built in {time.time() - began:.0f} s, the {attempt}. try: {len(sites['switched'])} switched")
-            executables = [m["executable"] for m in messages if m["reason"] == "compiler-artifact" and m["executable"] and m["profile"]["test"]]
+            executables = [m["executable"] for m in messages if m["reason"] == "compiler-artifact" and m["executable"] and m["profile"]["test"]
+                           and "/nodes/safety" in m["manifest_path"]]
             return executables, sites["switched"], refused["left"] | sites["left"], refused["unviable"]
         names = {row["number"]: row["name"] for row in sites["switched"]}
         found = 0
@@ -80,6 +85,19 @@ def build(tree, listed):
             sys.exit("\n".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message" and m["message"]["level"] == "error")
                      or "the copy does not build")
     sys.exit("the copy still does not build")
+
+
+def whole():
+    """A copy of all that git knows of, with its shell on the bus."""
+    tree = ROOT / "target/whole"
+    # Cargo reads the configuration above the copy too, and would give every flag twice.
+    names = [n for n in run("git", "ls-files", stdout=subprocess.PIPE).stdout.splitlines() if (ROOT / n).is_file() and n != ".cargo/config.toml"]
+    for name in names:
+        here, there = ROOT / name, tree / name
+        if not there.exists() or there.read_bytes() != here.read_bytes():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(here, there)
+    return tree
 
 
 def cargo(*words):
@@ -238,6 +256,7 @@ def main():
     parser.add_argument("--re", default="", help="only the mutants whose names this matches")
     parser.add_argument("--test", default="", help="only the tests whose names this matches")
     parser.add_argument("--slowest", type=float, default=15.0, help="leave out tests that take longer, s of processor time")
+    parser.add_argument("--bus", action="store_true", help="the shell too, with the tests on the bus: for node and realtime; builds the whole workspace")
     parser.add_argument("--left", action="store_true", help="only print arguments for cargo-mutants: what the last run left to it")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -249,7 +268,7 @@ def main():
         for name in names:
             print("--re", "^" + re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", name) + "$", sep="\n")
         return 0
-    tree = Path(run(ROOT / "scripts/kernel.sh", stdout=subprocess.PIPE).stdout.strip())
+    tree = whole() if args.bus else Path(run(ROOT / "scripts/kernel.sh", stdout=subprocess.PIPE).stdout.strip())
     listed = json.loads(run(*cargo("mutants", "-p", "proctor-safety", "--list", "--json"), cwd=tree, stdout=subprocess.PIPE).stdout)
     # cargo-mutants itself spares no deleted field of a struct.
     spared = [re.compile(e) for e in tomllib.loads((tree / ".cargo/mutants.toml").read_text()).get("exclude_re", [])]
@@ -258,7 +277,7 @@ def main():
         sys.exit(f"no mutants in {', '.join(sorted(wanted)) or SRC}")
     for m in listed:
         m.pop("diff", None)
-    executables, rows, left, unviable = build(tree, listed)
+    executables, rows, left, unviable = build(tree, listed, args.bus)
     state = hashlib.sha256(json.dumps([rows, args.test]).encode())
     for executable in sorted(executables):
         state.update(Path(executable).read_bytes())
