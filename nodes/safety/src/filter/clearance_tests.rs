@@ -206,7 +206,7 @@ fn every_clearance_is_the_distance_by_brute_force_less_what_is_kept() {
     }
     for (i, n) in measured.iter().enumerate() {
         let tissue = (CLASSES..TOOLS).contains(&i) && Class::ALL[i - CLASSES].is_tissue();
-        assert!(*n > 2 || ((CLASSES..TOOLS).contains(&i) && !tissue), "number {i} was near in {n} cases only");
+        assert!(*n > 1 || ((CLASSES..TOOLS).contains(&i) && !tissue), "number {i} was near in {n} cases only");
     }
 }
 
