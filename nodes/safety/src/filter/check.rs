@@ -182,3 +182,7 @@ fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
     let (now, then) = (entry(&from.q, j), entry(end, j));
     then < entry(&b.lower, j).min(now) || then > entry(&b.upper, j).max(now)
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod check_tests;
