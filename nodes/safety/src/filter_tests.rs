@@ -255,7 +255,10 @@ fn tissue(points: &[proctor_types::SurfacePoint]) -> Box<LiveScene> {
 fn a_hand_eye_estimate_exactly_as_far_off_as_is_believed_is_believed() {
     let turn = nalgebra::UnitQuaternion::from_axis_angle(&Vector3::x_axis(), 0.1);
     let shift = nalgebra::Translation3::new(0.01, 0.0, 0.0);
-    for off in [Isometry3::from_parts(shift, nalgebra::UnitQuaternion::identity()), Isometry3::from_parts(nalgebra::Translation3::identity(), turn)] {
+    for off in [
+        Isometry3::from_parts(shift, nalgebra::UnitQuaternion::identity()),
+        Isometry3::from_parts(nalgebra::Translation3::identity(), turn),
+    ] {
         let mut f = filter();
         let seen = f.body(ARM).world_from_base() * off;
         let off = f.nominal.psm1.inverse() * seen;
@@ -263,7 +266,8 @@ fn a_hand_eye_estimate_exactly_as_far_off_as_is_believed_is_believed() {
         (c.hand_eye_translation, c.hand_eye_rotation) = (off.translation.vector.norm(), off.rotation.angle());
         assert_eq!(f.too_far(ARM, &seen), None);
         let c = &mut f.params.clearance;
-        (c.hand_eye_translation, c.hand_eye_rotation) = (c.hand_eye_translation.next_down(), c.hand_eye_rotation.next_down());
+        (c.hand_eye_translation, c.hand_eye_rotation) =
+            (c.hand_eye_translation.next_down(), c.hand_eye_rotation.next_down());
         assert!(f.too_far(ARM, &seen).is_some());
     }
 }
@@ -405,6 +409,19 @@ fn the_speed_that_tissue_leaves_is_planned_and_its_class_said() {
         let said = decided.binding.unwrap();
         let constraint = if expected < 0.1 { Constraint::TissueSpeed } else { Constraint::TipSpeed };
         assert_eq!((said.constraint, said.limit), (constraint, speed), "{d}");
+    }
+    // A tip that is fast looks as much farther ahead as it takes to stop: to the duct 13.3 mm and the stop, from where it is not slowed.
+    let mut fast = state;
+    fast.v[2] = 0.1;
+    let way = fast.stop(&f.bounds(ARM).acceleration)[2] - HOME[2];
+    assert!(way > 0.004);
+    for (d, expected) in [(0.0099, 0.04 + 6.0 * 0.0099), (0.0101, 0.1), (0.03, 0.1)] {
+        f.scene = Some(tissue(&[point(d + way)]));
+        f.begin(&PerArm { psm1: Some(fast), ..PerArm::default() });
+        let rules = sure(&f);
+        let (speed, class) = f.allowance(ARM, &fast, &rules);
+        assert!((speed - expected).abs() < 1e-9, "{d}: {speed}");
+        assert_eq!(class, Some(gallbladder).filter(|_| expected < 0.1));
     }
 }
 

@@ -160,6 +160,9 @@ mod tests {
         both[usize::from(Class::Gallbladder.id())] = 0.0;
         b.force[usize::from(Class::Gallbladder.id())] = 2.0;
         assert_eq!(b.bears(&both, 0.0), (2.0, Some(usize::from(Class::Gallbladder.id()))));
+        // As fast at the tissue as anywhere: it is not what limits.
+        b.speed = [0.1; Class::COUNT];
+        assert_eq!(b.allowance(&near(Class::Fat, 0.0), 0.0, 0.1), (0.1, None));
     }
 
     #[test]

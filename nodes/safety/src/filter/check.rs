@@ -137,8 +137,8 @@ impl Filter {
                 if clear {
                     return Ok(());
                 }
-                // A place on the way that is too near itself does not get better by looking closer.
-                if half < RESERVE || worst.iter().any(|&h| h < RESERVE) {
+                // Closer than the reserve nothing is looked at; a place on the way that is too near itself does not get better by it.
+                if worst.iter().copied().fold(half, f64::min) < RESERVE {
                     break;
                 }
             }

@@ -101,7 +101,8 @@ fn a_way_is_taken_when_its_middles_are_clear_of_all_that_is_near_it_and_then_all
             from[INSERTION] = 0.0606 + 0.004 * (1.0 + dice.throw());
         }
         let size = 0.03 * 10_f64.powf(1.3 * dice.throw() - 1.0);
-        let scales = [1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 0.5].map(|scale| scale * if dice.throw() > 0.0 { 1.0 } else { 0.05 });
+        let scales =
+            [1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 0.5].map(|scale| scale * if dice.throw() > 0.0 { 1.0 } else { 0.05 });
         let end = map2(&from, &scales.map(|scale| size * scale * dice.throw()), |q, way| q + way);
         let at = |s: f64| map2(&from, &end, |a, b| a + s * (b - a));
         let body = f.body(PSM);
@@ -187,7 +188,9 @@ fn a_stop_stays_in_each_joints_range_or_comes_back_towards_it() {
                 q
             };
             // (from, to, taken), in steps beyond the edge.
-            for (from, to, taken) in [(-2.0, 0.0, true), (-1.0, 1.0, false), (3.0, 1.0, true), (1.0, 1.0, true), (1.0, 2.0, false)] {
+            for (from, to, taken) in
+                [(-2.0, 0.0, true), (-1.0, 1.0, false), (3.0, 1.0, true), (1.0, 1.0, true), (1.0, 2.0, false)]
+            {
                 let got = checked(&mut f, &at(from), &MotionState::resting(at(to)), &rules);
                 if taken {
                     assert!(got.is_ok(), "joint {joint} from {from} to {to}: {got:?}");
@@ -257,7 +260,10 @@ fn a_force_may_grow_to_what_is_touched_bears() {
             None => assert!(got.is_ok(), "{way}: {got:?}"),
             Some((bears, class)) => {
                 let said = limit(got);
-                assert_eq!((said.constraint, said.value, said.limit, said.index), (Constraint::Force, 1.0, bears, class));
+                assert_eq!(
+                    (said.constraint, said.value, said.limit, said.index),
+                    (Constraint::Force, 1.0, bears, class)
+                );
             }
         }
     }
@@ -306,7 +312,9 @@ fn what_is_neared_on_the_way_out_of_something_stays_ample() {
     let to = swung(&f, travel);
     let ahead = towards(&f, &to);
     // (gap at the end of the way to what lies ahead, taken)
-    for (gap, taken) in [(travel + RESERVE + 1e-6, true), (travel + RESERVE - 1e-6, false), (travel, false), (0.0, false)] {
+    for (gap, taken) in
+        [(travel + RESERVE + 1e-6, true), (travel + RESERVE - 1e-6, false), (travel, false), (0.0, false)]
+    {
         let things = [ball(&f, &HOME, -ahead, -5e-5), ball(&f, &to, ahead, gap)];
         f.zones.clear();
         f.zones.extend(things);
@@ -329,9 +337,8 @@ fn every_point_of_tissue_that_is_neared_on_the_way_out_of_another_stays_ample() 
         SurfacePoint { position, class: Class::Liver, sigma: 0.0 }
     };
     let ways = [(travel + RESERVE + 1e-6, true), (travel + RESERVE - 1e-6, false), (travel, false), (1e-5, false)];
-    let surfaces = ways.map(|(gap, taken)| {
-        (gap, taken, Surface::new(&[beside(&HOME, -ahead, -5e-5), beside(&to, ahead, gap)]))
-    });
+    let surfaces =
+        ways.map(|(gap, taken)| (gap, taken, Surface::new(&[beside(&HOME, -ahead, -5e-5), beside(&to, ahead, gap)])));
     for (gap, taken, surface) in surfaces {
         f.scene = Some(Box::new(LiveScene {
             stamp: Stamp::FIRST,
@@ -395,8 +402,12 @@ fn a_tick_along_a_path_keeps_its_stop_along_the_path_clear() {
     let (from, step) = played(&plan, 300);
     let end = step.player.stop(&plan).1.position(&plan);
     let way = end[INSERTION] - from.q[INSERTION];
-    let straight = MotionState { q: step.q, v: step.v }.stop(&f.bounds(PSM).acceleration)[INSERTION] - from.q[INSERTION];
-    assert!(way > 2.0 * straight && straight > 10.0 * DT * step.v[INSERTION], "the stop along the path is the longer one");
+    let straight =
+        MotionState { q: step.q, v: step.v }.stop(&f.bounds(PSM).acceleration)[INSERTION] - from.q[INSERTION];
+    assert!(
+        way > 2.0 * straight && straight > 10.0 * DT * step.v[INSERTION],
+        "the stop along the path is the longer one"
+    );
     for (gap, taken) in [(way + 1e-6, true), (way - 1e-6, false), (way / 2.0, false), (straight - 1e-6, false)] {
         f.zones.clear();
         let floor = floor(&f, &from.q, RESERVE + gap);

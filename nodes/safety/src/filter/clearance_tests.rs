@@ -156,7 +156,8 @@ impl World {
         }
         for other in ArmId::ALL {
             let theirs = self.filter.body(other).shape(&self.states.get(other).unwrap().q).unwrap().capsules;
-            let d = shape.capsules.iter().flat_map(|a| theirs.iter().map(|b| between(a, b) - 0.002).collect::<Vec<_>>());
+            let d =
+                shape.capsules.iter().flat_map(|a| theirs.iter().map(|b| between(a, b) - 0.002).collect::<Vec<_>>());
             all.push(d.filter(|_| other != arm).fold(within, f64::min));
         }
         // From the four sides of the pyramid: an instrument's own tip, or those that the endoscope saw, where they are in the picture.
@@ -339,7 +340,9 @@ fn the_nearest_limit_is_the_trocars_when_less_is_left_there_than_to_anything_els
     assert_eq!(f.nearest(arm, &q, &rules), trocar);
     let low = |c: &Capsule| (c.a.z - c.radius).min(c.b.z - c.radius);
     let low = f.bodies.psm2.shape(&q).unwrap().capsules.iter().map(low).fold(f64::INFINITY, f64::min);
-    for (margin, left, floor) in [(0.001, 1e-4, true), (0.001, 4e-4, false), (0.0, 1.99e-4, true), (0.02, 2.01e-4, false)] {
+    for (margin, left, floor) in
+        [(0.001, 1e-4, true), (0.001, 4e-4, false), (0.0, 1.99e-4, true), (0.02, 2.01e-4, false)]
+    {
         let region = ZoneShape::HalfSpace { point: [0.0, 0.0, low - margin - left], normal: [0.0, 0.0, 1.0] };
         f.zones.clear();
         f.zones.push(Keepout::new(&Zone { name: "floor".into(), margin, arms: vec![], region }));
