@@ -373,7 +373,7 @@ fn the_others_keep_from_everywhere_an_arm_may_be_while_it_stops() {
         }
         // And no wider than the bound on its way asks for.
         let half = body.travel(&HOME, &end) / 2.0;
-        let middle = body.shape(&map2(&HOME, &end, |a, b| (a + b) / 2.0)).unwrap();
+        let middle = body.shape(&map2(&HOME, &end, f64::midpoint)).unwrap();
         for (c, s) in middle.capsules.iter().zip(swept) {
             assert!((s.radius - c.radius - half).abs() < 1e-12);
         }

@@ -1,5 +1,6 @@
 //! What a tick is refused for, on each side of every threshold. PSM1 stands at the origin with its base's axes along the world's: the straight
 //! instrument points along -z, and more insertion leads straight down.
+#![expect(clippy::result_large_err, reason = "as what it tests")]
 
 use super::*;
 use crate::{
@@ -63,7 +64,6 @@ fn goes(f: &mut Filter, from: &Q, to: &Q, rules: &Rules) -> bool {
     checked(f, from, &MotionState::resting(*to), rules).is_ok()
 }
 
-#[expect(clippy::result_large_err, reason = "as what it tests")]
 fn checked(f: &mut Filter, from: &Q, to: &MotionState, rules: &Rules) -> Result<(), Barred> {
     let from = MotionState::resting(*from);
     f.begin(&PerArm::default());
@@ -71,9 +71,9 @@ fn checked(f: &mut Filter, from: &Q, to: &MotionState, rules: &Rules) -> Result<
     f.check(PSM, &from, to, &here, rules)
 }
 
-fn limit(refused: Result<(), Barred>) -> Finding {
+fn limit(refused: &Result<(), Barred>) -> Finding {
     match refused {
-        Err(Barred::By(finding)) => finding,
+        Err(Barred::By(finding)) => *finding,
         other => panic!("{other:?}"),
     }
 }
@@ -195,7 +195,7 @@ fn a_stop_stays_in_each_joints_range_or_comes_back_towards_it() {
                 if taken {
                     assert!(got.is_ok(), "joint {joint} from {from} to {to}: {got:?}");
                 } else {
-                    let said = limit(got);
+                    let said = limit(&got);
                     assert_eq!((said.constraint, said.index), (Constraint::JointPosition, joint as i32));
                     assert_eq!((said.value, said.limit), (at(to)[joint], edge));
                 }
@@ -218,7 +218,7 @@ fn a_tip_may_have_98_hundredths_of_its_limit_and_less_near_tissue() {
     let just = [near.next_down(), near, near.next_up()].into_iter().find(|most| TIP_CHECKED * most == tip).unwrap();
     assert!(asked(&free, just).is_ok());
     assert!(asked(&free, just * (1.0 + 1e-9)).is_ok());
-    let said = limit(asked(&free, just * (1.0 - 1e-9)));
+    let said = limit(&asked(&free, just * (1.0 - 1e-9)));
     assert_eq!((said.constraint, said.index, said.value), (Constraint::TipSpeed, -1, tip));
     assert_eq!(said.limit, just * (1.0 - 1e-9));
     // At the duct 0.02 m/s, and 6 m/s per m of what is left after the stop: 0.05 / 0.98 = 0.02 + 6 * 0.00517.
@@ -230,7 +230,7 @@ fn a_tip_may_have_98_hundredths_of_its_limit_and_less_near_tissue() {
         let got = asked(&here, 0.1);
         assert_eq!(got.is_ok(), taken, "{left}");
         if !taken {
-            let said = limit(got);
+            let said = limit(&got);
             assert_eq!((said.constraint, said.index, said.value), (Constraint::TissueSpeed, duct as i32, tip));
             assert!((said.limit - 0.02 - 6.0 * left).abs() < 1e-12, "{said:?}");
         }
@@ -259,7 +259,7 @@ fn a_force_may_grow_to_what_is_touched_bears() {
         match bears {
             None => assert!(got.is_ok(), "{way}: {got:?}"),
             Some((bears, class)) => {
-                let said = limit(got);
+                let said = limit(&got);
                 assert_eq!(
                     (said.constraint, said.value, said.limit, said.index),
                     (Constraint::Force, 1.0, bears, class)
@@ -387,7 +387,6 @@ fn played(plan: &Plan, ticks: usize) -> (MotionState, Step) {
     (state, player.forward(plan, &state).unwrap())
 }
 
-#[expect(clippy::result_large_err, reason = "as what it tests")]
 fn stepped(f: &mut Filter, plan: &Plan, from: &MotionState, step: &Step) -> Result<(), Barred> {
     let rules = rules();
     f.begin(&PerArm::default());
