@@ -71,7 +71,7 @@ impl MotionState {
     pub fn accelerate(&self, wanted: &Q, acceleration: &Sides) -> Q {
         let change = map2(wanted, &self.v, |w, v| w - v);
         let ratio = acceleration.worst_ratio(&change) / (LIMIT_USE * DT);
-        let part = if ratio > 1.0 { 1.0 / ratio } else { 1.0 };
+        let part = 1.0 / ratio.max(1.0);
         map2(&self.v, &change, |v, c| v + part * c)
     }
 }

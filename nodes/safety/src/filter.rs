@@ -277,15 +277,13 @@ impl Filter {
         let body = self.bodies.get(arm);
         let travel = body.travel(&state.q, &state.stop(&self.bounds.get(arm).acceleration));
         let within = self.bears.reach(rules.tip_speed) + travel + FARTHER;
-        let mut tissue = Tissue { distances: Some([within; Class::COUNT]), ..Tissue::default() };
+        let (mut vicinity, mut near) = (Vicinity::default(), [within; Class::COUNT]);
         if let (Some(scene), Some(shape)) = (&self.scene, body.shape(&state.q)) {
             let probes = probes(&shape.capsules);
-            tissue.vicinity = scene.surface.vicinity(&probes, &rules.policy);
-            let near = (&tissue.vicinity, 0.0);
-            tissue.distances = Some(scene.surface.clearances(&probes, near, &rules.policy, within, |_| Some(0.0)));
+            vicinity = scene.surface.vicinity(&probes, &rules.policy);
+            near = scene.surface.clearances(&probes, (&vicinity, 0.0), &rules.policy, within, |_| Some(0.0));
         }
-        let near = tissue.distances.unwrap_or([within; Class::COUNT]);
-        *self.tissue.get_mut(arm) = tissue;
+        *self.tissue.get_mut(arm) = Tissue { vicinity, distances: Some(near) };
         near
     }
 

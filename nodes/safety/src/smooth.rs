@@ -127,6 +127,9 @@ mod tests {
             let out = smoother.next(&q);
             smoother.push(&q);
             sent.push(out);
+            // Not while it moves; once as many are alike as the mean is taken over.
+            assert!(tick >= 190 || !smoother.settled(), "tick {tick}");
+            assert!(tick < 200 + smoother.window || smoother.settled(), "tick {tick}");
             let n = sent.len();
             for j in 0..N {
                 let x = |back: usize| sent[n - 1 - back][j];

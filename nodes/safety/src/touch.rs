@@ -150,4 +150,43 @@ mod tests {
         // Noise has no direction.
         assert!(!b.grows_beyond(0.0, &(push * 0.19), &body, [&from, &from, &deeper]));
     }
+
+    #[test]
+    fn what_bears_no_less_than_another_or_the_instrument_is_not_named_instead() {
+        let mut b = bearing();
+        (b.force[usize::from(Class::Liver.id())], b.force[usize::from(Class::Fat.id())]) = (b.most, 2.0);
+        assert_eq!(b.bears(&near(Class::Liver, 0.0), 0.0), (5.0, None));
+        let mut both = near(Class::Fat, 0.0);
+        both[usize::from(Class::Gallbladder.id())] = 0.0;
+        b.force[usize::from(Class::Gallbladder.id())] = 2.0;
+        assert_eq!(b.bears(&both, 0.0), (2.0, Some(usize::from(Class::Gallbladder.id()))));
+        // As fast at the tissue as anywhere: it is not what limits.
+        b.speed = [0.1; Class::COUNT];
+        assert_eq!(b.allowance(&near(Class::Fat, 0.0), 0.0, 0.1), (0.1, None));
+    }
+
+    #[test]
+    fn a_force_of_any_size_grows_by_the_stiffness_of_the_way_and_by_nothing_where_the_arm_stays() {
+        let b = bearing();
+        let body = Body::configured(ArmId::Psm1, &SafetyParams::default()).unwrap();
+        let at = |insertion: f64| [0.0, 0.0, insertion, 0.0, 0.0, 0.0, 0.2];
+        let (from, deeper) = (at(0.16), at(0.162));
+        let (a, z) = (body.shape(&from).unwrap(), body.shape(&deeper).unwrap());
+        let up = -(z.tip - a.tip).normalize();
+        for size in [0.25, 1.0, 4.0] {
+            let push = up * size;
+            // 500 N/m on 2 mm.
+            for (more, grows) in [(-1e-9, true), (1e-9, false)] {
+                assert_eq!(b.grows_beyond(size + 1.0 + more, &push, &body, [&from, &from, &deeper]), grows, "{size}");
+            }
+            // What is exactly borne is borne.
+            let against = -push / push.norm();
+            let way = (z.tip - a.tip).dot(&against).max((z.jaw_end - a.jaw_end).dot(&against));
+            let grown = push.norm() + b.stiffness * way;
+            assert!(!b.grows_beyond(grown, &push, &body, [&from, &from, &deeper]));
+            assert!(b.grows_beyond(grown.next_down(), &push, &body, [&from, &from, &deeper]));
+            // An arm that stays where it is to be presses no harder, wherever it was sent before.
+            assert!(!b.grows_beyond(0.0, &push, &body, [&from, &deeper, &deeper]));
+        }
+    }
 }

@@ -176,4 +176,27 @@ mod tests {
         assert_eq!(watch(far_in, moves), None, "what comes in on the way may be lost again");
         assert!(watch(far_in, stands).unwrap() > 0.0);
     }
+
+    #[test]
+    fn the_tip_that_is_nearest_to_the_edge_is_known_and_the_margin_is_the_configured_one() {
+        let params = SafetyParams::default();
+        let bodies = PerArm::from_fn(|arm| Body::configured(arm, &params).unwrap());
+        let mut lookout = Lookout::new(VIEW, &Cell::standard().unwrap());
+        assert_eq!((lookout.margin(), lookout.nearest()), (0.002, None));
+        let ecm = Some(MotionState::resting([0.0, 0.0, 0.08, 0.0, 0.0, 0.0, 0.0]));
+        let psm = |yaw: f64| Some(MotionState::resting([yaw, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2]));
+        let margin_of = |lookout: &Lookout, arm: ArmId, state: &Option<MotionState>| {
+            lookout.clearance(arm, &bodies.get(arm).shape(&state.unwrap().q).unwrap().pose).unwrap().0
+        };
+        for (yaws, nearest) in [([0.1, 0.0], ArmId::Psm1), ([0.0, -0.1], ArmId::Psm2)] {
+            let at = PerArm { psm1: psm(yaws[0]), psm2: psm(yaws[1]), ecm };
+            lookout.watch(&bodies, &at);
+            let [one, two] = ArmId::PSMS.map(|arm| margin_of(&lookout, arm, at.get(arm)));
+            assert_eq!(one < two, nearest == ArmId::Psm1);
+            assert_eq!(lookout.nearest(), Some(nearest));
+        }
+        let nobody = PerArm { ecm, ..PerArm::default() };
+        lookout.watch(&bodies, &nobody);
+        assert_eq!(lookout.nearest(), None);
+    }
 }

@@ -30,6 +30,8 @@ const PATH_SAMPLES: u32 = 8;
 const MAX_HALVINGS: u32 = 2;
 /// Paths longer than this are not halved, they are refused: the stop is too long to be judged.
 const MAX_TRAVEL: f64 = 2.0 * FAR;
+/// Clearances are measured as far as this beyond what no point can lose on the way, m: twice the reserve, so that what rounding takes decides nothing.
+const AMPLE: f64 = 2e-4;
 /// Part of the tip-speed limit that a candidate may reach.
 const TIP_CHECKED: f64 = 0.98;
 
@@ -73,7 +75,7 @@ impl Filter {
         if keeps(&here.clearance, travel, travel) {
             return Ok(());
         }
-        let at_middle = self.clearance_at(arm, &middle, here, half + 2.0 * RESERVE, rules);
+        let at_middle = self.clearance_at(arm, &middle, here, half + AMPLE, rules);
         if keeps(&at_middle, half, half) {
             return Ok(());
         }
@@ -99,8 +101,7 @@ impl Filter {
         let end = to.stop(&b.acceleration);
         if let Some(j) = (0..N).find(|&j| outside(from, &end, b, j)) {
             let (x, lower, upper) = (entry(&end, j), entry(&b.lower, j), entry(&b.upper, j));
-            let limit = if x < lower { lower } else { upper };
-            return Err(Barred::By(Finding::of(arm, Constraint::JointPosition, x, limit).at(j)));
+            return Err(Barred::By(Finding::of(arm, Constraint::JointPosition, x, x.max(lower).min(upper)).at(j)));
         }
         body.stops_in_trocar(&from.q, to, b).map_err(Barred::By)?;
         let travel = body.travel(&from.q, &end);
@@ -129,15 +130,15 @@ impl Filter {
                 let half = travel / f64::from(2 * parts);
                 let half_depth = body.depth_travel(&from.q, &end, travel) / f64::from(2 * parts);
                 let clear = (0..parts).all(|k| {
-                    let at = self.clearance_at(arm, &part(k), here, half + 2.0 * RESERVE, rules);
+                    let at = self.clearance_at(arm, &part(k), here, half + AMPLE, rules);
                     worst = map_min(&worst, &at);
                     keeps(&at, half, half_depth)
                 });
                 if clear {
                     return Ok(());
                 }
-                // A place on the way that is too near itself does not get better by looking closer.
-                if half < RESERVE || worst.iter().any(|&h| h < RESERVE) {
+                // Closer than the reserve nothing is looked at; a place on the way that is too near itself does not get better by it.
+                if worst.iter().copied().fold(half, f64::min) < RESERVE {
                     break;
                 }
             }
@@ -164,7 +165,7 @@ impl Filter {
         let mut last = here.clearance;
         for q in ahead {
             let Some(shape) = body.shape(&q).filter(|_| !way.is_full()) else { return false };
-            let now = self.clearance(arm, &shape, self.known(arm, here, travel), travel + 2.0 * RESERVE, rules);
+            let now = self.clearance(arm, &shape, self.known(arm, here, travel), travel + AMPLE, rules);
             if !now.iter().zip(&last).all(|(h, last)| h >= last || h - travel >= RESERVE) {
                 return false;
             }
@@ -181,3 +182,7 @@ fn outside(from: &MotionState, end: &Q, b: &Bounds, j: usize) -> bool {
     let (now, then) = (entry(&from.q, j), entry(end, j));
     then < entry(&b.lower, j).min(now) || then > entry(&b.upper, j).max(now)
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod check_tests;

@@ -23,6 +23,17 @@ const TOOLS: usize = CLASSES + Class::COUNT;
 const VIEW: usize = TOOLS + ArmId::ALL.len();
 const CLEARANCES: usize = VIEW + 1;
 
+/// Where in the list a zone is, a class of tissue, and another arm.
+fn zone_at(i: usize) -> usize {
+    ZONES + i
+}
+fn class_at(id: usize) -> usize {
+    CLASSES + id
+}
+fn tool_at(other: ArmId) -> usize {
+    TOOLS + other.index()
+}
+
 /// Clearance less margin, m, per constraint: depth, zones, tissue classes, other arms, the picture's edge.
 pub(super) type Clearance = [f64; CLEARANCES];
 
@@ -80,22 +91,22 @@ impl Filter {
             }
         };
         set(DEPTH, shape.depth - self.least_depth(arm));
-        let zones = self.zones.iter().enumerate().filter(|(i, z)| z.holds_for(arm) && near(ZONES + i));
+        let zones = self.zones.iter().enumerate().filter(|(i, z)| z.holds_for(arm) && near(zone_at(*i)));
         for (i, zone) in zones {
             let keep = zone.margin() + rules.policy.doubt_of_arm();
-            set(ZONES + i, (zone.distance(arm, &shape.capsules, within + keep) - keep).min(within));
+            set(zone_at(i), (zone.distance(arm, &shape.capsules, within + keep) - keep).min(within));
         }
         if let Some(scene) = self.scene.as_ref().filter(|_| (CLASSES..TOOLS).any(near)) {
-            let keep = |class| rules.policy.kept(class).filter(|_| near(CLASSES + usize::from(class.id())));
+            let keep = |class| rules.policy.kept(class).filter(|_| near(class_at(usize::from(class.id()))));
             let (probes, vicinity) = (probes(&shape.capsules), (known.vicinity, known.moved));
             let classes = scene.surface.clearances(&probes, vicinity, &rules.policy, within, keep);
-            classes.iter().enumerate().for_each(|(i, &x)| set(CLASSES + i, x));
+            classes.iter().enumerate().for_each(|(id, &x)| set(class_at(id), x));
         }
-        for other in ArmId::ALL.into_iter().filter(|o| *o != arm && near(TOOLS + o.index())) {
+        for other in ArmId::ALL.into_iter().filter(|o| *o != arm && near(tool_at(*o))) {
             let theirs = &self.sweeps.get(other).capsules;
             let pairs = shape.capsules.iter().flat_map(|a| theirs.iter().map(move |b| a.distance_to(b)));
             let d = pairs.fold(within + self.params.clearance.tool_tool, f64::min);
-            set(TOOLS + other.index(), d - self.params.clearance.tool_tool);
+            set(tool_at(other), d - self.params.clearance.tool_tool);
         }
         if rules.watched
             && near(VIEW)
@@ -127,9 +138,9 @@ impl Filter {
 
     pub(super) fn barred(&self, arm: ArmId, barrier: Barrier, here: &Clearance, rules: &Rules) -> Finding {
         let i = match barrier {
-            Barrier::Zone(i) => ZONES + i,
-            Barrier::Tissue(class) => CLASSES + usize::from(class.id()),
-            Barrier::Tool(other) => TOOLS + other.index(),
+            Barrier::Zone(i) => zone_at(i),
+            Barrier::Tissue(class) => class_at(usize::from(class.id())),
+            Barrier::Tool(other) => tool_at(other),
         };
         self.named(arm, i, here, rules)
     }
@@ -178,3 +189,7 @@ pub(super) fn map_min(a: &Clearance, b: &Clearance) -> Clearance {
 pub(super) fn keeps(at: &Clearance, half: f64, half_depth: f64) -> bool {
     at.iter().enumerate().all(|(i, &h)| h - if i == DEPTH { half_depth } else { half } >= RESERVE)
 }
+
+#[cfg(test)]
+#[path = "clearance_tests.rs"]
+mod clearance_tests;
