@@ -2,11 +2,13 @@
 """Mutation tests of nodes/safety: `scripts/mutants.py [FILE...]` (machine gate core/motion ...; default: all). Each mutant that no test notices is a test
 to write, or stands with its reason in .cargo/mutants.toml.
 
+node and realtime need the bus and go by `--bus`; all the rest stands in the copy without it.
+
 The mutants are cargo-mutants' own (`cargo mutants --list`). scripts/mutants puts all of them into one build of the copy that kernel.sh makes, each behind
 a switch; what does not compile is taken out again. Each test runs once by itself, to see which mutants it reaches; then, mutant by mutant, the tests that
 reach it run until one fails. What cannot be switched (constants, opaque types) goes to cargo-mutants itself (`--left`).
 
-Results are kept in target/mutants; a run that was broken off goes on where it was. Tests that need the bus are not in the copy.
+Results are kept in target/mutants; a run that was broken off goes on where it was.
 """
 
 import argparse
@@ -256,7 +258,7 @@ def main():
     parser.add_argument("--re", default="", help="only the mutants whose names this matches")
     parser.add_argument("--test", default="", help="only the tests whose names this matches")
     parser.add_argument("--slowest", type=float, default=15.0, help="leave out tests that take longer, s of processor time")
-    parser.add_argument("--bus", action="store_true", help="the shell too, with the tests on the bus: for node and realtime; builds the whole workspace")
+    parser.add_argument("--bus", action="store_true", help="node and realtime, with the tests on the bus; builds the whole workspace")
     parser.add_argument("--left", action="store_true", help="only print arguments for cargo-mutants: what the last run left to it")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -272,7 +274,8 @@ def main():
     listed = json.loads(run(*cargo("mutants", "-p", "proctor-safety", "--list", "--json"), cwd=tree, stdout=subprocess.PIPE).stdout)
     # cargo-mutants itself spares no deleted field of a struct.
     spared = [re.compile(e) for e in tomllib.loads((tree / ".cargo/mutants.toml").read_text()).get("exclude_re", [])]
-    listed = [m for m in listed if not any(e.search(m["name"]) for e in spared) and (not wanted or m["file"] in wanted)]
+    shell = {f"{SRC}/node.rs", f"{SRC}/realtime.rs"}
+    listed = [m for m in listed if not any(e.search(m["name"]) for e in spared) and (m["file"] in wanted if wanted else (m["file"] in shell) == args.bus)]
     if not listed:
         sys.exit(f"no mutants in {', '.join(sorted(wanted)) or SRC}")
     for m in listed:
@@ -294,12 +297,12 @@ def main():
         with log.open("a") as file:
             passes(tests, chosen, results, file, args)
     finally:
-        report(listed, chosen, results, left, unviable, skipped)
+        report(listed, chosen, results, left, unviable, skipped, args.bus)
     return 1 if any(results[r["name"]]["result"] in ("survived", "not reached") for r in chosen) else 0
 
 
-def report(listed, rows, results, left, unviable, skipped):
-    """A readable list per file, target/mutants/report.json, and one line of JSON."""
+def report(listed, rows, results, left, unviable, skipped, bus):
+    """A readable list per file, target/mutants/report.json (report-bus.json of the shell), and one line of JSON."""
     of = lambda name: name.split(":")[0]  # noqa: E731
     per = defaultdict(Counter)
     for name in unviable:
@@ -321,7 +324,7 @@ def report(listed, rows, results, left, unviable, skipped):
     print("\nleft to cargo-mutants:")
     for name, why in sorted(left.items()):
         print(f"  {name.removeprefix(SRC + '/')}  [{why.splitlines()[0]}]")
-    (OUT / "report.json").write_text(json.dumps({"per_file": per, "survivors": survivors, "left": left, "unviable": unviable, "tests_not_run": skipped}))
+    (OUT / ("report-bus.json" if bus else "report.json")).write_text(json.dumps({"per_file": per, "survivors": survivors, "left": left, "unviable": unviable, "tests_not_run": skipped}))
     keys = ("caught", "timeout", "unviable", "survived", "not reached", "left", "untested")
     print(json.dumps({"mutants": len(listed)} | {k.replace(" ", "_"): total[k] for k in keys}))
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Mutation tests of nodes/safety: `scripts/mutants.sh [FILE...]` (machine gate core/motion ...; default: all). mutants.py tests what can be switched in one
-# build; what cannot (constants, opaque types, types that fit only elsewhere) cargo-mutants itself builds and tests, one by one, in the same copy.
+# build, the shell on the bus by itself; what cannot (constants, opaque types, types that fit only elsewhere) cargo-mutants itself builds and tests, one by one, in the same copy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo mutants --version >/dev/null 2>&1 || { echo "cargo-mutants is missing: cargo install cargo-mutants --locked" >&2; exit 1; }
 code=0
+[ "$#" -gt 0 ] || python3 scripts/mutants.py --bus || code=$?
 python3 scripts/mutants.py "$@" || code=$?
 mapfile -t left < <(python3 scripts/mutants.py --left "$@")
 [ "${#left[@]}" -gt 0 ] || exit "$code"

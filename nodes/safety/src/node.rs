@@ -301,6 +301,11 @@ fn worth_saying(nth: u64) -> bool {
     nth % 1000 == 1
 }
 
+/// Whether a verdict in a tick in which the understudy asked is of others: what the understudy is refused is nobody's command.
+fn is_of_others(verdict: &mut Verdict) -> bool {
+    verdict.arm.is_some() || verdict.outcome != Outcome::Refused
+}
+
 /// Looks through every request that can wait, since an e-stop may be behind the others; it needs no proof here either. Of refusals
 /// a batch is handed on: more would only take the room of what arms measure.
 fn hear_requests(
@@ -468,8 +473,7 @@ impl Node for SafetyNode {
                 });
                 let out = core.step(now, events);
                 if asked {
-                    // What the understudy is refused is nobody's command.
-                    out.verdicts.retain(|v| v.arm.is_some() || v.outcome != Outcome::Refused);
+                    out.verdicts.retain(is_of_others);
                 }
                 self.comms.publish(out);
                 self.comms.report(now, None);

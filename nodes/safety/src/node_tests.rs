@@ -154,8 +154,8 @@ fn of_a_flood_of_forged_requests_a_batch_is_refused_and_none_that_is_sealed_is_l
 
 #[test]
 fn a_proposal_that_comes_with_its_approval_is_known_before_it() {
-    let places: Vec<String> = topics().into_iter().map(|(topic, _)| topic.name.to_string()).collect();
-    let place = |topic: graph::Topic| places.iter().position(|p| *p == topic.name.to_string()).unwrap();
+    let places = topics();
+    let place = |topic: graph::Topic| places.iter().position(|(at, _)| at.name == topic.name).unwrap();
     assert!(place(graph::proposal()) < place(graph::decision()));
     let bus = Bus::memory();
     let mut comms = comms(&bus);
@@ -237,6 +237,25 @@ fn in_shadow_mode_nobody_is_heard_who_could_change_what_the_node_is() {
     commands();
     assert_eq!(words(&all(&mut node.comms)), [format!("malformed {PSM1:?}"), format!("malformed {PSM1:?}")]);
     assert!(node.may_pause(), "nothing is its to stop");
+}
+
+#[test]
+fn only_what_the_understudy_is_refused_is_kept_quiet() {
+    let said = |arm, outcome| {
+        let constraint = Constraint::WrongMode;
+        is_of_others(&mut Verdict {
+            stamp: at(0),
+            tick: 0,
+            arm,
+            outcome,
+            constraint,
+            value: 0.0,
+            limit: 0.0,
+            index: -1,
+        })
+    };
+    assert!(!said(None, Outcome::Refused));
+    assert!(said(None, Outcome::Held) && said(PSM1, Outcome::Refused) && said(PSM1, Outcome::Held));
 }
 
 #[test]
