@@ -174,7 +174,7 @@ fn the_rate_changes_with_three_tenths_of_the_acceleration_that_the_segment_and_t
 
 #[test]
 fn a_corner_is_passed_at_the_rate_at_which_it_costs_sixty_five_hundredths_of_a_tick_s_acceleration() {
-    // To and fro at 0.5 rad/s: a turn of 1 rad/s.
+    // There and back at 0.5 rad/s: a turn of 1 rad/s.
     let knots = rolls(0.0, &[(2.0, 1.0), (2.0, 0.0)]).knots;
     assert!((knots[1].rate - 0.65 * 0.98 * 1e-3 * bounds().acceleration.up[ROLL]).abs() < 1e-12);
     // Without a corner, what comes before may be what is slow: twice as fast as the roll may go, then a crawl.
