@@ -179,7 +179,7 @@ impl SafetyCore {
         if jumped {
             self.log.say(Outcome::Held, Finding::node(Constraint::ClockJump, gap, limit));
             self.authority.forget_presence();
-            ArmId::ALL.into_iter().for_each(|a| self.arms.get_mut(a).forget_goal());
+            self.forget_goals();
         }
         // After a jump the tick counts: the arms must brake now, whatever the clock says.
         (gap < EARLIEST && !jumped, jumped)
@@ -278,6 +278,9 @@ impl SafetyCore {
         }
         if before.mode != self.machine.mode {
             self.changed(facts);
+        } else if before.pending != self.machine.pending {
+            // Nobody follows these any more, and that nobody renews them is no silence.
+            self.forget_goals();
         }
     }
 
@@ -321,6 +324,11 @@ impl SafetyCore {
         if let Some(run) = self.run.take() {
             self.end(run);
         }
+        self.forget_goals();
+    }
+
+    /// What teleoperation wants of every arm.
+    fn forget_goals(&mut self) {
         ArmId::ALL.into_iter().for_each(|a| self.arms.get_mut(a).forget_goal());
     }
 

@@ -62,6 +62,32 @@ fn enable_powers_and_homes_the_arms_and_then_stops_asking() {
 }
 
 #[test]
+fn teleoperation_that_is_asked_to_end_at_speed_ends_in_what_was_asked_for() {
+    for (asked, ends) in [(RequestKind::Ready, SafetyMode::Ready), (RequestKind::Disable, SafetyMode::Disabled)] {
+        let mut c = teleop();
+        for _ in 0..500 {
+            let mut q = *c.at.get(ArmId::Psm1);
+            q[0] += 0.15;
+            c.teleop(ArmId::Psm1, &q);
+            c.tick();
+        }
+        let fast = c.speed(ArmId::Psm1);
+        c.ask(asked);
+        let (mut ticks, mut modes) = (0, vec![]);
+        while c.mode() != ends && ticks < 1000 {
+            c.tick();
+            modes.push(c.mode());
+            ticks += 1;
+        }
+        // Longer than a command may be old: nobody commands any more, and that is no silence.
+        assert!(ticks > 100, "{ticks} ticks from {fast} rad/s");
+        assert!(modes.iter().all(|&m| m == SafetyMode::Teleop || m == ends), "{asked:?}: {modes:?}");
+        assert_eq!(c.mode(), ends);
+        assert!(c.said(Constraint::CommandStale).is_none());
+    }
+}
+
+#[test]
 fn teleoperation_reaches_its_goal_exactly_and_only_in_teleop() {
     let mut c = teleop();
     let mut goal = HOME_PSM;
