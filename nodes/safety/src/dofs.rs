@@ -121,7 +121,9 @@ impl Sides {
     /// Every entry's size as a part of its limit to that side; infinite when a limit is zero.
     fn parts<'a>(&'a self, a: &'a Q) -> impl Iterator<Item = f64> + 'a {
         let sides = a.iter().zip(&self.down).zip(&self.up);
-        sides.map(|((&x, &down), &up)| if x == 0.0 { 0.0 } else { x.abs() / if x < 0.0 { down } else { up } })
+        sides.map(
+            |((&x, &down), &up)| if x == 0.0 { 0.0 } else { x.abs() / if x.is_sign_negative() { down } else { up } },
+        )
     }
 
     /// The largest of them; 0 for none.

@@ -492,4 +492,4 @@ impl Node for SafetyNode {
 
 #[cfg(test)]
 #[path = "node_tests.rs"]
-mod tests;
+mod node_tests;

@@ -241,4 +241,4 @@ fn lock_memory() -> bool {
 
 #[cfg(test)]
 #[path = "realtime_tests.rs"]
-mod tests;
+mod realtime_tests;

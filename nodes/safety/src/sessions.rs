@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn a_login_ends_at_most_a_lifetime_and_a_tenth_of_the_window_from_now() {
+        let a = Admission { window: 10.0, allow_scripted: false };
+        let lifetime = SESSION_LIFETIME.as_secs();
+        let refused =
+            |ends| constraint(a.check(&Word { stamp: at(1000), ..word(&login(1, ends), Line::Requests, 1) }, at(1000)));
+        assert_eq!(refused(1001 + lifetime), None);
+        assert_eq!(refused(1002 + lifetime), Some(Constraint::ClockJump));
+    }
+
+    #[test]
     fn a_refusal_says_by_how_much() {
         let a = Admission { window: 2.0, allow_scripted: false };
         let refused = |who: Speaker, ms: u64| {

@@ -1,6 +1,6 @@
 //! What happens when filter, gate and permission do not agree, which from outside they always do.
 
-use super::super::support::{Cellar, running, sway};
+use super::super::support::{BOOT, Cellar, SURGEON, key, running, sway, verifier};
 use super::*;
 use crate::{SafetyParams, machine::Pending};
 
@@ -93,4 +93,51 @@ fn a_start_is_reached_within_a_nanoradian() {
         c.until(100, |c| c.core.run.as_ref().is_some_and(|r| r.started)).unwrap();
         assert_eq!(c.core.run.as_ref().unwrap().player.is_some(), reached, "{off}");
     }
+}
+
+#[test]
+fn a_goal_is_not_followed_while_a_stop_is_asked_for() {
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop);
+    for _ in 0..100 {
+        let mut q = c.at.psm1;
+        q[0] += 0.02;
+        c.teleop(PSM, &q);
+        c.tick();
+    }
+    let speed = |c: &Cellar| c.core.arms.get(PSM).motion.unwrap().v[0];
+    let before = speed(&c);
+    c.core.machine.pending = Some(Pending::Ready);
+    assert!(c.core.arms.get(PSM).goal().is_some());
+    c.tick();
+    assert!(0.0 < speed(&c) && speed(&c) < before, "{before} {}", speed(&c));
+}
+
+/// Clocks of two machines differ by a little: what lies ahead is from now.
+#[test]
+fn presence_from_ahead_counts_from_now() {
+    let (mut c, _) = running();
+    let (now, core) = (c.now, &mut c.core);
+    let run = core.run.as_ref().unwrap();
+    let stamp = now.plus(std::time::Duration::from_millis(20));
+    let held =
+        proctor_types::Presence { stamp, seq: 1_000_000, operator: SURGEON, held: true, digest: run.approved.digest() };
+    let word = verifier().open(&key(SURGEON).seal(BOOT, held)).unwrap();
+    core.authority.note_presence(&word, Some(SURGEON), now).unwrap();
+    assert_eq!(core.authority.presence().unwrap().stamp, now);
+    assert_eq!(core.authority.held(&run.approved, now), Some(0.0));
+}
+
+#[test]
+fn a_motion_starts_where_the_arm_is_within_its_tolerance() {
+    let (c, _) = running();
+    let plan = c.core.authority.plan(&c.core.run.as_ref().unwrap().approved).unwrap();
+    let (mut at, mut tolerance) = (plan.start(), [1.0; dofs::N]);
+    at[1] += 0.01;
+    let off = (plan.start()[1] - at[1]).abs();
+    tolerance[1] = off;
+    authority::startable(plan, Some(at), &tolerance).unwrap();
+    tolerance[1] = off * 0.999;
+    let refused = authority::startable(plan, Some(at), &tolerance).unwrap_err();
+    assert_eq!((refused.constraint, refused.value, refused.index), (Constraint::StartMismatch, off, 1));
+    assert_eq!(authority::startable(plan, None, &tolerance).unwrap_err().constraint, Constraint::ArmNotReady);
 }
