@@ -11,6 +11,10 @@ use proctor_types::{
 /// Most events of one tick; what does not fit waits in its queue for the next.
 pub const MAX_EVENTS: usize = 64;
 
+/// Most things that a tick disposes of: one per event, and one more for the motion that ends.
+const MAX_SPENT: usize = MAX_EVENTS + 1;
+const _: () = assert!(MAX_SPENT > MAX_EVENTS);
+
 /// One thing that happened since the last tick.
 #[derive(Debug)]
 pub enum Event {
@@ -92,7 +96,7 @@ pub struct Output {
     /// Version of the zones that hold since this tick, if they changed in it.
     pub zones: Option<u64>,
     /// To be dropped by somebody with time.
-    pub spent: ArrayVec<Spent, { 2 * MAX_EVENTS }>,
+    pub spent: ArrayVec<Spent, MAX_SPENT>,
 }
 
 impl Output {
