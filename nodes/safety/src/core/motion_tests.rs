@@ -98,9 +98,9 @@ fn a_start_is_reached_within_a_nanoradian() {
 #[test]
 fn a_goal_is_not_followed_while_a_stop_is_asked_for() {
     let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop);
-    for _ in 0..100 {
+    for _ in 0..30 {
         let mut q = c.at.psm1;
-        q[0] += 0.02;
+        q[0] += 0.15;
         c.teleop(PSM, &q);
         c.tick();
     }
