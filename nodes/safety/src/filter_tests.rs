@@ -238,19 +238,6 @@ fn sure(filter: &Filter) -> Rules {
     rules
 }
 
-fn tissue(points: &[proctor_types::SurfacePoint]) -> Box<LiveScene> {
-    Box::new(LiveScene {
-        stamp: Stamp::FIRST,
-        seq: 1,
-        model: Digest::default(),
-        zones: 0,
-        placements: PerArm::default(),
-        alignment: PerArm::from_fn(|_| Alignment::Aligned),
-        quality: QualityVerdict::Good,
-        surface: crate::surface::Surface::new(points),
-    })
-}
-
 #[test]
 fn a_hand_eye_estimate_exactly_as_far_off_as_is_believed_is_believed() {
     let turn = nalgebra::UnitQuaternion::from_axis_angle(&Vector3::x_axis(), 0.1);
@@ -299,7 +286,7 @@ fn what_an_arm_keeps_from_tissue_is_by_its_kind_and_by_what_it_does() {
         assert_eq!(rules.policy.growth, 0.0, "without a scene there is none that ages");
     }
     // 3 mm/s, up to 0.4 s.
-    f.scene = Some(tissue(&[]));
+    f.scene = Some(Box::new(LiveScene::of(&[])));
     for (age, growth) in [(0, 0.0), (100, 0.0003), (399, 0.001_197), (401, 0.0012), (5000, 0.0012)] {
         let now = Stamp::FIRST.plus(std::time::Duration::from_millis(age));
         let rules = f.rules(ARM, false, false, now);
@@ -397,7 +384,7 @@ fn the_speed_that_tissue_leaves_is_planned_and_its_class_said() {
     let state = MotionState::resting(HOME);
     // At the gallbladder 0.04 m/s, and 6 m/s more per m.
     for (d, expected) in [(0.0, 0.04), (-0.002, 0.04), (0.005, 0.07), (0.011, 0.1), (0.05, 0.1)] {
-        f.scene = Some(tissue(&[point(d)]));
+        f.scene = Some(Box::new(LiveScene::of(&[point(d)])));
         f.begin(&PerArm { psm1: Some(state), ..PerArm::default() });
         let rules = sure(&f);
         let (speed, class) = f.allowance(ARM, &state, &rules);
@@ -416,7 +403,7 @@ fn the_speed_that_tissue_leaves_is_planned_and_its_class_said() {
     let way = fast.stop(&f.bounds(ARM).acceleration)[2] - HOME[2];
     assert!(way > 0.004);
     for (d, expected) in [(0.0099, 0.04 + 6.0 * 0.0099), (0.0101, 0.1), (0.03, 0.1)] {
-        f.scene = Some(tissue(&[point(d + way)]));
+        f.scene = Some(Box::new(LiveScene::of(&[point(d + way)])));
         f.begin(&PerArm { psm1: Some(fast), ..PerArm::default() });
         let rules = sure(&f);
         let (speed, class) = f.allowance(ARM, &fast, &rules);

@@ -225,4 +225,4 @@ impl Plan {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod plan_tests;
+pub(crate) mod plan_tests;

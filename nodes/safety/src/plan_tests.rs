@@ -33,7 +33,8 @@ fn proposal(points: &[(f64, Q)], life: Duration) -> Proposal {
     }
 }
 
-fn plan(points: &[(f64, Q)]) -> Result<Plan, Finding> {
+/// The plan of a path of PSM1 that may start for ten seconds.
+pub(crate) fn plan(points: &[(f64, Q)]) -> Result<Plan, Finding> {
     planner().prepare(&proposal(points, Duration::from_secs(10)))
 }
 

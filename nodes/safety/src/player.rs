@@ -173,31 +173,15 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SafetyParams, dofs::Bounds, plan::Planner};
+    use crate::{SafetyParams, dofs::Bounds};
     use proctor_kinematics::Chain;
-    use proctor_types::{
-        ArmId, Class, Digest, Evidence, Joints, PlannedWith, Proposal, ProposalId, Skill, Stamp, Trajectory,
-        TrajectoryPoint,
-    };
+    use proctor_types::ArmId;
 
     fn plan(points: &[(f64, [f64; 6], f64)]) -> Plan {
-        let points =
-            points.iter().map(|&(t, q, jaw)| TrajectoryPoint { t, position: Joints::new(&q).unwrap(), jaw }).collect();
-        let proposal = Proposal {
-            id: ProposalId(1),
-            stamp: Stamp::FIRST,
-            expires: Stamp::FIRST.plus(std::time::Duration::from_secs(10)),
-            skill: Skill::Retract,
-            trajectory: Trajectory::new(ArmId::Psm1, points).unwrap(),
-            planned_with: PlannedWith { model: Digest::default(), hand_eye: 0, zones: 0 },
-            evidence: Evidence {
-                summary: String::new(),
-                confidence: 1.0,
-                smallest_clearance: None,
-                clearance_class: Class::Background,
-            },
-        };
-        Planner::new(&SafetyParams::default()).unwrap().prepare(&proposal).unwrap()
+        let places = points
+            .iter()
+            .map(|&(t, [yaw, pitch, depth, roll, bend, turn], jaw)| (t, [yaw, pitch, depth, roll, bend, turn, jaw]));
+        crate::plan::plan_tests::plan(&places.collect::<Vec<_>>()).unwrap()
     }
 
     fn bounds() -> Bounds {

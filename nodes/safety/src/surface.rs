@@ -478,6 +478,21 @@ pub struct LiveScene {
 }
 
 impl LiveScene {
+    /// A good picture of this alone, by hand.
+    #[cfg(test)]
+    pub(crate) fn of(points: &[proctor_types::SurfacePoint]) -> Self {
+        Self {
+            stamp: Stamp::FIRST,
+            seq: 1,
+            model: Digest::default(),
+            zones: 0,
+            placements: PerArm::default(),
+            alignment: PerArm::from_fn(|_| Alignment::Aligned),
+            quality: QualityVerdict::Good,
+            surface: Surface::new(points),
+        }
+    }
+
     /// Prepares a scene; runs outside the real-time thread (sorts and allocates).
     pub fn new(scene: &Scene) -> Self {
         let placement = |arm: ArmId| {

@@ -4,17 +4,14 @@
 
 use super::*;
 use crate::{
-    Planner, SafetyParams, Zone, ZoneShape,
+    SafetyParams, Zone, ZoneShape,
     dofs::{DT, PerArm},
     player::Player,
-    surface::{LiveScene, Policy, Surface},
+    surface::{LiveScene, Policy},
     zones::Keepout,
 };
 use nalgebra::{Isometry3, Point3, Vector3};
-use proctor_types::{
-    Alignment, Class, Digest, Evidence, Joints, PlannedWith, Proposal, ProposalId, QualityVerdict, Skill, Stamp,
-    SurfacePoint, Trajectory, TrajectoryPoint,
-};
+use proctor_types::{Class, SurfacePoint};
 
 const PSM: ArmId = ArmId::Psm1;
 const HOME: Q = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
@@ -337,44 +334,18 @@ fn every_point_of_tissue_that_is_neared_on_the_way_out_of_another_stays_ample() 
         SurfacePoint { position, class: Class::Liver, sigma: 0.0 }
     };
     let ways = [(travel + RESERVE + 1e-6, true), (travel + RESERVE - 1e-6, false), (travel, false), (1e-5, false)];
-    let surfaces =
-        ways.map(|(gap, taken)| (gap, taken, Surface::new(&[beside(&HOME, -ahead, -5e-5), beside(&to, ahead, gap)])));
-    for (gap, taken, surface) in surfaces {
-        f.scene = Some(Box::new(LiveScene {
-            stamp: Stamp::FIRST,
-            seq: 1,
-            model: Digest::default(),
-            zones: 0,
-            placements: PerArm::default(),
-            alignment: PerArm::from_fn(|_| Alignment::Aligned),
-            quality: QualityVerdict::Good,
-            surface,
-        }));
+    let scenes =
+        ways.map(|(gap, taken)| (gap, taken, LiveScene::of(&[beside(&HOME, -ahead, -5e-5), beside(&to, ahead, gap)])));
+    for (gap, taken, scene) in scenes {
+        f.scene = Some(Box::new(scene));
         assert_eq!(goes(&mut f, &HOME, &to, &rules), taken, "{gap}");
     }
 }
 
 /// A path that only moves the insertion: (time, insertion), m from home's.
 fn path(points: &[(f64, f64)]) -> Plan {
-    let point = |&(t, down): &(f64, f64)| {
-        let position = Joints::new(&moved(&HOME, INSERTION, down)[..6]).unwrap();
-        TrajectoryPoint { t, position, jaw: HOME[6] }
-    };
-    let proposal = Proposal {
-        id: ProposalId(1),
-        stamp: Stamp::FIRST,
-        expires: Stamp::FIRST.plus(std::time::Duration::from_secs(10)),
-        skill: Skill::Retract,
-        trajectory: Trajectory::new(PSM, points.iter().map(point).collect()).unwrap(),
-        planned_with: PlannedWith { model: Digest::default(), hand_eye: 0, zones: 0 },
-        evidence: Evidence {
-            summary: String::new(),
-            confidence: 1.0,
-            smallest_clearance: None,
-            clearance_class: Class::Background,
-        },
-    };
-    Planner::new(&SafetyParams::default()).unwrap().prepare(&proposal).unwrap()
+    let points: Vec<_> = points.iter().map(|&(t, down)| (t, moved(&HOME, INSERTION, down))).collect();
+    crate::plan::plan_tests::plan(&points).unwrap()
 }
 
 /// The path played for some ticks, and the tick after them.

@@ -4,12 +4,12 @@ use super::*;
 use crate::{
     SafetyParams, Zone, ZoneShape,
     dofs::{N, PerArm, map2},
-    surface::{LiveScene, Policy, Surface},
+    surface::{LiveScene, Policy},
     zones::mesh::Mesh,
 };
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Capsule;
-use proctor_types::{Alignment, Digest, QualityVerdict, Stamp, SurfacePoint};
+use proctor_types::{Stamp, SurfacePoint};
 
 const PSM: ArmId = ArmId::Psm1;
 const HOME: Q = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
@@ -80,19 +80,6 @@ struct World {
     rules: Rules,
 }
 
-fn tissue(points: &[SurfacePoint]) -> Box<LiveScene> {
-    Box::new(LiveScene {
-        stamp: Stamp::FIRST,
-        seq: 1,
-        model: Digest::default(),
-        zones: 0,
-        placements: PerArm::default(),
-        alignment: PerArm::from_fn(|_| Alignment::Aligned),
-        quality: QualityVerdict::Good,
-        surface: Surface::new(points),
-    })
-}
-
 impl World {
     fn new(dice: &mut Dice) -> Self {
         let params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
@@ -119,7 +106,7 @@ impl World {
         };
         let points: Vec<_> = (0..150).map(point).collect();
         filter.zones = zones.iter().map(Keepout::new).collect();
-        filter.scene = Some(tissue(&points));
+        filter.scene = Some(Box::new(LiveScene::of(&points)));
         let keep = Class::ALL.map(|_| Some(dice.within(0.0, 0.01)).filter(|k| *k > 0.002));
         let policy = Policy {
             keep,
