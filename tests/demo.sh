@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The README's headless demo, as a user runs it: the last line must be one JSON object with every key, at least one motion
-# executed and nothing violated; and its recording must be readable by rosbags.
+# executed and nothing violated. Then a short one with a recording (60 MB a second), which must be readable by rosbags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${DEMO_SECONDS:-60}
 out=$(mktemp -d); trap 'rm -rf "$out"' EXIT
-target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 --record "$out/demo.mcap" </dev/null | tee "$out/demo.log"
+target/release/proctor demo --seconds "$seconds" --scripted --console-port 0 </dev/null | tee "$out/demo.log"
+target/release/proctor demo --seconds 5 --console-port 0 --record "$out/demo.mcap" </dev/null
 .venv/bin/python - "$out/demo.log" "$out/demo.mcap" <<'PY'
 import json, sys
 from rosbags.highlevel import AnyReader

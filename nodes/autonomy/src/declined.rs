@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Phase {
     /// The endoscope moves.
     Look,
+    /// Away from tissue that the instrument is too near to, as after a motion that ended half-way.
+    Leave,
     /// Instrument in free space, on its way to the pre-grasp point.
     Transit,
     /// Straight towards the tissue.
@@ -25,6 +27,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Look => "moving the camera",
+            Self::Leave => "backing off",
             Self::Transit => "moving to the tissue",
             Self::Approach => "approaching",
             Self::Grip => "gripping",

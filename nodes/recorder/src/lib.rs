@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufWriter, ErrorKind},
+    io::BufWriter,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,6 +23,8 @@ use std::{
 const PERIOD: Duration = Duration::from_millis(20);
 /// Between two log lines about drops.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+/// How often it looks how much room the disk has.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Parameters of the recorder. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,15 +34,18 @@ pub struct RecorderParams {
     pub file: PathBuf,
     /// Messages held per topic until they are written, 16..=8192; pictures are 0.9 MB each and held at most 64.
     pub depth: usize,
+    /// Room to leave on the file's disk, bytes: the recording ends, complete, before the disk has less.
+    pub keep_free: u64,
 }
 
 impl RecorderParams {
     /// Bounds of [`Self::depth`].
     pub const DEPTH: (usize, usize) = (16, 8192);
 
-    /// Into `file`, with the default depth: two seconds of the fastest topics.
+    /// Into `file`, with the default depth, two seconds of the fastest topics, leaving a GiB: what the cell's cameras fill in
+    /// a quarter of a minute.
     pub fn to(file: impl Into<PathBuf>) -> Self {
-        Self { file: file.into(), depth: 2048 }
+        Self { file: file.into(), depth: 2048, keep_free: 1 << 30 }
     }
 }
 
@@ -58,7 +63,17 @@ pub enum RecorderError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Writing failed, e.g. because the disk is full. What was written before stays readable.
+    /// The disk has too little room left.
+    #[error("recording to {} needs more than {} MiB free on its disk, {} MiB are", .path.display(), .needed >> 20, .free >> 20)]
+    Room {
+        /// The file.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes that are to stay free.
+        needed: u64,
+    },
+    /// Writing failed. What was written before stays readable.
     #[error("recording to {} stopped: {source}", .path.display())]
     Write {
         /// The file.
@@ -95,6 +110,16 @@ pub struct RecorderNode {
     tracks: Vec<Track>,
     said: Option<(Stamp, u64)>,
     last: Stamp,
+    keep_free: u64,
+    looked: Option<Stamp>,
+    /// Bytes free on the disk of a file that may be yet to be made.
+    free: fn(&Path) -> std::io::Result<u64>,
+}
+
+fn free(file: &Path) -> std::io::Result<u64> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 impl RecorderNode {
@@ -106,6 +131,7 @@ impl RecorderNode {
         }
         let path = params.file;
         let failed = |source| RecorderError::Write { path: path.clone(), source };
+        room(&path, params.keep_free, free)?;
         let file = File::create_new(&path).map_err(|source| RecorderError::File { path: path.clone(), source })?;
         let options = WriteOptions::new().profile("ros2").library(concat!("proctor ", env!("CARGO_PKG_VERSION")));
         let mut writer = options.compression(None).create(BufWriter::with_capacity(1 << 20, file)).map_err(failed)?;
@@ -116,7 +142,8 @@ impl RecorderNode {
             let source = bus.raw_subscriber(&topic, depth)?;
             tracks.push(Track { name: topic.name.into_owned(), channel, source, written: 0, sequence: 0 });
         }
-        Ok(Self { path, writer: Some(writer), tracks, said: None, last: Stamp::FIRST })
+        let keep_free = params.keep_free;
+        Ok(Self { path, writer: Some(writer), tracks, said: None, last: Stamp::FIRST, keep_free, looked: None, free })
     }
 
     /// Where it records.
@@ -155,6 +182,15 @@ impl RecorderNode {
         Ok(())
     }
 
+    /// Whether the disk has room, where that can be found out; looked at now and then.
+    fn room(&mut self, now: Stamp) -> Result<(), RecorderError> {
+        if self.writer.is_none() || self.looked.is_some_and(|when| when.age(now) < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(now);
+        room(&self.path, self.keep_free, self.free)
+    }
+
     fn say_drops(&mut self, now: Stamp) {
         let dropped: u64 = self.tracks.iter().map(|t| t.source.dropped()).sum();
         let due = self.said.is_none_or(|(when, n)| dropped > n && when.age(now) >= SAY_EVERY);
@@ -174,6 +210,13 @@ impl RecorderNode {
         writer.write_metadata(&Metadata { name: "proctor.drops".to_owned(), metadata }).map_err(failed)?;
         writer.finish().map_err(failed)?;
         Ok(())
+    }
+}
+
+fn room(file: &Path, needed: u64, free: fn(&Path) -> std::io::Result<u64>) -> Result<(), RecorderError> {
+    match free(file) {
+        Ok(free) if free < needed => Err(RecorderError::Room { path: file.to_owned(), free, needed }),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -203,11 +246,16 @@ impl Node for RecorderNode {
 
     fn poll(&mut self, now: Stamp) {
         self.last = now;
-        if let Err(error) = self.drain(now) {
-            let full = matches!(&error, RecorderError::Write { source: mcap::McapError::Io(e), .. }
-                if e.kind() == ErrorKind::StorageFull);
-            tracing::error!(%error, full, "recording stopped; the loop goes on");
-            self.writer = None;
+        match self.drain(now).and_then(|()| self.room(now)) {
+            Ok(()) => {}
+            Err(error @ RecorderError::Room { .. }) => {
+                let index = self.finish(now).is_ok();
+                tracing::error!(%error, index, "recording ended; the loop goes on");
+            }
+            Err(error) => {
+                tracing::error!(%error, "recording stopped; the loop goes on");
+                self.writer = None;
+            }
         }
         self.say_drops(now);
     }
@@ -284,6 +332,32 @@ mod tests {
         assert_eq!(mcap::MessageStream::new(&bytes).unwrap().count(), 16);
         let needle = b"proctor.drops";
         assert!(bytes.windows(needle.len()).any(|w| w == needle));
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_ends_the_recording_complete_and_one_without_room_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bus, file) = (Bus::memory(), folder.path().join("full.mcap"));
+        let mut recorder =
+            RecorderNode::new(&bus, RecorderParams { keep_free: 1, ..RecorderParams::to(&file) }).unwrap();
+        let publisher = bus.publisher::<JointCommand>(&graph::servo_jp(ArmId::Ecm)).unwrap();
+        recorder.poll(command(0).stamp);
+        recorder.free = |_| Ok(0);
+        for ms in [10, 500, 999, 1000, 1500] {
+            publisher.publish(&command(ms)).unwrap();
+            recorder.poll(command(ms).stamp);
+        }
+        let bytes = std::fs::read(&file).unwrap();
+        let times: Vec<_> =
+            mcap::MessageStream::new(&bytes).unwrap().map(|m| m.unwrap().log_time / 1_000_000).collect();
+        assert_eq!(times, [1010, 1500, 1999, 2000], "a second after it last looked it ended");
+        assert!(mcap::Summary::read(&bytes).unwrap().is_some(), "with its index");
+
+        let none = folder.path().join("none.mcap");
+        let refused = RecorderNode::new(&bus, RecorderParams { keep_free: u64::MAX, ..RecorderParams::to(&none) });
+        let message = refused.err().unwrap().to_string();
+        assert!(message.contains("none.mcap needs more than") && message.contains("MiB free"), "{message}");
+        assert!(!none.exists());
     }
 
     #[test]

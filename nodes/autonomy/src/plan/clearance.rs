@@ -32,8 +32,8 @@ pub fn keep(phase: Phase, class: Class, params: &ClearanceParams) -> Option<Keep
         (_, Class::Background | Class::InstrumentShaft | Class::InstrumentWrist | Class::InstrumentJaws)
         // The endoscope passes through the abdominal wall.
         | (Phase::Look, Class::AbdominalWall)
-        // Contact is meant.
-        | (Phase::Approach | Phase::Grip | Phase::Lift, Class::Gallbladder | Class::Fat) => None,
+        // Contact is meant, or ends.
+        | (Phase::Approach | Phase::Grip | Phase::Lift | Phase::Leave, Class::Gallbladder | Class::Fat) => None,
         (Phase::Look, _) => plain(params.endoscope),
         (_, Class::CysticArtery | Class::CysticDuct) => guarded(params.critical),
         (_, Class::Liver) => guarded(params.liver),
@@ -108,8 +108,8 @@ impl Sweep {
         best
     }
 
-    /// The pass that falls short of its margin, plus `extra`, by most; `None` when all keep it. Looks at every
-    /// `stride`th pass from `since` seconds on, and always at the last.
+    /// The pass that falls short of its margin, plus `extra`, by most; `None` when all keep it. What backs off from where it is too
+    /// near already need only come no nearer. Looks at every `stride`th pass from `since` seconds on, and always at the last.
     pub fn shortfall(
         &self,
         tissue: &Tissue,
@@ -126,7 +126,11 @@ impl Sweep {
                 }
                 let Some(keep) = keep(pass.phase, class, params) else { continue };
                 let (distance, doubt) = pass.tightest(points, keep.with_doubt);
-                let margin = keep.margin + extra + doubt;
+                let mut margin = keep.margin + extra + doubt;
+                if pass.phase == Phase::Leave {
+                    let (distance, doubt_there) = self.passes[0].tightest(points, keep.with_doubt);
+                    margin = margin.min(distance - doubt_there + extra.min(0.0) + doubt);
+                }
                 if margin - distance > worst.map_or(0.0, |w| w.margin - w.distance) {
                     worst = Some(Shortfall { distance, margin, class, phase: pass.phase });
                 }

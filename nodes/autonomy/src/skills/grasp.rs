@@ -7,7 +7,7 @@ use crate::{
     Context, Declined, Phase,
     plan::{
         JointPath, PathPoint,
-        clearance::{Sweep, Tissue},
+        clearance::{Shortfall, Sweep, Tissue},
         picture::Picture,
         time_law::{Segment, Start, Timed, parameterise},
         tool_path::{JawPose, ToolPath, solve},
@@ -26,6 +26,8 @@ const ROLLS: [f64; 10] = [0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2, 1.5];
 const MAX_TRIES: usize = 8;
 /// Detours tried: how far start and pre-grasp point are raised, m.
 const DETOURS: [f64; 3] = [0.0, 0.012, 0.025];
+/// Lengths tried of backing off, m.
+const BACK: [f64; 3] = [0.006, 0.012, 0.025];
 /// Points of a coarse leg.
 const COARSE: usize = 16;
 /// Radians of joint travel that count as much as one radian of tilt.
@@ -64,17 +66,20 @@ pub struct Site<'a> {
 pub struct Grasp {
     /// The motion.
     pub timed: Timed,
+    /// Whether it begins by backing off from tissue.
+    pub backs_off: bool,
     /// Length of the lift, m.
     pub lift: f64,
 }
 
 /// The cheapest grasp whose whole motion holds, or why the cheapest one does not.
 pub fn plan(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
-    let start = JawPose::at(site.tool, &site.state.position)?;
+    let at = JawPose::at(site.tool, &site.state.position)?;
+    let begin = begin(site, hold, Place { at, joints: site.state.position, jaw: site.state.jaw })?;
     let mut refusal = None;
-    for rotation in orientations(site, hold, &start)? {
+    for rotation in orientations(site, hold, begin.place())? {
         let at = JawPose { end: hold.point, rotation };
-        match through(site, hold, start, at) {
+        match through(site, hold, &begin, at) {
             Ok(grasp) => return Ok(grasp),
             Err(declined) => {
                 refusal.get_or_insert(declined);
@@ -84,13 +89,89 @@ pub fn plan(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
     Err(refusal.unwrap_or(Declined::NoTarget))
 }
 
+/// Where the jaws are, and the joints that put them there.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: JawPose,
+    joints: Joints,
+    /// Jaw angle, rad.
+    jaw: f64,
+}
+
+/// Where the arm is, and the places through which it backs off first: none where it has room.
+struct Begin {
+    from: Place,
+    back: Vec<Place>,
+}
+
+impl Begin {
+    /// Where the way to the tissue begins.
+    fn place(&self) -> &Place {
+        self.back.last().unwrap_or(&self.from)
+    }
+}
+
+/// An instrument that is too near to tissue for any way to pass there, as one whose motion ended half-way, backs off first: it lets go where its jaws
+/// have room to open, and pulls back along itself, off the tissue, or up.
+fn begin(site: &Site<'_>, hold: &Hold, from: Place) -> Result<Begin, Declined> {
+    if stays(site, &from, from.jaw, Phase::Transit).is_ok() {
+        return Ok(Begin { from, back: Vec::new() });
+    }
+    let open = site.context.params.retract.jaw_open;
+    let opens = from.jaw < open && stays(site, &from, open, Phase::Leave).is_ok();
+    let along = UnitVector3::try_new(-from.at.end.coords, 1e-9).ok_or(Declined::BadTarget { what: "the way back" })?;
+    let mut refusal = None;
+    for released in opens.then_some(Place { jaw: open, ..from }).into_iter().chain([from]) {
+        let jaw = released.jaw;
+        for length in BACK {
+            for direction in [along, hold.normal, hold.up] {
+                let at = from.at.moved(direction.into_inner() * length);
+                let place = leg(site, from.joints, (from.at, at), Phase::Leave, (jaw, jaw)).and_then(|way| {
+                    let place = Place { at, joints: way.end, jaw };
+                    stays(site, &place, jaw, Phase::Transit).map(|()| place)
+                });
+                match place {
+                    Ok(place) => {
+                        let release = (jaw != from.jaw).then_some(released);
+                        return Ok(Begin { from, back: release.into_iter().chain([place]).collect() });
+                    }
+                    Err(declined) => {
+                        refusal.get_or_insert(declined);
+                    }
+                }
+            }
+        }
+    }
+    Err(refusal.unwrap_or(Declined::NoTarget))
+}
+
+/// Whether tissue leaves room for the jaws to go from their angle to another where they are.
+fn stays(site: &Site<'_>, place: &Place, jaw: f64, phase: Phase) -> Result<(), Declined> {
+    let point = |t, jaw| TrajectoryPoint { t, position: place.joints, jaw };
+    clear(site, vec![point(0.0, place.jaw), point(1.0, jaw)], phase).map(|_| ())
+}
+
+/// What an arm sweeps through a way, if tissue leaves room for it.
+fn clear(site: &Site<'_>, way: Vec<TrajectoryPoint>, phase: Phase) -> Result<(Trajectory, Sweep), Declined> {
+    let (arm, params) = (site.tool.arm, &site.context.params.clearance);
+    let phases = vec![phase; way.len()];
+    let trajectory = Trajectory::new(arm, way).map_err(|_| Declined::PathBroken { arm })?;
+    let sweep = Sweep::new(site.tool, &trajectory, &phases)?;
+    match sweep.shortfall(site.tissue, params, params.hysteresis, (0.0, 1)) {
+        Some(Shortfall { class, distance: clearance, margin, .. }) => {
+            Err(Declined::TissueClearance { arm, class, phase, clearance, margin })
+        }
+        None => Ok((trajectory, sweep)),
+    }
+}
+
 /// Orientations of the tip frame at the grasp for which grasp and pre-grasp point are reachable, cheapest first.
-fn orientations(site: &Site<'_>, hold: &Hold, start: &JawPose) -> Result<Vec<UnitQuaternion<f64>>, Declined> {
+fn orientations(site: &Site<'_>, hold: &Hold, start: &Place) -> Result<Vec<UnitQuaternion<f64>>, Declined> {
     let (tool, motion) = (site.tool, &site.context.params.motion);
     let standoff = site.context.params.retract.standoff;
     let inward = -hold.normal.into_inner();
     let straight = UnitVector3::try_new(hold.point.coords, 1e-9).ok_or(Declined::BadTarget { what: "the grasp" })?;
-    let pointing = start.rotation * tool.end_in_tip.coords.normalize();
+    let pointing = start.at.rotation * tool.end_in_tip.coords.normalize();
     let mut found: Vec<(f64, UnitQuaternion<f64>)> = Vec::new();
     let mut refusal = None;
     for tilt in TILTS {
@@ -101,15 +182,15 @@ fn orientations(site: &Site<'_>, hold: &Hold, start: &JawPose) -> Result<Vec<Uni
         let turn = UnitQuaternion::rotation_between(&pointing, &direction)
             .unwrap_or_else(|| UnitQuaternion::from_axis_angle(&across(&pointing), std::f64::consts::PI));
         for roll in ROLLS {
-            let rotation = UnitQuaternion::from_axis_angle(&direction, roll) * turn * start.rotation;
+            let rotation = UnitQuaternion::from_axis_angle(&direction, roll) * turn * start.at.rotation;
             let at = JawPose { end: hold.point, rotation };
             let before = at.moved(hold.normal.into_inner() * standoff);
-            let reached = solve(tool, &at.tip(tool), &site.state.position, motion, "the grasp")
+            let reached = solve(tool, &at.tip(tool), &start.joints, motion, "the grasp")
                 .and_then(|grasp| Ok((grasp, solve(tool, &before.tip(tool), &grasp, motion, "the pre-grasp point")?)));
             match reached {
                 Ok((grasp, before)) => {
                     let bend = direction.angle(&inward);
-                    found.push((bend + travel(&site.state.position, &before) + travel(&before, &grasp), rotation));
+                    found.push((bend + travel(&start.joints, &before) + travel(&before, &grasp), rotation));
                 }
                 Err(declined) => {
                     refusal.get_or_insert(declined);
@@ -137,17 +218,22 @@ fn across(v: &Vector3<f64>) -> UnitVector3<f64> {
 }
 
 /// The whole motion through one grasp pose.
-fn through(site: &Site<'_>, hold: &Hold, start: JawPose, at: JawPose) -> Result<Grasp, Declined> {
+fn through(site: &Site<'_>, hold: &Hold, begin: &Begin, at: JawPose) -> Result<Grasp, Declined> {
     let p = &site.context.params.retract;
     let before = at.moved(hold.normal.into_inner() * p.standoff);
-    let (via, joints) = route(site, hold, start, before)?;
+    let (via, joints) = route(site, hold, begin.place(), before)?;
     let approach = leg(site, joints, (before, at), Phase::Approach, (p.jaw_open, p.jaw_open))?;
     let (up, lift) = lift(site, hold, approach.end, at)?;
 
     let motion = &site.context.params.motion;
     let line = |from, to, what| ToolPath::new(site.tool, motion, from, to, what);
+    let mut from = begin.from.at;
+    let mut leaves = Vec::new();
+    for place in &begin.back {
+        leaves.push((line(from, place.at, "the way back"), place.jaw));
+        from = place.at;
+    }
     let mut transits = Vec::new();
-    let mut from = start;
     for stop in &via {
         transits.push((line(from, stop.at, "the way to the tissue"), stop.jaw, stop.near));
         from = stop.at;
@@ -156,6 +242,9 @@ fn through(site: &Site<'_>, hold: &Hold, start: JawPose, at: JawPose) -> Result<
     let grip_path = Still { tips: [Point3::from(at.tip(site.tool).translation()), at.end] };
     let speed = |near: bool| if near { motion.near_speed } else { motion.free_speed };
     let mut segments: Vec<Segment<'_>> = Vec::new();
+    for (path, jaw) in &leaves {
+        segments.push(Segment { phase: Phase::Leave, path, speed: speed(true), jaw: *jaw });
+    }
     for (path, jaw, near) in &transits {
         segments.push(Segment { phase: Phase::Transit, path, speed: speed(*near), jaw: *jaw });
     }
@@ -164,7 +253,7 @@ fn through(site: &Site<'_>, hold: &Hold, start: JawPose, at: JawPose) -> Result<
     segments.push(Segment { phase: Phase::Lift, path: &lift_path, speed: speed(true), jaw: p.jaw_closed });
     let origin = Start { arm: site.tool.arm, joints: site.state.position, jaw: site.state.jaw };
     let timed = parameterise(origin, &segments, site.tool.chain.limits(), motion)?;
-    Ok(Grasp { timed, lift })
+    Ok(Grasp { timed, backs_off: !begin.back.is_empty(), lift })
 }
 
 /// A point on the way to the pre-grasp point.
@@ -177,15 +266,15 @@ struct Stop {
 }
 
 /// Points from the start to the pre-grasp point, and the joints there. The jaws open on the last piece, where there is room.
-fn route(site: &Site<'_>, hold: &Hold, start: JawPose, before: JawPose) -> Result<(Vec<Stop>, Joints), Declined> {
-    let (shut, open) = (site.state.jaw, site.context.params.retract.jaw_open);
+fn route(site: &Site<'_>, hold: &Hold, start: &Place, before: JawPose) -> Result<(Vec<Stop>, Joints), Declined> {
+    let (shut, open) = (start.jaw, site.context.params.retract.jaw_open);
     let near = site.context.params.motion.near_tissue;
     let mut refusal = None;
     for raise in DETOURS {
         let up = hold.up.into_inner() * raise;
-        let all = [(start.moved(up), shut), (before.moved(up), shut), (before, open)];
+        let all = [(start.at.moved(up), shut), (before.moved(up), shut), (before, open)];
         let stops = if raise == 0.0 { &all[2..] } else { &all[..] };
-        let (mut from, mut joints) = ((start, shut), site.state.position);
+        let (mut from, mut joints) = ((start.at, shut), start.joints);
         let way: Result<Vec<Stop>, Declined> = stops
             .iter()
             .map(|&to| {
@@ -248,13 +337,7 @@ fn leg(
         end = path.at(s, &end)?.joints;
         points.push(TrajectoryPoint { t: k as f64, position: end, jaw: shut + s * (open - shut) });
     }
-    let phases = vec![phase; points.len()];
-    let coarse = Trajectory::new(arm, points).map_err(|_| Declined::PathBroken { arm })?;
-    let sweep = Sweep::new(site.tool, &coarse, &phases)?;
-    if let Some(s) = sweep.shortfall(site.tissue, &params.clearance, params.clearance.hysteresis, (0.0, 1)) {
-        let (class, clearance, margin) = (s.class, s.distance, s.margin);
-        return Err(Declined::TissueClearance { arm, class, phase, clearance, margin });
-    }
+    let (coarse, sweep) = clear(site, points, phase)?;
     if let Some(picture) = site.picture {
         let tips = coarse.points().iter().filter_map(|p| site.tool.fk(&p.position).ok());
         if let Some(inside) = picture.leaves(tips.map(|tip| Point3::from(tip.translation()))) {

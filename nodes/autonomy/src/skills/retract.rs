@@ -1,5 +1,5 @@
 //! *Retract*: an instrument opens its jaws, goes to a pre-grasp point off the gallbladder's fundus, approaches along the normal, closes and
-//! lifts. Planned in joint space through the fused hand-eye estimate of that arm (docs/adr/0004).
+//! lifts; before that it backs off from tissue that it is too near to. Planned in joint space through the fused hand-eye estimate of that arm (docs/adr/0004).
 
 use super::grasp::{self, Hold, Site};
 use crate::{
@@ -190,13 +190,14 @@ fn summary(
 ) -> String {
     let depth = context.scene.world_from_camera.inverse().transform(target).z;
     let way = context.jaw_end(arm).map_or(0.0, |end| (end - target).norm());
+    let first = if grasp.backs_off { "backs off first, " } else { "" };
     let near = clearance.map_or_else(
         || "no artery, duct or liver is seen".to_owned(),
         |c| format!("{:.1} mm stay to the {}", c.distance * 1e3, c.class.name().replace('_', " ")),
     );
     format!(
-        "The gallbladder's fundus is seen {:.0} mm from the camera, {:.0} mm from {arm}. {arm} opens its jaws, takes it and lifts it by \
-         {:.0} mm in {duration:.0} s; {near}.",
+        "The gallbladder's fundus is seen {:.0} mm from the camera, {:.0} mm from {arm}. {arm} {first}opens its jaws, takes it and lifts it \
+         by {:.0} mm in {duration:.0} s; {near}.",
         depth * 1e3,
         way * 1e3,
         grasp.lift * 1e3,

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, assert_within_limits, autonomy, brute_force_clearance, chain, speeds};
 use nalgebra::{Point3, Vector3};
 use proctor_autonomy::{AutonomyParams, Declined, Note, PROTECTED};
-use proctor_types::{ArmId, Class, Joints, Pose, Proposal, Skill, World};
+use proctor_types::{ArmId, Class, Joints, Pose, Proposal, Skill, Trajectory, TrajectoryPoint, World};
 
 fn ask(bench: &mut Bench, arm: ArmId) -> Proposal {
     let mut autonomy = autonomy();
@@ -230,6 +230,85 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
         edit(&mut bench);
         let reason = declined(&mut bench, arm);
         assert!(expected(&reason), "{name}: {reason:?}");
+    }
+}
+
+/// Where a retraction broken off leaves the arm: at the tissue, its jaws closed to `jaw`.
+fn broken_off(bench: &mut Bench, arm: ArmId, jaw: f64) {
+    let whole = ask(&mut bench.clone(), arm);
+    let at = whole.trajectory.points()[contact(&whole)].position;
+    bench.put(arm, &at, jaw);
+}
+
+#[test]
+fn a_retraction_broken_off_at_the_tissue_lets_go_and_backs_off_before_the_next() {
+    let params = AutonomyParams::default();
+    for (mut bench, arm) in benches() {
+        broken_off(&mut bench, arm, 0.35);
+        let p = ask(&mut bench, arm);
+        let points = p.trajectory.points();
+        assert!(p.evidence.summary.contains("backs off first"), "{}", p.evidence.summary);
+        assert_within_limits(&p.trajectory, &params);
+        // Jaws open before anything else moves.
+        let moves = points.iter().position(|q| (q.position[2] - points[0].position[2]).abs() > 1e-6).unwrap();
+        assert!((points[moves - 1].jaw - params.retract.jaw_open).abs() < 1e-12, "{arm}");
+        // From the first motion on the gallbladder only gets farther, until there is room; then it goes as from anywhere.
+        let gap = |k: usize| gap(&bench, &p.trajectory, k, Class::Gallbladder);
+        let room = params.clearance.tissue + params.clearance.hysteresis;
+        let free = (moves..contact(&p)).find(|&k| gap(k) >= room).expect("there is room on the way");
+        assert!(gap(moves) < 0.0, "it began in the tissue");
+        let gaps: Vec<f64> = (moves..free).step_by(5).map(gap).collect();
+        assert!(gaps.windows(2).all(|w| w[1] > w[0] - 1e-4), "{gaps:?}");
+        let at = jaw_end(&bench, arm, &points[contact(&p)].position);
+        assert!((at - bench.scene.grasp_target.unwrap().0).norm() < 1e-6);
+    }
+}
+
+/// Distance of the instrument to tissue at one point of a motion.
+fn gap(bench: &Bench, t: &Trajectory, k: usize, class: Class) -> f64 {
+    let still = vec![TrajectoryPoint { t: 0.0, ..t.points()[k] }, TrajectoryPoint { t: 1.0, ..t.points()[k] }];
+    let still = Trajectory::new(t.arm(), still).unwrap();
+    brute_force_clearance(bench, &still, |_, _| true, &[class]).unwrap().0
+}
+
+#[test]
+fn who_backs_off_comes_no_nearer_to_an_artery_it_is_too_near_to_already() {
+    let arm = ArmId::Psm2;
+    let params = AutonomyParams::default().clearance;
+    // Beside the jaws it can be left, or not, where the artery lies around the shaft too.
+    for (around, possible) in [(false, true), (true, false)] {
+        let mut bench = Bench::new();
+        bench.park_the_other(arm);
+        bench.put(ArmId::Ecm, &[0.0, 0.0, 0.05, 0.0], 0.0);
+        bench.aim_at_fundus(Vector3::new(-0.8, -0.2, 1.0));
+        broken_off(&mut bench, arm, 0.35);
+        let end = jaw_end(&bench, arm, &bench.joints(arm));
+        let back = (bench.hand_eye(arm).transform(&Point3::origin()) - end).normalize();
+        let (aside, across) = (back.cross(&Vector3::x()).normalize(), back.cross(&Vector3::y()).normalize());
+        for (k, s) in bench.scene.surface.iter_mut().filter(|s| s.class == Class::CysticArtery).enumerate() {
+            let turn = k as f64 * std::f64::consts::TAU / 6.0;
+            let ring = back * (0.012 * (k % 3) as f64 + 0.01) + (aside * turn.cos() + across * turn.sin()) * 0.011;
+            s.position = end + if around { ring } else { -back * 0.004 - Vector3::z() * 0.002 };
+        }
+        bench.aim_at_fundus(Vector3::new(0.6, -0.3, 1.0));
+        match bench.ask(&mut autonomy(), Skill::Retract, arm) {
+            Ok(p) => {
+                assert!(possible);
+                let gap = |k: usize| gap(&bench, &p.trajectory, k, Class::CysticArtery);
+                let begin = gap(0);
+                assert!(begin < params.critical, "{begin}");
+                let free = (0..contact(&p)).find(|&k| gap(k) >= params.critical).unwrap();
+                assert!((0..free).all(|k| gap(k) >= begin - 1e-9));
+                assert!((free..contact(&p)).all(|k| gap(k) >= params.critical));
+            }
+            Err(out) => {
+                let why = matches!(
+                    out.notes[..],
+                    [Note::Declined { reason: Declined::TissueClearance { class: Class::CysticArtery, .. }, .. }]
+                );
+                assert!(why && !possible, "{:?}", out.notes);
+            }
+        }
     }
 }
 
