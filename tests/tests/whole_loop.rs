@@ -64,6 +64,34 @@ fn the_retraction_takes_the_gallbladder_and_lifts_it() {
 }
 
 #[test]
+fn a_retraction_broken_off_at_the_tissue_is_done_after_backing_off() {
+    let mut w = world();
+    w.to_proposal(Some(Skill::CentreCamera));
+    w.carry_out(Skill::CentreCamera, 20_000).unwrap_or_else(|| panic!("not centred: {}", w.explain()));
+    assert!(w.until(20_000, |w| w.live_proposal(Some(Skill::Retract)).is_some()), "{}", w.explain());
+    let proposal = w.live_proposal(Some(Skill::Retract)).unwrap();
+    w.decide(&proposal, DecisionKind::Approve);
+    // Half closed: the jaws have been at the tissue for a moment, and hold nothing yet.
+    let half = (proposal.trajectory.points().last().unwrap().jaw + 0.8) / 2.0;
+    let points = proposal.trajectory.points();
+    let widest = points.iter().position(|p| p.jaw == points.iter().map(|p| p.jaw).fold(0.0, f64::max)).unwrap();
+    let closing = points[widest..].iter().find(|p| p.jaw < half).unwrap().t / proposal.trajectory.duration();
+    assert!(w.hold_until(&proposal, 40_000, |w| w.state().progress > closing), "{}", w.explain());
+    w.request(RequestKind::Ready);
+    assert!(w.until(1000, |w| w.mode() == SafetyMode::Ready), "{}", w.explain());
+    w.request(RequestKind::Supervise);
+    assert!(w.until(1000, |w| w.mode() == SafetyMode::Supervised), "{}", w.explain());
+    let next = |w: &World| w.live_proposal(Some(Skill::Retract)).filter(|p| p.id != proposal.id);
+    assert!(w.until(30_000, |w| next(w).is_some()), "{}", w.explain());
+    let summary = next(&w).unwrap().evidence.summary;
+    assert!(summary.contains("backs off first"), "{summary}");
+    let again = w.carry_out(Skill::Retract, 60_000).unwrap_or_else(|| panic!("not retracted: {}", w.explain()));
+    let held = w.simulator.lock().unwrap().tissue().held(again.trajectory.arm());
+    assert_eq!(held, Some(Class::Gallbladder));
+    w.assert_no_violation();
+}
+
+#[test]
 fn a_rejected_proposal_cannot_run() {
     let mut w = world();
     let proposal = w.to_proposal(None);

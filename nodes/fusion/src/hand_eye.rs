@@ -6,7 +6,9 @@
 //! (see `decorrelation_s`), so each one counts only as much as the time since the last.
 
 use crate::{feature::Feature, geometry::skew, params::FusionParams, tool::Tool};
-use nalgebra::{Cholesky, Isometry3, Matrix3, Matrix6, Point3, Translation3, UnitQuaternion, Vector3, Vector6};
+use nalgebra::{
+    Cholesky, Isometry3, Matrix3, Matrix3x6, Matrix6, Point3, Translation3, UnitQuaternion, Vector3, Vector6,
+};
 use proctor_types::StereoRig;
 
 /// Most features of one picture that are used.
@@ -30,6 +32,8 @@ pub struct HandEyeFilter {
     pose: Isometry3<f64>,
     covariance: Matrix6<f64>,
     prior: Vector6<f64>,
+    /// The point of the instrument, base coordinates, that pictures know best.
+    tip: Option<Point3<f64>>,
 }
 
 impl HandEyeFilter {
@@ -37,7 +41,7 @@ impl HandEyeFilter {
     pub fn new(nominal: Isometry3<f64>, params: &FusionParams) -> Self {
         let (t, r) = (params.prior_translation_m.powi(2), params.prior_rotation_rad.powi(2));
         let prior = Vector6::new(t, t, t, r, r, r);
-        Self { nominal, pose: nominal, covariance: Matrix6::from_diagonal(&prior), prior }
+        Self { nominal, pose: nominal, covariance: Matrix6::from_diagonal(&prior), prior, tip: None }
     }
 
     /// The current `world_from_base`.
@@ -91,14 +95,35 @@ impl HandEyeFilter {
         }
     }
 
-    /// Forgets what was learnt about the uncertainty (not the estimate), so that a contradiction can be resolved.
+    /// Forgets what was learnt about the uncertainty, so that a contradiction can be resolved, and of the estimate all but where it puts the
+    /// instrument's tip: of the places of the base that leave it there the likeliest. What pictures of one view cannot tell, as a turn about the
+    /// tip, would else wander farther from nominal each time.
     pub fn reopen(&mut self) {
-        self.covariance = Matrix6::from_diagonal(&self.prior);
+        /// How well the tip stays, m.
+        const KEPT: f64 = 2e-4;
+        let prior = Matrix6::from_diagonal(&self.prior);
+        self.covariance = prior;
+        let Some(tip) = self.tip else { return };
+        let (seen, start) = (self.pose * tip, self.pose);
+        for _ in 0..4 {
+            let mut j = Matrix3x6::identity();
+            j.fixed_view_mut::<3, 3>(0, 3).copy_from(&-skew(&(self.pose * tip - self.pose.translation.vector).coords));
+            let back = self.nominal.translation.vector - self.pose.translation.vector;
+            let turn = (self.nominal.rotation * self.pose.rotation.inverse()).scaled_axis();
+            let nominal = Vector6::from_iterator(back.iter().chain(turn.iter()).copied());
+            let spread = j * prior * j.transpose() + Matrix3::identity() * (KEPT * KEPT);
+            let off = (seen - self.pose * tip) - j * nominal;
+            let Some(solved) = Cholesky::new(spread).map(|s| s.solve(&off)) else { break };
+            self.pose = self.moved(&(nominal + prior * j.transpose() * solved));
+        }
+        if !self.pose.to_homogeneous().iter().all(|v| v.is_finite()) {
+            self.pose = start;
+        }
     }
 
     /// Back to nominal.
     pub fn reset(&mut self) {
-        self.pose = self.nominal;
+        (self.pose, self.tip) = (self.nominal, None);
         self.reopen();
     }
 
@@ -170,6 +195,7 @@ impl HandEyeFilter {
         self.pose = self.moved(&x);
         self.pose.rotation.renormalize();
         self.covariance = symmetric(&covariance);
+        self.tip = Some(tool.yaw);
         Some(report)
     }
 

@@ -113,3 +113,48 @@ fn errors_are_as_large_as_the_covariance_says_over_a_hundred_seeds() {
     // 95 % bounds of the mean of a hundred: the quantiles of chi-squared with 600 degrees, over 100.
     assert!((5.34..=6.70).contains(&mean), "{mean}");
 }
+
+#[test]
+fn opened_again_the_tip_stays_and_the_base_is_where_it_is_likeliest() {
+    let (cell, params) = (Cell::standard().unwrap(), FusionParams::default());
+    let nominal = *cell.world_from_base(ArmId::Psm1).iso();
+    let tip = Point3::new(0.02, -0.03, -0.17);
+    let opened = |pose: Isometry3<f64>| {
+        let mut filter = HandEyeFilter { pose, tip: Some(tip), ..HandEyeFilter::new(nominal, &params) };
+        filter.reopen();
+        assert!((filter.pose * tip - pose * tip).norm() < 2e-4, "the tip stays");
+        filter
+    };
+    // A turn about the tip alone, which one view cannot tell from none, is taken back.
+    let seen = nominal * tip;
+    let about = |turn: Vector3<f64>| {
+        let turn = UnitQuaternion::from_scaled_axis(turn);
+        Isometry3::from_parts(Translation3::from(seen - turn * seen), turn)
+    };
+    let turned = about(Vector3::new(0.06, -0.05, 0.04)) * nominal;
+    assert!((turned.translation.vector - nominal.translation.vector).norm() > 0.008);
+    let (metres, radians) = opened(turned).correction();
+    assert!(metres < 1e-4 && radians < 1e-3, "{metres} m, {radians} rad");
+    // Where the tip itself is elsewhere: of many places of the base that put it there none is likelier.
+    let shift = Translation3::new(0.006, -0.004, 0.005) * about(Vector3::new(-0.05, 0.07, 0.1)) * nominal;
+    let filter = opened(shift);
+    let unlikely = |pose: &Isometry3<f64>| {
+        let moved = (pose.translation.vector - nominal.translation.vector) / params.prior_translation_m;
+        let turned = (pose.rotation * nominal.rotation.inverse()).scaled_axis() / params.prior_rotation_rad;
+        moved.norm_squared() + turned.norm_squared()
+    };
+    let best = unlikely(&filter.pose);
+    assert!(best < unlikely(&shift));
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let there = filter.pose * tip;
+    for _ in 0..500 {
+        let turn = UnitQuaternion::from_scaled_axis(Vector3::from_fn(|_, _| 0.02 * normal(&mut rng)));
+        let other = Isometry3::from_parts(Translation3::from(there - turn * there), turn) * filter.pose;
+        // The tip may give way by a fraction of a millimetre, which is worth a little.
+        assert!(unlikely(&other) > best - 0.02, "{} is likelier than {best}", unlikely(&other));
+    }
+    // Nothing seen yet: nothing to keep.
+    let mut fresh = HandEyeFilter { pose: turned, ..HandEyeFilter::new(nominal, &params) };
+    fresh.reopen();
+    assert_eq!(fresh.pose, turned);
+}

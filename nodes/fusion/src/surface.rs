@@ -17,10 +17,56 @@ use proctor_types::{Class, Image, Stamp, StereoRig, SurfacePoint};
 struct Surfel {
     /// World, m.
     position: Point3<f64>,
+    /// What it is held to be.
     class: Class,
+    /// What the pictures said that it is.
+    votes: Votes,
     /// Variance along the ray, m^2.
     variance: f64,
     seen: Stamp,
+}
+
+/// How many pictures called a point what, the older ones for less. Labels beside an instrument are wrong for some pictures on end, and what
+/// was said last before it is covered would otherwise stand for as long as it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Votes([f32; Class::ALL.len()]);
+
+impl Votes {
+    /// A vote is worth `e` times less after this, s.
+    const MEMORY_S: f64 = 1.0;
+
+    fn for_one(class: Class) -> Self {
+        let mut votes = [0.0; Class::ALL.len()];
+        votes[usize::from(class.id())] = 1.0;
+        Self(votes)
+    }
+
+    /// With a newer one after so many seconds.
+    fn and(&self, after: f64, newer: &Self) -> Self {
+        newer.with((-after.max(0.0) / Self::MEMORY_S).exp() as f32, self)
+    }
+
+    /// With others, each of so much weight.
+    fn with(&self, weight: f32, others: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + weight * others.0[i]))
+    }
+
+    fn of(&self, class: Class) -> f32 {
+        self.0[usize::from(class.id())]
+    }
+
+    /// What a point is held to be that was called `label` just now: what most said, and that when none has more; duct and artery at once.
+    fn class(&self, label: Class) -> Class {
+        if is_thin(label) {
+            return label;
+        }
+        Class::ALL.into_iter().fold(label, |best, c| if self.of(c) > self.of(best) { c } else { best })
+    }
+}
+
+/// Duct and artery, which must not be missed.
+fn is_thin(class: Class) -> bool {
+    matches!(class, Class::CysticDuct | Class::CysticArtery)
 }
 
 /// What a picture offers for the surface.
@@ -106,17 +152,31 @@ impl Surface {
         let mut points: Vec<(f64, SurfacePoint)> = self
             .nodes
             .iter()
-            .flatten()
-            .filter(|s| now.seconds_since(s.seen) <= remembered)
-            .map(|s| {
+            .enumerate()
+            .filter_map(|(node, s)| s.as_ref().map(|s| (node, s)))
+            .filter(|(_, s)| now.seconds_since(s.seen) <= remembered)
+            .map(|(node, s)| {
                 let sigma = aged_variance(s, now, params).sqrt();
-                (nearest(&s.position), SurfacePoint { position: s.position, class: s.class, sigma })
+                (nearest(&s.position), SurfacePoint { position: s.position, class: self.class(node, s), sigma })
             })
             .collect();
         // Stable: equal distances (no tools) keep the order of the grid.
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.truncate(params.max_surface_points);
         points.into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// What the point at a node is held to be: what it was called, and what the surface around it was.
+    fn class(&self, node: usize, point: &Surfel) -> Class {
+        /// What a vote for a neighbour counts.
+        const BESIDE: f32 = 0.25;
+        let mut votes = point.votes;
+        for next in neighbours(node, self.columns, self.nodes.len()) {
+            if let Some(s) = self.nodes[next].filter(|s| (s.position - point.position).norm() < CONFIRM) {
+                votes = votes.with(BESIDE, &s.votes);
+            }
+        }
+        votes.class(point.class)
     }
 
     /// Raises the version when enough of the guarded surface is elsewhere than in the reference.
@@ -221,7 +281,7 @@ impl Grid {
                 return None;
             }
             let sigma = depth * depth / fb * params.sigma_stereo_px;
-            Some(Surfel { position, class, variance: sigma * sigma, seen: view.stamp })
+            Some(Surfel { position, class, votes: Votes::for_one(class), variance: sigma * sigma, seen: view.stamp })
         };
         (0..self.len()).map(measure).collect()
     }
@@ -278,8 +338,7 @@ fn without_outliers(points: &[Option<Surfel>], columns: usize) -> Vec<Option<Sur
                 beside_other |= n.class != s.class;
             }
         }
-        let thin = matches!(s.class, Class::CysticDuct | Class::CysticArtery);
-        let rim = step > CONFIRM && beside_other && !thin;
+        let rim = step > CONFIRM && beside_other && !is_thin(s.class);
         let doubt = if step > CONFIRM { STEP_DOUBT * step.min(0.03) } else { 0.0 };
         (confirming >= 2 && !rim).then_some(Surfel { variance: s.variance + doubt * doubt, ..*s })
     };
@@ -324,21 +383,24 @@ fn aged_variance(s: &Surfel, now: Stamp, params: &FusionParams) -> f64 {
     s.variance + params.surface_drift.powi(2) * now.seconds_since(s.seen).max(0.0)
 }
 
-/// Variance-weighted depth on the new ray when old and new agree; the new point where they do not.
+/// Variance-weighted depth on the new ray when old and new agree, and what both were called; the new point where they do not.
 fn fuse(old: Option<&Surfel>, new: &Surfel, view: &View<'_>) -> Surfel {
     /// Correlated matching errors put a floor under what averaging can gain.
     const FLOOR: f64 = 0.4;
-    let Some(old) = old.filter(|o| o.class == new.class) else { return *new };
+    let Some(old) = old else { return *new };
     let eye = Point3::from(view.world_from_camera.translation.vector);
     let ray = new.position - eye;
     let difference = (old.position - eye).norm() - ray.norm();
     if difference.powi(2) > 9.0 * (old.variance + new.variance) {
         return *new;
     }
+    let votes = old.votes.and(new.seen.seconds_since(old.seen), &new.votes);
     let gain = old.variance / (old.variance + new.variance);
     let along = ray.norm() + (1.0 - gain) * difference;
     Surfel {
         position: eye + ray * (along / ray.norm()),
+        class: votes.class(new.class),
+        votes,
         variance: ((1.0 - gain) * old.variance).max(FLOOR * FLOOR * new.variance),
         ..*new
     }
@@ -353,6 +415,7 @@ mod tests {
         let point = |i: usize| Surfel {
             position: Point3::new(0.002 * (i % 12) as f64, 0.002 * (i / 12) as f64, 0.1),
             class: Class::Liver,
+            votes: Votes::for_one(Class::Liver),
             variance: 1e-8,
             seen: Stamp::FIRST,
         };
@@ -377,6 +440,30 @@ mod tests {
         assert!((0..60).all(|i| kept[i].is_some() == (i % 12 >= 2)), "{kept:?}");
         // Without an instrument there it is believed.
         assert_eq!(without_floating(&points, 12, &[]), points);
+    }
+
+    #[test]
+    fn a_few_wrong_labels_do_not_rename_what_was_seen_for_long_but_duct_and_artery_do() {
+        let said = |votes: &Votes, class: Class| {
+            let votes = votes.and(0.1, &Votes::for_one(class));
+            (votes, votes.class(class))
+        };
+        let mut votes = Votes::for_one(Class::Gallbladder);
+        for _ in 0..20 {
+            votes = said(&votes, Class::Gallbladder).0;
+        }
+        assert_eq!(said(&votes, Class::CysticArtery).1, Class::CysticArtery);
+        let mut held = Vec::new();
+        for _ in 0..10 {
+            let class;
+            (votes, class) = said(&votes, Class::Liver);
+            held.push(class);
+        }
+        // Of 1 / (1 - 1/e^0.1) = 10.5 votes with 2 s behind them 9.2 stand: halved after 6 to 7 pictures.
+        let expected = [vec![Class::Gallbladder; 6], vec![Class::Liver; 4]].concat();
+        assert_eq!(held, expected, "what is really another tissue is called so after a while");
+        // After three seconds unseen the next word counts for more than ten from before.
+        assert_eq!(votes.and(3.0, &Votes::for_one(Class::Fat)).class(Class::Fat), Class::Fat);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! not in it only come back.
 
 use crate::{Context, PictureParams};
-use nalgebra::{Isometry3, Point3};
+use nalgebra::{Isometry3, Point3, UnitVector3, Vector3};
 use proctor_types::ArmId;
 
 /// The pyramid that the endoscope sees, from an arm's base.
@@ -31,6 +31,13 @@ impl Picture {
         side(self.params.horizontal, seen.x).min(side(self.params.vertical, seen.y))
     }
 
+    /// The direction, base frame, in which a point seen off the middle of the picture comes back to it.
+    pub fn inward(&self, p: &Point3<f64>) -> Option<UnitVector3<f64>> {
+        let seen = self.camera_from_base * p;
+        let back = self.camera_from_base.rotation.inverse() * Vector3::new(-seen.x, -seen.y, 0.0);
+        UnitVector3::try_new(back, 1e-6)
+    }
+
     /// The first place of a way, tip by tip, at which safety would stop it: how far inside it is there, m.
     pub fn leaves(&self, tips: impl IntoIterator<Item = Point3<f64>>) -> Option<f64> {
         let mut before = f64::INFINITY;
@@ -51,6 +58,16 @@ mod tests {
             camera_from_base: Isometry3::identity(),
             params: PictureParams { horizontal: 0.5, vertical: 0.39, margin: 0.004 },
         }
+    }
+
+    #[test]
+    fn inward_is_across_the_view_towards_its_middle() {
+        let turned = Isometry3::rotation(Vector3::new(0.3, -0.2, 0.5));
+        let p = Picture { camera_from_base: turned, ..picture() };
+        let off = turned.inverse() * Point3::new(0.03, -0.04, 0.1);
+        let inward = p.inward(&off).unwrap();
+        assert!((turned * inward.into_inner() - Vector3::new(-0.6, 0.8, 0.0)).norm() < 1e-12);
+        assert_eq!(p.inward(&(turned.inverse() * Point3::new(0.0, 0.0, 0.1))), None);
     }
 
     #[test]

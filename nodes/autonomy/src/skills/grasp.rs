@@ -297,7 +297,11 @@ fn route(site: &Site<'_>, hold: &Hold, start: &Place, before: JawPose) -> Result
 fn lift(site: &Site<'_>, hold: &Hold, joints: Joints, at: JawPose) -> Result<(JawPose, f64), Declined> {
     let p = &site.context.params.retract;
     let (normal, up) = (hold.normal.into_inner(), hold.up.into_inner());
-    let directions: Vec<_> = [normal + up, up, normal].iter().filter_map(|d| UnitVector3::try_new(*d, 0.2)).collect();
+    // Where the tissue lies near the picture's edge, towards its middle.
+    let inward =
+        site.picture.and_then(|picture| picture.inward(&at.end)).map_or_else(Vector3::zeros, UnitVector3::into_inner);
+    let ways = [normal + up, up, normal, up + inward, normal + inward];
+    let directions: Vec<_> = ways.iter().filter_map(|d| UnitVector3::try_new(*d, 0.2)).collect();
     let from_liver = |d: &UnitVector3<f64>| hold.away.is_none_or(|away| d.dot(&away) >= 0.0);
     let mut refusal = None;
     for length in [p.lift, p.lift_min] {
