@@ -72,9 +72,10 @@ fn a_retraction_broken_off_at_the_tissue_is_done_after_backing_off() {
     let proposal = w.live_proposal(Some(Skill::Retract)).unwrap();
     w.decide(&proposal, DecisionKind::Approve);
     // Half closed: the jaws have been at the tissue for a moment, and hold nothing yet.
-    let half = (proposal.trajectory.points().last().unwrap().jaw + 0.8) / 2.0;
     let points = proposal.trajectory.points();
-    let widest = points.iter().position(|p| p.jaw == points.iter().map(|p| p.jaw).fold(0.0, f64::max)).unwrap();
+    let open = points.iter().map(|p| p.jaw).fold(0.0, f64::max);
+    let half = f64::midpoint(open, points.last().unwrap().jaw);
+    let widest = points.iter().position(|p| p.jaw == open).unwrap();
     let closing = points[widest..].iter().find(|p| p.jaw < half).unwrap().t / proposal.trajectory.duration();
     assert!(w.hold_until(&proposal, 40_000, |w| w.state().progress > closing), "{}", w.explain());
     w.request(RequestKind::Ready);

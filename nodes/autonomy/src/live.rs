@@ -145,7 +145,7 @@ impl Live {
             Stage::Offered => 0.0,
             Stage::Running => self.progress * self.proposal.trajectory.duration(),
         };
-        if self.plan.contact_at().is_some_and(|contact| at >= contact) {
+        if self.stage == Stage::Running && self.plan.contact_at().is_some_and(|contact| at >= contact) {
             return None;
         }
         match planner.drift(context, &self.plan, self.stage) {

@@ -89,6 +89,24 @@ pub fn plan(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
     Err(refusal.unwrap_or(Declined::NoTarget))
 }
 
+/// Closes the jaws on what they hold, and lifts it.
+pub fn lift_only(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
+    let (p, motion) = (&site.context.params.retract, &site.context.params.motion);
+    let (joints, jaw) = (site.state.position, p.jaw_closed);
+    let at = JawPose::at(site.tool, &joints)?;
+    let (up, lift) = lift(site, hold, joints, at)?;
+    let still = Still { tips: [Point3::from(at.tip(site.tool).translation()), at.end] };
+    let path = ToolPath::new(site.tool, motion, at, up, "the lift");
+    let speed = motion.near_speed;
+    let segments = [
+        Segment { phase: Phase::Grip, path: &still, speed, jaw },
+        Segment { phase: Phase::Lift, path: &path, speed, jaw },
+    ];
+    let origin = Start { arm: site.tool.arm, joints, jaw: site.state.jaw };
+    let timed = parameterise(origin, &segments, site.tool.chain.limits(), motion)?;
+    Ok(Grasp { timed, backs_off: false, lift })
+}
+
 /// Where the jaws are, and the joints that put them there.
 #[derive(Debug, Clone, Copy)]
 struct Place {

@@ -158,7 +158,7 @@ fn declined(bench: &mut Bench, arm: ArmId) -> Declined {
 #[test]
 fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
     type Row = (&'static str, fn(&mut Bench), ArmId, fn(&Declined) -> bool);
-    let rows: [Row; 10] = [
+    let rows: [Row; 9] = [
         ("no target", |b| b.scene.grasp_target = None, ArmId::Psm2, |d| matches!(d, Declined::NoTarget)),
         ("with the camera", |_| {}, ArmId::Ecm, |d| matches!(d, Declined::WrongArm { .. })),
         (
@@ -203,16 +203,6 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
             |d| matches!(d, Declined::ToolClearance { other: ArmId::Psm1, .. }),
         ),
         (
-            "it already holds",
-            |b| {
-                let t = ask(&mut b.clone(), ArmId::Psm2).trajectory;
-                let closed = t.points().iter().find(|p| p.jaw == 0.0).unwrap();
-                b.put(ArmId::Psm2, &closed.position, 0.0);
-            },
-            ArmId::Psm2,
-            |d| matches!(d, Declined::Holding { arm: ArmId::Psm2 }),
-        ),
-        (
             "the arm moves",
             |b| b.arms[1].as_mut().unwrap().velocity = Joints::new(&[0.0, 0.0, 0.01, 0.0, 0.0, 0.0]).unwrap(),
             ArmId::Psm2,
@@ -231,6 +221,58 @@ fn what_cannot_or_must_not_be_done_is_declined_with_its_reason() {
         let reason = declined(&mut bench, arm);
         assert!(expected(&reason), "{name}: {reason:?}");
     }
+}
+
+#[test]
+fn what_was_taken_and_not_lifted_is_lifted_and_what_was_lifted_is_left() {
+    let mut params = AutonomyParams::default();
+    params.centre.unasked = false;
+    let fresh = || proctor_autonomy::Autonomy::new(params.clone()).unwrap();
+    let scenes = 2 * (params.retract.seen_for * 1000.0) as u64 / crate::bench::PERIOD;
+    let watch = |bench: &mut Bench, autonomy: &mut proctor_autonomy::Autonomy| {
+        (0..scenes).find_map(|_| {
+            bench.next();
+            bench.step(autonomy).proposals.pop()
+        })
+    };
+    for (mut bench, arm) in benches() {
+        let mut autonomy = fresh();
+        broken_off(&mut bench, arm, 0.3);
+        let taken = bench.joints(arm);
+        bench.step(&mut autonomy);
+        bench.put(arm, &taken, 0.1);
+        let p = watch(&mut bench, &mut autonomy).expect("it is lifted unasked");
+        assert_eq!((p.skill, p.trajectory.arm()), (Skill::Retract, arm));
+        assert!(p.evidence.summary.starts_with(&format!("{arm} holds the gallbladder. It lifts it by")));
+        assert_within_limits(&p.trajectory, &params);
+        let points = p.trajectory.points();
+        let (first, last) = (points[0], *points.last().unwrap());
+        assert_eq!((first.position, first.jaw), (taken, 0.1));
+        assert!(points.windows(2).all(|w| w[1].jaw <= w[0].jaw) && last.jaw == params.retract.jaw_closed);
+        let lift = jaw_end(&bench, arm, &last.position) - jaw_end(&bench, arm, &taken);
+        assert!(lift.z > 0.0 && (0.0149..0.0181).contains(&lift.norm()), "{lift:?}");
+
+        // Lifted, it is left.
+        let mut lifted = fresh();
+        for (q, jaw) in [(taken, 0.3), (taken, 0.1)] {
+            bench.put(arm, &q, jaw);
+            bench.next();
+            bench.step(&mut lifted);
+        }
+        bench.put(arm, &last.position, last.jaw);
+        bench.scene.surface.iter_mut().filter(|s| s.class == Class::Gallbladder).for_each(|s| s.position += lift);
+        assert!(watch(&mut bench, &mut lifted).is_none());
+        let standing = lifted.standing().to_string();
+        assert!(standing.contains(&format!("{arm} already holds the gallbladder")), "{standing}");
+        // Nor is what was closed when it was first seen.
+        assert!(watch(&mut bench, &mut fresh()).is_none());
+    }
+    let mut bench = Bench::new();
+    broken_off(&mut bench, ArmId::Psm2, 0.1);
+    assert!(
+        ask(&mut bench, ArmId::Psm2).evidence.summary.contains("lifts it by"),
+        "asked for it lifts whatever it saw"
+    );
 }
 
 /// Where a retraction broken off leaves the arm: at the tissue, its jaws closed to `jaw`.
