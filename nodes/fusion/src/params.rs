@@ -132,7 +132,7 @@ params! {
     inconsistent_after_s: f64 = 0.7, (0.05, 10.0);
     /// How long the last measurement speaks for an instrument that is out of sight, s, 0..5.
     unseen_hold_s: f64 = 0.5, (0.0, 5.0);
-    /// A depth measured this near to the believed one bears it out, m, 0.0005..0.02.
+    /// A depth measured this near to the believed one, or within twice its own noise, bears it out, m, 0.0005..0.02.
     borne_out_m: f64 = 0.0025, (5e-4, 0.02);
     /// How long an instrument in view is believed at its depth without a measurement that bears it out, s, 0.5..60.
     borne_out_within_s: f64 = 3.0, (0.5, 60.0);
