@@ -85,10 +85,10 @@ params! {
     novel_m: f64 = 0.004, (5e-4, 0.1);
     /// Uncertainty of the tip beyond the base's (joint noise, tool geometry), m per axis, 0..0.01.
     tip_floor_m: f64 = 4.0e-4, (0.0, 0.01);
-    /// Corrections larger than this are implausible, m, 0.005..0.2.
-    max_correction_m: f64 = 0.03, (0.005, 0.2);
-    /// Corrections larger than this are implausible, rad, 0.02..1.
-    max_correction_rad: f64 = 0.21, (0.02, 1.0);
+    /// Corrections larger than this are implausible, m, 0.005..0.2; no more than safety believes (`hand_eye_translation`), or nothing could be run.
+    max_correction_m: f64 = 0.02, (0.005, 0.2);
+    /// As above, rad, 0.02..1 (`hand_eye_rotation`).
+    max_correction_rad: f64 = 0.2, (0.02, 1.0);
 
     /// The shaft class ends this far before the wrist-pitch axis, m, 0..0.03: a matter of how the training data
     /// are labelled (the clevis counts as wrist).

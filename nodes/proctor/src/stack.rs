@@ -188,3 +188,16 @@ impl Nodes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safety_believes_every_correction_that_fusion_does() {
+        let config = StackConfig::simulated(&find_root().unwrap(), 1).unwrap();
+        let (fusion, safety) = (&config.fusion, &config.safety.clearance);
+        assert!(fusion.max_correction_m <= safety.hand_eye_translation);
+        assert!(fusion.max_correction_rad <= safety.hand_eye_rotation);
+    }
+}
