@@ -356,6 +356,20 @@ fn words(alignment: Alignment) -> &'static str {
     }
 }
 
+/// The first try that succeeds, or why the first of all failed; `none` where there was nothing to try. What comes after the success is not tried.
+pub(crate) fn first_of<T>(tries: impl IntoIterator<Item = Result<T, Declined>>, none: Declined) -> Result<T, Declined> {
+    let mut refusal = None;
+    for tried in tries {
+        match tried {
+            Ok(done) => return Ok(done),
+            Err(declined) => {
+                refusal.get_or_insert(declined);
+            }
+        }
+    }
+    Err(refusal.unwrap_or(none))
+}
+
 /// Why a live proposal was taken back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum WithdrawReason {

@@ -159,8 +159,7 @@ impl Live {
         // While it runs safety stops it at the margin, on every scene; taking it back is for what became hopeless.
         let slack = if self.stage == Stage::Running { RUNNING_SLACK } else { 0.0 };
         let short = self.plan.sweep.shortfall(&tissue, &context.params.clearance, -slack, (at, STRIDE))?;
-        let (class, phase, clearance, margin) = (short.class, short.phase, short.distance, short.margin);
-        Some(WithdrawReason::NoLonger(Declined::TissueClearance { arm, class, phase, clearance, margin }))
+        Some(WithdrawReason::NoLonger(short.declined(arm)))
     }
 }
 

@@ -94,9 +94,8 @@ pub fn check_clearance(
 ) -> Result<Option<Nearest>, Declined> {
     let params = &context.params.clearance;
     let arm = sweep.arm;
-    if let Some(s) = sweep.shortfall(tissue, params, params.hysteresis, (0.0, 1)) {
-        let (class, phase, clearance, margin) = (s.class, s.phase, s.distance, s.margin);
-        return Err(Declined::TissueClearance { arm, class, phase, clearance, margin });
+    if let Some(short) = sweep.shortfall(tissue, params, params.hysteresis, (0.0, 1)) {
+        return Err(short.declined(arm));
     }
     for (other, capsules) in context.others(arm, base_from_world) {
         let clearance = sweep.nearest_capsule(&capsules);

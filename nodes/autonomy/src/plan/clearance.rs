@@ -84,6 +84,14 @@ pub struct Shortfall {
     pub phase: Phase,
 }
 
+impl Shortfall {
+    /// Said as the reason why an arm's motion is not proposed.
+    pub fn declined(&self, arm: ArmId) -> Declined {
+        let (class, phase, clearance, margin) = (self.class, self.phase, self.distance, self.margin);
+        Declined::TissueClearance { arm, class, phase, clearance, margin }
+    }
+}
+
 impl Sweep {
     /// The capsules of `body` at every point of `trajectory`.
     pub fn new(body: &dyn Body, trajectory: &Trajectory, phases: &[Phase]) -> Result<Self, Declined> {
@@ -119,7 +127,12 @@ impl Sweep {
     ) -> Option<Shortfall> {
         let mut worst: Option<Shortfall> = None;
         let last = self.passes.len().saturating_sub(1);
+        let leaving = self.passes.first().filter(|pass| pass.phase == Phase::Leave);
         for (class, points) in tissue.all() {
+            let room = leaving.zip(keep(Phase::Leave, class, params)).map(|(pass, keep)| {
+                let (distance, doubt) = pass.tightest(points, keep.with_doubt);
+                distance - doubt + extra.min(0.0)
+            });
             for (i, pass) in self.passes.iter().enumerate() {
                 if pass.t < since || (i % stride.max(1) != 0 && i != last) {
                     continue;
@@ -127,9 +140,8 @@ impl Sweep {
                 let Some(keep) = keep(pass.phase, class, params) else { continue };
                 let (distance, doubt) = pass.tightest(points, keep.with_doubt);
                 let mut margin = keep.margin + extra + doubt;
-                if pass.phase == Phase::Leave {
-                    let (distance, doubt_there) = self.passes[0].tightest(points, keep.with_doubt);
-                    margin = margin.min(distance - doubt_there + extra.min(0.0) + doubt);
+                if let Some(room) = room.filter(|_| pass.phase == Phase::Leave) {
+                    margin = margin.min(room + doubt);
                 }
                 if margin - distance > worst.map_or(0.0, |w| w.margin - w.distance) {
                     worst = Some(Shortfall { distance, margin, class, phase: pass.phase });

@@ -5,9 +5,10 @@
 
 use crate::{
     Context, Declined, Phase,
+    declined::first_of,
     plan::{
         JointPath, PathPoint,
-        clearance::{Shortfall, Sweep, Tissue},
+        clearance::{Sweep, Tissue},
         picture::Picture,
         time_law::{Segment, Start, Timed, parameterise},
         tool_path::{JawPose, ToolPath, solve},
@@ -76,17 +77,9 @@ pub struct Grasp {
 pub fn plan(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
     let at = JawPose::at(site.tool, &site.state.position)?;
     let begin = begin(site, hold, Place { at, joints: site.state.position, jaw: site.state.jaw })?;
-    let mut refusal = None;
-    for rotation in orientations(site, hold, begin.place())? {
-        let at = JawPose { end: hold.point, rotation };
-        match through(site, hold, &begin, at) {
-            Ok(grasp) => return Ok(grasp),
-            Err(declined) => {
-                refusal.get_or_insert(declined);
-            }
-        }
-    }
-    Err(refusal.unwrap_or(Declined::NoTarget))
+    let rotations = orientations(site, hold, begin.place())?.into_iter();
+    let grasps = rotations.map(|rotation| through(site, hold, &begin, JawPose { end: hold.point, rotation }));
+    first_of(grasps, Declined::NoTarget)
 }
 
 /// Closes the jaws on what they hold, and lifts it.
@@ -95,16 +88,14 @@ pub fn lift_only(site: &Site<'_>, hold: &Hold) -> Result<Grasp, Declined> {
     let (joints, jaw) = (site.state.position, p.jaw_closed);
     let at = JawPose::at(site.tool, &joints)?;
     let (up, lift) = lift(site, hold, joints, at)?;
-    let still = Still { tips: [Point3::from(at.tip(site.tool).translation()), at.end] };
+    let still = Still::at(site.tool, &at);
     let path = ToolPath::new(site.tool, motion, at, up, "the lift");
     let speed = motion.near_speed;
     let segments = [
         Segment { phase: Phase::Grip, path: &still, speed, jaw },
         Segment { phase: Phase::Lift, path: &path, speed, jaw },
     ];
-    let origin = Start { arm: site.tool.arm, joints, jaw: site.state.jaw };
-    let timed = parameterise(origin, &segments, site.tool.chain.limits(), motion)?;
-    Ok(Grasp { timed, backs_off: false, lift })
+    Ok(Grasp { timed: sampled(site, &segments)?, backs_off: false, lift })
 }
 
 /// Where the jaws are, and the joints that put them there.
@@ -138,29 +129,20 @@ fn begin(site: &Site<'_>, hold: &Hold, from: Place) -> Result<Begin, Declined> {
     let open = site.context.params.retract.jaw_open;
     let opens = from.jaw < open && stays(site, &from, open, Phase::Leave).is_ok();
     let along = UnitVector3::try_new(-from.at.end.coords, 1e-9).ok_or(Declined::BadTarget { what: "the way back" })?;
-    let mut refusal = None;
-    for released in opens.then_some(Place { jaw: open, ..from }).into_iter().chain([from]) {
-        let jaw = released.jaw;
-        for length in BACK {
-            for direction in [along, hold.normal, hold.up] {
-                let at = from.at.moved(direction.into_inner() * length);
-                let place = leg(site, from.joints, (from.at, at), Phase::Leave, (jaw, jaw)).and_then(|way| {
-                    let place = Place { at, joints: way.end, jaw };
-                    stays(site, &place, jaw, Phase::Transit).map(|()| place)
-                });
-                match place {
-                    Ok(place) => {
-                        let release = (jaw != from.jaw).then_some(released);
-                        return Ok(Begin { from, back: release.into_iter().chain([place]).collect() });
-                    }
-                    Err(declined) => {
-                        refusal.get_or_insert(declined);
-                    }
-                }
-            }
-        }
-    }
-    Err(refusal.unwrap_or(Declined::NoTarget))
+    let released = opens.then_some(Place { jaw: open, ..from });
+    let ways = released.into_iter().chain([from]).flat_map(|first| {
+        let directions = [along, hold.normal, hold.up];
+        BACK.into_iter().flat_map(move |length| directions.map(|d| (first, d.into_inner() * length)))
+    });
+    let begins = ways.map(|(first, by)| {
+        let (at, jaw) = (from.at.moved(by), first.jaw);
+        let way = leg(site, from.joints, (from.at, at), Phase::Leave, (jaw, jaw))?;
+        let place = Place { at, joints: way.end, jaw };
+        stays(site, &place, jaw, Phase::Transit)?;
+        let release = (jaw != from.jaw).then_some(first);
+        Ok(Begin { from, back: release.into_iter().chain([place]).collect() })
+    });
+    first_of(begins, Declined::NoTarget)
 }
 
 /// Whether tissue leaves room for the jaws to go from their angle to another where they are.
@@ -176,9 +158,7 @@ fn clear(site: &Site<'_>, way: Vec<TrajectoryPoint>, phase: Phase) -> Result<(Tr
     let trajectory = Trajectory::new(arm, way).map_err(|_| Declined::PathBroken { arm })?;
     let sweep = Sweep::new(site.tool, &trajectory, &phases)?;
     match sweep.shortfall(site.tissue, params, params.hysteresis, (0.0, 1)) {
-        Some(Shortfall { class, distance: clearance, margin, .. }) => {
-            Err(Declined::TissueClearance { arm, class, phase, clearance, margin })
-        }
+        Some(short) => Err(short.declined(arm)),
         None => Ok((trajectory, sweep)),
     }
 }
@@ -257,7 +237,7 @@ fn through(site: &Site<'_>, hold: &Hold, begin: &Begin, at: JawPose) -> Result<G
         from = stop.at;
     }
     let (approach_path, lift_path) = (line(before, at, "the grasp"), line(at, up, "the lift"));
-    let grip_path = Still { tips: [Point3::from(at.tip(site.tool).translation()), at.end] };
+    let grip_path = Still::at(site.tool, &at);
     let speed = |near: bool| if near { motion.near_speed } else { motion.free_speed };
     let mut segments: Vec<Segment<'_>> = Vec::new();
     for (path, jaw) in &leaves {
@@ -269,9 +249,13 @@ fn through(site: &Site<'_>, hold: &Hold, begin: &Begin, at: JawPose) -> Result<G
     segments.push(Segment { phase: Phase::Approach, path: &approach_path, speed: speed(true), jaw: p.jaw_open });
     segments.push(Segment { phase: Phase::Grip, path: &grip_path, speed: speed(true), jaw: p.jaw_closed });
     segments.push(Segment { phase: Phase::Lift, path: &lift_path, speed: speed(true), jaw: p.jaw_closed });
+    Ok(Grasp { timed: sampled(site, &segments)?, backs_off: !begin.back.is_empty(), lift })
+}
+
+/// The segments in time, from where the arm is.
+fn sampled(site: &Site<'_>, segments: &[Segment<'_>]) -> Result<Timed, Declined> {
     let origin = Start { arm: site.tool.arm, joints: site.state.position, jaw: site.state.jaw };
-    let timed = parameterise(origin, &segments, site.tool.chain.limits(), motion)?;
-    Ok(Grasp { timed, backs_off: !begin.back.is_empty(), lift })
+    parameterise(origin, segments, site.tool.chain.limits(), &site.context.params.motion)
 }
 
 /// A point on the way to the pre-grasp point.
@@ -287,28 +271,22 @@ struct Stop {
 fn route(site: &Site<'_>, hold: &Hold, start: &Place, before: JawPose) -> Result<(Vec<Stop>, Joints), Declined> {
     let (shut, open) = (start.jaw, site.context.params.retract.jaw_open);
     let near = site.context.params.motion.near_tissue;
-    let mut refusal = None;
-    for raise in DETOURS {
+    let ways = DETOURS.into_iter().map(|raise| {
         let up = hold.up.into_inner() * raise;
         let all = [(start.at.moved(up), shut), (before.moved(up), shut), (before, open)];
         let stops = if raise == 0.0 { &all[2..] } else { &all[..] };
         let (mut from, mut joints) = ((start.at, shut), start.joints);
-        let way: Result<Vec<Stop>, Declined> = stops
+        let way: Vec<Stop> = stops
             .iter()
             .map(|&to| {
                 let done = leg(site, joints, (from.0, to.0), Phase::Transit, (from.1, to.1))?;
                 (from, joints) = (to, done.end);
                 Ok(Stop { at: to.0, jaw: to.1, near: done.nearest < near })
             })
-            .collect();
-        match way {
-            Ok(way) => return Ok((way, joints)),
-            Err(declined) => {
-                refusal.get_or_insert(declined);
-            }
-        }
-    }
-    Err(refusal.unwrap_or(Declined::NoTarget))
+            .collect::<Result<_, Declined>>()?;
+        Ok((way, joints))
+    });
+    first_of(ways, Declined::NoTarget)
 }
 
 /// Where the lift ends, and its length.
@@ -321,19 +299,14 @@ fn lift(site: &Site<'_>, hold: &Hold, joints: Joints, at: JawPose) -> Result<(Ja
     let ways = [normal + up, up, normal, up + inward, normal + inward];
     let directions: Vec<_> = ways.iter().filter_map(|d| UnitVector3::try_new(*d, 0.2)).collect();
     let from_liver = |d: &UnitVector3<f64>| hold.away.is_none_or(|away| d.dot(&away) >= 0.0);
-    let mut refusal = None;
-    for length in [p.lift, p.lift_min] {
-        for direction in directions.iter().filter(|d| from_liver(d)) {
-            let to = at.moved(direction.into_inner() * length);
-            match leg(site, joints, (at, to), Phase::Lift, (p.jaw_closed, p.jaw_closed)) {
-                Ok(_) => return Ok((to, length)),
-                Err(declined) => {
-                    refusal.get_or_insert(declined);
-                }
-            }
-        }
-    }
-    Err(refusal.unwrap_or(Declined::BadTarget { what: "the lift" }))
+    let away: Vec<_> = directions.into_iter().filter(from_liver).collect();
+    let ways =
+        [p.lift, p.lift_min].into_iter().flat_map(|length| away.iter().map(move |direction| (length, direction)));
+    let lifts = ways.map(|(length, direction)| {
+        let to = at.moved(direction.into_inner() * length);
+        leg(site, joints, (at, to), Phase::Lift, (p.jaw_closed, p.jaw_closed)).map(|_| (to, length))
+    });
+    first_of(lifts, Declined::BadTarget { what: "the lift" })
 }
 
 struct Leg {
@@ -378,6 +351,12 @@ fn leg(
 /// The arm stays; only the jaws move.
 struct Still {
     tips: [Point3<f64>; 2],
+}
+
+impl Still {
+    fn at(tool: &Tool, at: &JawPose) -> Self {
+        Self { tips: [Point3::from(at.tip(tool).translation()), at.end] }
+    }
 }
 
 impl JointPath for Still {

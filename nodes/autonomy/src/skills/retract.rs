@@ -4,6 +4,7 @@
 use super::grasp::{self, Grasp, Hold, Site};
 use crate::{
     AutonomyParams, Context, Declined,
+    declined::first_of,
     plan::{
         clearance::{Nearest, Sweep, Tissue},
         picture::Picture,
@@ -96,24 +97,14 @@ impl SkillPlanner for Retract {
             Some(arm) => vec![arm],
             None => nearest_first(context, &target),
         };
-        let mut refusal = None;
-        for arm in arms {
-            match plan_with(context, arm) {
-                Ok(plan) => return Ok(plan),
-                Err(declined) => {
-                    refusal.get_or_insert(declined);
-                }
-            }
-        }
-        Err(refusal.unwrap_or(Declined::NoTarget))
+        first_of(arms.into_iter().map(|arm| plan_with(context, arm)), Declined::NoTarget)
     }
 
     fn drift(&self, context: &Context<'_>, plan: &Plan, stage: Stage) -> Drift {
+        if let Some(&arm) = plan.tips.first() {
+            return context.jaw_end(arm).map_or(Drift::Lost, |end| Drift::By((end - plan.target).norm()));
+        }
         match stage {
-            _ if !plan.tips.is_empty() => {
-                let ends = plan.tips.iter().map(|&arm| context.jaw_end(arm));
-                ends.flatten().next().map_or(Drift::Lost, |end| Drift::By((end - plan.target).norm()))
-            }
             Stage::Offered => {
                 context.scene.grasp_target.map_or(Drift::Lost, |(now, _)| Drift::By((now - plan.target).norm()))
             }
