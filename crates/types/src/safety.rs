@@ -144,6 +144,22 @@ constraints! {
     TrocarOffset = "trocar_offset", "m";
 }
 
+impl Constraint {
+    /// What is left before the limit, in the constraint's unit: negative beyond it; 0 for what is no quantity.
+    pub fn margin(self, value: f64, limit: f64) -> f64 {
+        let left = match self {
+            Self::RemoteCentre | Self::NoGoZone | Self::LiveSurface | Self::ToolToolDistance | Self::OutOfView => {
+                value - limit
+            }
+            // Its limit is the nearer end of the range that the value has left.
+            Self::JointPosition => -(value - limit).abs(),
+            _ if self.unit().is_empty() => 0.0,
+            _ => limit - value,
+        };
+        left.clamp(f64::MIN, f64::MAX)
+    }
+}
+
 /// Which test the scene failed: the `index` of a verdict about [`Constraint::SceneStale`], where -1 is its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -213,6 +229,13 @@ pub struct Verdict {
     pub index: i32,
 }
 
+impl Verdict {
+    /// See [`Constraint::margin`].
+    pub fn margin(&self) -> f64 {
+        self.constraint.margin(self.value, self.limit)
+    }
+}
+
 /// State of the safety node, published at 10 Hz or more and on every change.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SafetyState {
@@ -234,7 +257,7 @@ pub struct SafetyState {
     pub active: Digest,
     /// How far the running motion is, [0, 1].
     pub progress: f64,
-    /// Whether the running motion is advancing in this tick.
+    /// Whether the running motion's arm moves in this tick: on its way, or stopping on it.
     pub moving: bool,
     /// Motions run to their end since start.
     pub executed: u64,
@@ -276,4 +299,34 @@ pub struct ZonesState {
 impl ZonesState {
     /// Most zones of a cell.
     pub const MAX_ZONES: usize = 16;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_counts_away_from_the_limit_whichever_side_it_is_on() {
+        for (constraint, value, limit, left) in [
+            // Distances are kept.
+            (Constraint::LiveSurface, 0.0018, 0.004, 0.0018 - 0.004),
+            (Constraint::NoGoZone, 0.75, 0.5, 0.25),
+            (Constraint::OutOfView, 0.75, 0.5, 0.25),
+            (Constraint::ToolToolDistance, 0.75, 0.5, 0.25),
+            (Constraint::RemoteCentre, 0.75, 0.5, 0.25),
+            // Speeds, ages, forces and offsets stay below.
+            (Constraint::TipSpeed, 0.75, 0.5, -0.25),
+            (Constraint::TrocarOffset, 0.25, 0.5, 0.25),
+            (Constraint::PresenceLost, 0.75, 0.5, -0.25),
+            // Beyond a range at either end.
+            (Constraint::JointPosition, 0.75, 0.5, -0.25),
+            (Constraint::JointPosition, -0.75, -0.5, -0.25),
+            // No quantities.
+            (Constraint::WrongMode, 3.0, 1.0, 0.0),
+            (Constraint::None, 1.0, 1.0, 0.0),
+            (Constraint::TipSpeed, f64::MIN, f64::MAX, f64::MAX),
+        ] {
+            assert_eq!(constraint.margin(value, limit), left, "{constraint:?}");
+        }
+    }
 }

@@ -75,23 +75,26 @@ impl Wire for Verdict {
             constraint: constraint(self.constraint),
             value: self.value,
             limit: self.limit,
+            margin: self.margin(),
             index: self.index,
         }
     }
 
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
         let stamp: Stamp = stamp("stamp", &m.stamp)?;
-        let constraint = known("constraint", Constraint::ALL, m.constraint.value)?;
-        Ok(Self {
+        let verdict = Self {
             stamp,
             tick: m.tick,
             arm: read_optional_arm("arm", &m.arm)?,
             outcome: specified("outcome", &Outcome::ALL, m.outcome)?,
-            constraint,
+            constraint: known("constraint", Constraint::ALL, m.constraint.value)?,
             value: finite("value", m.value)?,
             limit: finite("limit", m.limit)?,
             index: m.index,
-        })
+        };
+        let margin = verdict.margin();
+        range("margin", m.margin, margin, margin)?;
+        Ok(verdict)
     }
 }
 

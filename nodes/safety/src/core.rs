@@ -11,10 +11,11 @@ use crate::{
     arms::{Arm, Tolerances, lately},
     authority::Authority,
     dofs::{self, PerArm, Q},
-    machine::{Ask, Effect, Facts, Machine},
+    machine::{Ask, Effect, Facts, Machine, PROTECTIONS},
     report::{self, Margins},
     verdicts::VerdictLog,
 };
+use arrayvec::ArrayVec;
 use motion::Run;
 use proctor_types::{
     Alignment, ArmId, Boot, Constraint, Digest, Outcome, RequestKind, SafetyMode, SafetyState, SceneFault, Stamp,
@@ -32,6 +33,8 @@ const REPORT: Duration = Duration::from_millis(20);
 const MARGINS: u64 = 500;
 /// How long arms are asked to become ready after Enable.
 const ENABLING: Duration = Duration::from_secs(15);
+/// Most that protections see at once: each at most once per arm, or of the node.
+const MOST_SEEN: usize = PROTECTIONS.len() * ArmId::ALL.len();
 /// Ages are whole nanoseconds; a limit in seconds is met within one.
 const NANO: f64 = 1e-9;
 
@@ -50,6 +53,8 @@ pub struct SafetyCore {
     /// Arms whose last approved motion was a *retract*: they may still touch what they hold.
     retracting: PerArm<bool>,
     scene_stamp: Option<Stamp>,
+    /// What protections saw when facts were looked at last: the numbers behind [`Facts::causes`].
+    seen: ArrayVec<Finding, MOST_SEEN>,
     line_pressed: bool,
     gate_refused: bool,
     last: Option<Stamp>,
@@ -84,6 +89,7 @@ impl SafetyCore {
             run: None,
             retracting: PerArm::default(),
             scene_stamp: None,
+            seen: ArrayVec::new(),
             line_pressed: false,
             gate_refused: false,
             last: None,
@@ -188,6 +194,7 @@ impl SafetyCore {
     /// Which protections see their cause now.
     fn facts(&mut self, now: Stamp, jumped: bool) -> Facts {
         let w = self.params.watchdogs;
+        let contradicted = self.contradicted();
         let mut facts = Facts::default();
         if self.line_pressed {
             facts.causes.add(Constraint::EStop);
@@ -198,48 +205,47 @@ impl SafetyCore {
         if self.gate_refused {
             facts.causes.add(Constraint::Gate);
         }
-        let mut seen = |cause, finding: Finding| {
-            facts.causes.add(cause);
-            let stops = self.machine.may_move();
-            if stops {
+        self.seen.clear();
+        let mut seen = |finding: Finding, said: bool| {
+            facts.causes.add(finding.constraint);
+            // There is room for each of every arm.
+            let _ = self.seen.try_push(finding);
+            if said {
                 self.log.say(Outcome::Held, finding);
             }
         };
+        let moves = self.machine.may_move();
         for arm in ArmId::ALL {
             let a = self.arms.get(arm);
             if !a.is_ready() {
-                seen(Constraint::ArmNotReady, Finding::of(arm, Constraint::ArmNotReady, 0.0, 1.0));
+                seen(Finding::of(arm, Constraint::ArmNotReady, 0.0, 1.0), moves);
             }
             let age = a.kinematics_age(now);
             if over(age, w.kinematics) {
-                seen(Constraint::KinematicsStale, Finding::of(arm, Constraint::KinematicsStale, age, w.kinematics));
+                seen(Finding::of(arm, Constraint::KinematicsStale, age, w.kinematics), moves);
             } else if let Some(finding) = a.following_error(&self.tolerances.get(arm).following) {
-                seen(Constraint::FollowingError, finding);
+                seen(finding, moves);
             }
             if let Some(Err(finding)) = a.measured().map(|q| self.filter.body(arm).in_trocar(&q)) {
-                seen(Constraint::TrocarOffset, finding);
+                seen(finding, moves);
             }
             if let Some(age) = a.force_age(now).filter(|age| over(*age, w.kinematics)) {
-                seen(Constraint::ForceStale, Finding::of(arm, Constraint::ForceStale, age, w.kinematics));
+                seen(Finding::of(arm, Constraint::ForceStale, age, w.kinematics), moves);
             }
             let (rate, most) = (a.force_rate(), self.params.force.rate);
             if rate > most {
-                seen(Constraint::ForceRate, Finding::of(arm, Constraint::ForceRate, rate, most));
+                seen(Finding::of(arm, Constraint::ForceRate, rate, most), moves);
             }
             if let Some(age) = a.command_age(now).filter(|age| over(*age, w.command)) {
-                seen(Constraint::CommandStale, Finding::of(arm, Constraint::CommandStale, age, w.command));
+                seen(Finding::of(arm, Constraint::CommandStale, age, w.command), moves);
             }
         }
         let scene_age = self.scene_stamp.map_or(f64::INFINITY, |s| now.seconds_since(s));
-        let contradicted = self.contradicted();
         if over(scene_age, w.scene) {
-            facts.causes.add(Constraint::SceneStale);
-            if self.machine.mode == SafetyMode::Supervised {
-                self.log.say(Outcome::Held, Finding::node(Constraint::SceneStale, scene_age, w.scene));
-            }
+            let supervised = self.machine.mode == SafetyMode::Supervised;
+            seen(Finding::node(Constraint::SceneStale, scene_age, w.scene), supervised);
         } else if let Some(arm) = contradicted {
-            facts.causes.add(Constraint::SceneStale);
-            self.log.say(Outcome::Held, Finding::scene(arm, SceneFault::Contradicted, 0.0, 0.0));
+            seen(Finding::scene(arm, SceneFault::Contradicted, 0.0, 0.0), true);
         }
         facts.at_rest =
             ArmId::ALL.into_iter().all(|a| self.arms.get(a).rests(now, w.kinematics, &self.tolerances.get(a).rest));
@@ -277,24 +283,20 @@ impl SafetyCore {
             }
         }
         if before.mode != self.machine.mode {
-            self.changed(facts);
+            self.changed();
         } else if before.pending != self.machine.pending {
             // Nobody follows these any more, and that nobody renews them is no silence.
             self.forget_goals();
         }
     }
 
-    /// What a refusal is about, where an arm's own numbers say more than its cause.
-    fn spelled_out(&self, refused: Finding) -> Finding {
-        if refused.constraint != Constraint::TrocarOffset {
-            return refused;
-        }
-        let off = |arm: ArmId| self.filter.body(arm).in_trocar(&self.arms.get(arm).measured()?).err();
-        ArmId::ALL.into_iter().find_map(off).unwrap_or(refused)
+    /// What the machine said with the numbers of what was seen, if that was a protection's cause.
+    fn spelled_out(&self, said: Finding) -> Finding {
+        self.seen.iter().find(|seen| seen.constraint == said.constraint).copied().unwrap_or(said)
     }
 
     /// Entering and leaving modes opens and closes the gate.
-    fn changed(&mut self, facts: &Facts) {
+    fn changed(&mut self) {
         use SafetyMode::{Disabled, Fault, Hold, Ready, Supervised, Teleop};
         match self.machine.mode {
             Teleop | Supervised => {
@@ -317,8 +319,7 @@ impl SafetyCore {
             }),
         }
         if let Some(cause) = self.machine.cause.filter(|_| matches!(self.machine.mode, Hold | Fault)) {
-            let worst = if facts.causes.has(cause) { 1.0 } else { 0.0 };
-            self.log.say(Outcome::Held, Finding::node(cause, worst, 0.0));
+            self.log.say(Outcome::Held, self.spelled_out(Finding::node(cause, 1.0, 0.0)));
         }
         // Only SUPERVISED has one.
         if let Some(run) = self.run.take() {

@@ -265,6 +265,9 @@ impl Comms {
             self.note(sent);
         }
         if let Some(state) = &out.state {
+            if let Some(change) = report::change(self.said.map(|s| s.mode), state, &out.verdicts) {
+                tracing::info!("{change}");
+            }
             let sent = self.state.publish(state);
             self.note(sent);
             self.said = Some(*state);

@@ -1,7 +1,10 @@
-//! What the node says of itself on `/diagnostics`: how the loop keeps time, and how near every arm is to what limits it.
+//! What the node says of itself: on `/diagnostics` how the loop keeps time and how near every arm is to what limits it, and in its log why
+//! it changed its mode.
 
 use crate::{Finding, PerArm, realtime::Health as Loop};
-use proctor_types::{ArmId, Constraint, Diagnosis, Diagnostics, Health, SafetyState, Stamp};
+use proctor_types::{
+    ArmId, Constraint, Diagnosis, Diagnostics, Health, Outcome, SafetyMode, SafetyState, Stamp, Verdict,
+};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// Time between two reports.
@@ -59,8 +62,7 @@ fn of_arm(arm: ArmId, margin: Option<&Finding>) -> Diagnosis {
         let message = "not measured".to_owned();
         return Diagnosis { health: Health::Stale, name, message, values: Vec::new() };
     };
-    // All but this one are distances kept from something.
-    let left = if f.constraint == Constraint::TrocarOffset { f.limit - f.value } else { f.value - f.limit };
+    let left = f.constraint.margin(f.value, f.limit);
     let unit = f.constraint.unit();
     Diagnosis {
         health: if left < 0.0 { Health::Warn } else { Health::Ok },
@@ -76,10 +78,26 @@ fn of_arm(arm: ArmId, margin: Option<&Finding>) -> Diagnosis {
     }
 }
 
+/// A change of mode, with what caused it as the tick's verdicts say it; `None` when the mode is what it was.
+pub(crate) fn change(was: Option<SafetyMode>, state: &SafetyState, verdicts: &[Verdict]) -> Option<String> {
+    let was = was.filter(|was| *was != state.mode)?;
+    let step = format!("{} to {}", was.name(), state.mode.name());
+    if state.cause == Constraint::None {
+        return Some(step);
+    }
+    let cause = format!("{step}: {}", state.cause.name());
+    let Some(v) = verdicts.iter().find(|v| v.constraint == state.cause && v.outcome != Outcome::Passed) else {
+        return Some(cause);
+    };
+    let arm = v.arm.map_or(String::new(), |arm| format!(" {arm}"));
+    let index = if v.index < 0 { String::new() } else { format!(" [{}]", v.index) };
+    Some(format!("{cause}{arm}{index}, {:.4} {} (limit {:.4})", v.value, v.constraint.unit(), v.limit))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use proctor_types::{Boot, Digest, SafetyMode};
+    use proctor_types::{Boot, Digest};
 
     /// A node that is ready, of which nothing is wrong.
     pub(crate) fn state() -> SafetyState {
@@ -99,6 +117,43 @@ pub(crate) mod tests {
             violations: 0,
             overruns: 7,
             shadow: false,
+        }
+    }
+
+    #[test]
+    fn a_change_of_mode_is_said_with_its_cause_and_the_numbers_behind_it() {
+        let of = |mode, cause| SafetyState { mode, cause, ..state() };
+        let verdict = |arm, outcome, constraint, index| {
+            let (stamp, tick, value, limit) = (Stamp::FIRST, 1, 0.0312, 0.03);
+            Verdict { stamp, tick, arm, outcome, constraint, value, limit, index }
+        };
+        let stale = verdict(Some(ArmId::Psm2), Outcome::Held, Constraint::KinematicsStale, -1);
+        let following = verdict(Some(ArmId::Psm2), Outcome::Held, Constraint::FollowingError, 2);
+        let scene = verdict(None, Outcome::Held, Constraint::SceneStale, -1);
+        let passed = Verdict { outcome: Outcome::Passed, ..scene };
+        let (hold, was) = (of(SafetyMode::Hold, Constraint::SceneStale), Some(SafetyMode::Supervised));
+        let fault = of(SafetyMode::Fault, Constraint::FollowingError);
+        for (was, state, verdicts, said) in [
+            (None, hold, vec![scene], None),
+            (Some(SafetyMode::Hold), hold, vec![scene], None),
+            (was, of(SafetyMode::Ready, Constraint::None), vec![scene], Some("SUPERVISED to READY")),
+            (was, hold, vec![], Some("SUPERVISED to HOLD: scene_stale")),
+            (was, hold, vec![passed, stale], Some("SUPERVISED to HOLD: scene_stale")),
+            (was, hold, vec![stale, scene], Some("SUPERVISED to HOLD: scene_stale, 0.0312 s (limit 0.0300)")),
+            (
+                was,
+                of(SafetyMode::Hold, Constraint::KinematicsStale),
+                vec![stale],
+                Some("SUPERVISED to HOLD: kinematics_stale PSM2, 0.0312 s (limit 0.0300)"),
+            ),
+            (
+                was,
+                fault,
+                vec![following],
+                Some("SUPERVISED to FAULT: following_error PSM2 [2], 0.0312 rad|m (limit 0.0300)"),
+            ),
+        ] {
+            assert_eq!(change(was, &state, &verdicts).as_deref(), said);
         }
     }
 

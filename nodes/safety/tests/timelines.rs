@@ -219,9 +219,13 @@ fn silent_kinematics_hold_every_arm_31_ms_after_the_last_measurement() {
         }
         assert_eq!((ticks, c.mode()), (31, SafetyMode::Hold), "{arm}");
         assert_eq!(c.core.machine().cause, Some(Constraint::KinematicsStale));
+        c.verdicts.clear();
         c.ask(RequestKind::Ready);
         c.run(300);
         assert_eq!(c.mode(), SafetyMode::Hold, "the cause persists");
+        let v = c.verdicts.iter().find(|v| v.outcome == Outcome::Refused).unwrap();
+        assert_eq!((v.constraint, v.arm, v.limit), (Constraint::KinematicsStale, Some(arm), 0.03));
+        assert!(v.value > 0.03 && v.margin() == 0.03 - v.value, "with the age it has: {v:?}");
         *c.faults.silent.get_mut(arm) = false;
         c.run(2);
         assert_eq!(c.mode(), SafetyMode::Hold, "nothing clears by itself");
@@ -796,14 +800,15 @@ fn what_passes_is_said_while_it_moves_and_may_with_how_much_of_its_speed_it_uses
 }
 
 #[test]
-fn a_motion_that_is_stopped_beside_its_path_is_said_to_have_left_it_and_a_paused_one_is_not() {
+fn a_motion_that_an_operator_stops_ends_by_the_mode_and_not_by_the_gate_and_a_paused_one_does_not_end() {
     let (mut c, _) = running();
-    let progress = c.state.unwrap().progress;
     c.ask(RequestKind::Ready);
     c.run(3);
-    let v = c.said(Constraint::Gate).unwrap();
-    assert!(v.outcome == Outcome::Held && v.arm == Some(ArmId::Psm1), "{v:?}");
-    assert!((v.value - 2.0 * progress).abs() < 0.03, "it says where, in s: {v:?}");
+    let number = |mode| SafetyMode::ALL.iter().position(|m| *m == mode).unwrap() as f64;
+    let v = c.said(Constraint::WrongMode).unwrap();
+    assert_eq!((v.outcome, v.arm), (Outcome::Held, Some(ArmId::Psm1)));
+    assert_eq!((v.value, v.limit), (number(SafetyMode::Ready), number(SafetyMode::Supervised)));
+    assert_eq!(c.said(Constraint::Gate), None);
 
     let (mut c, p) = running();
     let release = c.presence(false, p.digest());
@@ -817,7 +822,7 @@ fn a_motion_that_is_stopped_beside_its_path_is_said_to_have_left_it_and_a_paused
         c.tick();
     }
     assert_eq!((c.mode(), c.state.unwrap().active), (SafetyMode::Supervised, p.digest()));
-    assert_eq!(c.said(Constraint::Gate), None);
+    assert_eq!(c.said(Constraint::WrongMode), None);
     c.run(5);
     assert_eq!((c.mode(), c.state.unwrap().active), (SafetyMode::Ready, Digest::default()));
 }

@@ -8,6 +8,7 @@ use crate::{
     dofs::{self, PerArm, Q},
     filter::{Decided, Desire, Rules},
     gate::Question,
+    machine::mode_number,
     player::Player,
 };
 use proctor_types::{Alignment, ArmId, Constraint, Outcome, QualityVerdict, SafetyMode, SceneFault, Skill, Stamp};
@@ -218,15 +219,17 @@ impl SafetyCore {
     /// Notes progress along the path; off the path, the motion ends.
     fn advance(&mut self, arm: ArmId, decided: &Decided, as_decided: bool) {
         let Some(mut run) = self.run.take_if(|r| r.arm == arm) else { return };
-        let Some(before) = run.player else {
+        if run.player.is_none() {
             self.run = Some(run);
             return;
-        };
+        }
         match decided.player.filter(|_| as_decided) {
             Some(player) => run.player = Some(player),
             None if run.moving => {
-                let lost = Finding::of(arm, Constraint::Gate, before.tau(), 0.0);
-                run.ending = run.ending.or(decided.binding).or(Some(lost));
+                // Where nothing was binding an operator stops it; what the gate refuses ends it by HOLD.
+                let (wanted, needed) = (mode_number(SafetyMode::Ready), mode_number(SafetyMode::Supervised));
+                let stopped = Finding::of(arm, Constraint::WrongMode, wanted, needed);
+                run.ending = run.ending.or(decided.binding).or(Some(stopped));
             }
             None => {}
         }

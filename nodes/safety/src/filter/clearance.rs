@@ -166,12 +166,13 @@ impl Filter {
         }
     }
 
-    /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; for reports.
+    /// What is nearest to limiting an arm at `q`, with the distance now and the one that is kept; its depth, when nothing else is near. For reports.
     pub fn nearest(&self, arm: ArmId, q: &Q, rules: &Rules) -> Finding {
         let shape = self.bodies.get(arm).shape(q);
         let nothing = Known { clearance: &UNKNOWN, vicinity: &Vicinity::default(), moved: 0.0 };
         let here = shape.map_or(UNKNOWN, |shape| self.clearance(arm, &shape, nothing, FAR, rules));
-        let nearest = self.finding(arm, &here, &here, &here, rules);
+        let near = here.map(|h| if h < FAR { h } else { f64::INFINITY });
+        let nearest = self.finding(arm, &here, &near, &near, rules);
         let body = self.bodies.get(arm);
         let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
         offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)

@@ -341,9 +341,11 @@ fn the_nearest_limit_is_the_trocars_when_less_is_left_there_than_to_anything_els
             assert_eq!(said, trocar);
         }
     }
-    // An arm whose mechanism holds it in the trocar has only the others.
+    // An arm whose mechanism holds it in the trocar has only the others; its depth, where none is near.
+    f.zones.clear();
+    let depth = f.bodies.psm1.shape(&HOME).unwrap().depth;
     let said = f.nearest(PSM, &HOME, &Rules { policy: rules.policy, ..f.rules(PSM, false, false, Stamp::FIRST) });
-    assert_ne!(said.constraint, Constraint::TrocarOffset);
+    assert_eq!(said, Finding::of(PSM, Constraint::RemoteCentre, depth, f.params.clearance.psm_depth));
     // Where it is, nobody knows: nothing is clear.
     let lost = f.nearest(PSM, &[f64::NAN; N], &rules);
     assert!(lost.value < lost.limit, "{lost:?}");
