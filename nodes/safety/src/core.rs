@@ -11,7 +11,7 @@ use crate::{
     arms::{Arm, Tolerances, lately},
     authority::Authority,
     dofs::{self, PerArm, Q},
-    machine::{Ask, Effect, Facts, Machine, PROTECTIONS},
+    machine::{Ask, Effect, Facts, Machine},
     report::{self, Margins},
     verdicts::VerdictLog,
 };
@@ -33,8 +33,8 @@ const REPORT: Duration = Duration::from_millis(20);
 const MARGINS: u64 = 500;
 /// How long arms are asked to become ready after Enable.
 const ENABLING: Duration = Duration::from_secs(15);
-/// Most that protections see at once: each at most once per arm, or of the node.
-const MOST_SEEN: usize = PROTECTIONS.len() * ArmId::ALL.len();
+/// Most that protections see at once: six things of each arm, and the scene.
+const MOST_SEEN: usize = 19;
 /// Ages are whole nanoseconds; a limit in seconds is met within one.
 const NANO: f64 = 1e-9;
 

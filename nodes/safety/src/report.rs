@@ -128,7 +128,7 @@ pub(crate) mod tests {
             Verdict { stamp, tick, arm, outcome, constraint, value, limit, index }
         };
         let stale = verdict(Some(ArmId::Psm2), Outcome::Held, Constraint::KinematicsStale, -1);
-        let following = verdict(Some(ArmId::Psm2), Outcome::Held, Constraint::FollowingError, 2);
+        let following = verdict(Some(ArmId::Psm2), Outcome::Held, Constraint::FollowingError, 0);
         let scene = verdict(None, Outcome::Held, Constraint::SceneStale, -1);
         let passed = Verdict { outcome: Outcome::Passed, ..scene };
         let (hold, was) = (of(SafetyMode::Hold, Constraint::SceneStale), Some(SafetyMode::Supervised));
@@ -150,7 +150,7 @@ pub(crate) mod tests {
                 was,
                 fault,
                 vec![following],
-                Some("SUPERVISED to FAULT: following_error PSM2 [2], 0.0312 rad|m (limit 0.0300)"),
+                Some("SUPERVISED to FAULT: following_error PSM2 [0], 0.0312 rad|m (limit 0.0300)"),
             ),
         ] {
             assert_eq!(change(was, &state, &verdicts).as_deref(), said);
