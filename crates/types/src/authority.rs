@@ -257,7 +257,8 @@ pub enum RequestKind {
     EStop,
     /// FAULT -> DISABLED, only at rest and with the e-stop released.
     Reset,
-    /// Read the zones file again: what adds to the zones holds at once, what loosens them only in DISABLED and READY.
+    /// Read the zones and the policies of tissue classes from their files again: what forbids more holds at once, what allows more only in DISABLED
+    /// and READY.
     ReadZones,
 }
 

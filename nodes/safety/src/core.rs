@@ -7,7 +7,7 @@ mod hearing;
 mod motion;
 
 use crate::{
-    Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, Zone,
+    Classes, Event, Events, Filter, Finding, Gate, Output, SafetyError, SafetyParams, Zone,
     arms::{Arm, Tolerances, lately},
     authority::Authority,
     dofs::{self, PerArm, Q},
@@ -124,6 +124,11 @@ impl SafetyCore {
     /// The zones that hold.
     pub fn zones(&self) -> &[Zone] {
         &self.params.zones
+    }
+
+    /// The policies that hold.
+    pub fn classes(&self) -> &Classes {
+        &self.params.classes
     }
 
     /// Set-point of an arm while the gate is open for it (joints, then jaw).

@@ -16,7 +16,7 @@ pub(crate) use aim::aim;
 use check::Barred;
 
 use crate::{
-    Finding, SafetyParams, Touch,
+    Classes, Finding, SafetyParams, Touch,
     bend::{Around, Barrier, Bender, Bent, Wish},
     body::Body,
     braking::MotionState,
@@ -192,6 +192,12 @@ impl Filter {
     /// Other zones hold from now on; the old ones are handed out in their place.
     pub(crate) fn swap_zones(&mut self, zones: &mut ArrayVec<Keepout, MAX_ZONES>) {
         std::mem::swap(&mut self.zones, zones);
+    }
+
+    /// Other policies hold from now on.
+    pub(crate) fn police(&mut self, classes: &Classes) {
+        self.params.classes = *classes;
+        self.bears = Bearing::new(&self.params);
     }
 
     /// Why an estimate of an arm's place is not believed.

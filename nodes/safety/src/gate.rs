@@ -11,7 +11,7 @@
 //!    picture's edge are kept clear, and the shaft of an arm whose remote centre software keeps stays in its trocar, on the stop from there too - or come no nearer than at `q1`, for an arm that the world moved into them.
 
 use crate::{
-    Finding, SafetyParams, Zone,
+    Classes, Finding, SafetyParams, Zone,
     body::Body,
     dofs::{Bounds, DT, N, PerArm, Q, Sides},
     filter::Rules,
@@ -191,7 +191,7 @@ impl Gate {
             arms: PerArm::from_fn(arm),
             zones: params.zones.iter().take(MAX_ZONES).map(Flat::new).collect(),
             tool_tool: params.clearance.tool_tool,
-            bears: Class::ALL.map(|class| params.classes.of(class).map(|c| (c.speed, c.force))),
+            bears: bears(&params.classes),
             gain: params.motion.approach_gain,
             most_force: params.force.limit,
             mount: axes(mount),
@@ -209,6 +209,11 @@ impl Gate {
     /// Other zones hold from now on; the old ones are handed out in their place.
     pub(crate) fn swap_zones(&mut self, zones: &mut ArrayVec<Flat, MAX_ZONES>) {
         std::mem::swap(&mut self.zones, zones);
+    }
+
+    /// Other policies hold from now on.
+    pub(crate) fn police(&mut self, classes: &Classes) {
+        self.bears = bears(classes);
     }
 
     /// An arm rests at `q`: the next set-point is judged from there.
@@ -397,6 +402,11 @@ impl Gate {
         }
         Ok(())
     }
+}
+
+/// Speed and force that each class bears.
+fn bears(classes: &Classes) -> [Option<(f64, f64)>; Class::COUNT] {
+    Class::ALL.map(|class| classes.of(class).map(|c| (c.speed, c.force)))
 }
 
 /// Rules 1 and 2. Returns whether the command brakes.

@@ -43,7 +43,7 @@ pub struct SafetyParams {
     /// No-go zones (their own file), at most [`MAX_ZONES`].
     #[serde(skip)]
     pub zones: Vec<Zone>,
-    /// Where these files lie, if they were read from a folder; the zones can be read again from there.
+    /// Where these files lie, if they were read from a folder; zones and policies can be read again from there.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
 }
@@ -237,6 +237,31 @@ impl Classes {
     }
 }
 
+impl ClassPolicy {
+    /// Whether this lets an arm do nothing that `old` did not.
+    fn holds(&self, old: &Self) -> bool {
+        let keeps = |new: Touch, old: Touch| match (new, old) {
+            (_, Touch::Contact) => true,
+            (Touch::Contact, Touch::Keep(_)) => false,
+            (Touch::Keep(new), Touch::Keep(old)) => new >= old,
+        };
+        keeps(self.teleop, old.teleop)
+            && keeps(self.supervised, old.supervised)
+            && keeps(self.retract, old.retract)
+            && keeps(self.endoscope, old.endoscope)
+            && self.speed <= old.speed
+            && self.force <= old.force
+    }
+}
+
+impl Classes {
+    /// The first class of tissue of which these allow what `old` did not.
+    pub fn loosens(&self, old: &Self) -> Option<Class> {
+        let loose = |class: &Class| self.of(*class).zip(old.of(*class)).is_some_and(|(new, old)| !new.holds(old));
+        Class::ALL.into_iter().find(loose)
+    }
+}
+
 impl Default for SafetyParams {
     /// What `launch/config/safety.toml` and `zones.toml` say (a test compares).
     fn default() -> Self {
@@ -328,12 +353,9 @@ impl SafetyParams {
         Self::parse(&text(folder, PARAMS)?, &text(folder, ZONES)?, Some(folder))
     }
 
-    /// Reads the zones again: from the folder, or, without one, those that are compiled in.
-    pub(crate) fn read_zones(folder: Option<&Path>) -> Result<Vec<Zone>, SafetyError> {
-        match folder {
-            Some(folder) => file::read(ZONES, &text(folder, ZONES)?, Some(folder)),
-            None => file::read(ZONES, DEFAULT_ZONES, None),
-        }
+    /// Reads both files again: from the folder, or, without one, what is compiled in.
+    pub(crate) fn read_again(folder: Option<&Path>) -> Result<Self, SafetyError> {
+        folder.map_or_else(|| Self::from_toml(DEFAULT_PARAMS, DEFAULT_ZONES), Self::read)
     }
 
     fn parse(params: &str, zones: &str, folder: Option<&Path>) -> Result<Self, SafetyError> {

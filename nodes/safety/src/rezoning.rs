@@ -1,7 +1,8 @@
-//! The bus half's part of a change of zones: reads the zones file in a thread of its own when an operator asked, hands the prepared set to
-//! the core, and tells everybody which zones hold once the core took it.
+//! The bus half's part of a change of zones and of what tissue bears: reads the files in a thread of its own when an operator asked, hands the
+//! prepared set to the core, and tells everybody which zones hold once the core took it. Of safety.toml only the classes' policies are taken; all else
+//! is read when the node starts.
 //!
-//! Zones come from the file beside the node and never over the bus: whoever can publish can ask for it to be read again, no more.
+//! They come from the files beside the node and never over the bus: whoever can publish can ask for them to be read again, no more.
 
 use crate::{Event, Finding, LiveZones, SafetyError, SafetyParams, Zone, realtime};
 use proctor_types::{Constraint, Stamp, ZoneLabel, ZonesState};
@@ -34,8 +35,8 @@ impl Rezoning {
         let (folder, version) = (self.folder.clone(), self.version);
         let read = move || {
             realtime::take_turns();
-            let zones = SafetyParams::read_zones(folder.as_deref())?;
-            Ok(LiveZones::new(version, zones))
+            let SafetyParams { zones, classes, .. } = SafetyParams::read_again(folder.as_deref())?;
+            Ok(LiveZones::new(version, zones, classes))
         };
         match std::thread::Builder::new().name("safety-zones".into()).spawn(read) {
             Ok(thread) => self.reading = Some(thread),
@@ -52,11 +53,11 @@ impl Rezoning {
                 Some(Event::Zones(Box::new(zones)))
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "the zones stay as they are");
+                tracing::error!(%error, "zones and policies stay as they are");
                 Some(Event::Refused(Finding::node(Constraint::Malformed, 0.0, 0.0)))
             }
             Err(_) => {
-                tracing::error!("the zones stay as they are: reading them panicked");
+                tracing::error!("zones and policies stay as they are: reading them panicked");
                 Some(Event::Refused(Finding::node(Constraint::Malformed, 0.0, 0.0)))
             }
         }

@@ -117,7 +117,7 @@ fn meshes_and_zones_that_change_use_no_heap() {
             // Through the arms, and away again: the latter is refused.
             let more = [vec![near.clone(), zone([0.0, 0.0, 0.01])], vec![near.clone()]];
             let zones = more[(c.ticks / 40 % 2) as usize].clone();
-            c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones))));
+            c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones, *c.core.classes()))));
         }
     });
     assert!(c.at.psm1 != HOME_PSM);

@@ -3,8 +3,10 @@
 
 mod support;
 
-use proctor_safety::{Event, Keepout, LiveZones, Rotation, SafetyParams, Spent, Zone, ZoneShape};
-use proctor_types::{ArmId, Constraint, RequestKind, SafetyMode};
+use proctor_safety::{
+    Classes, Event, Keepout, LiveZones, MAX_ZONES, Rotation, SafetyParams, Spent, Touch, Zone, ZoneShape,
+};
+use proctor_types::{ArmId, Class, Constraint, RequestKind, SafetyMode, SurfacePoint};
 use support::{Cellar, HOME_PSM, MS, hump, judge::Judge};
 
 fn zone(name: &str, region: ZoneShape) -> Zone {
@@ -22,7 +24,14 @@ fn far() -> Vec<Zone> {
 }
 
 fn rezone(c: &mut Cellar, version: u64, zones: Vec<Zone>) {
-    c.queue.push(Event::Zones(Box::new(LiveZones::new(version, zones))));
+    let classes = *c.core.classes();
+    c.queue.push(Event::Zones(Box::new(LiveZones::new(version, zones, classes))));
+}
+
+/// Other policies, and the zones that there are.
+fn police(c: &mut Cellar, version: u64, classes: Classes) {
+    let zones = c.core.zones().to_vec();
+    c.queue.push(Event::Zones(Box::new(LiveZones::new(version, zones, classes))));
 }
 
 /// Where an arm's jaws end.
@@ -118,7 +127,7 @@ fn a_zone_that_appears_around_a_moving_arm_brakes_it_and_lets_it_only_away() {
             let shape = c.core.filter().body(ArmId::Psm1).shape(c.at.get(ArmId::Psm1)).unwrap();
             -keepout.distance(ArmId::Psm1, &shape.capsules, 1.0)
         };
-        judge.rezone(c.ticks, vec![zone]);
+        judge.rezone(c.ticks, vec![zone], params.classes);
         c.verdicts.clear();
         let mut last = f64::INFINITY;
         for ms in 0..400 {
@@ -141,6 +150,104 @@ fn a_zone_that_appears_around_a_moving_arm_brakes_it_and_lets_it_only_away() {
         assert_eq!(judge.found, Vec::<String>::new(), "shape {k}");
         assert_eq!(c.mode(), SafetyMode::Teleop);
     }
+}
+
+#[test]
+fn policies_are_tightened_at_any_moment_and_loosened_only_while_no_arm_can_move() {
+    let shipped = SafetyParams::default().classes;
+    let with = |change: fn(&mut Classes)| {
+        let mut classes = shipped;
+        change(&mut classes);
+        classes
+    };
+    // Class by class, each in one thing; the liver is the second class of tissue, the artery the fifth.
+    let (liver, artery) = (i32::from(Class::Liver.id()), i32::from(Class::CysticArtery.id()));
+    let tighter = [
+        with(|c| c.liver.teleop = Touch::Keep(0.0)),
+        with(|c| c.liver.speed = 0.03),
+        with(|c| c.liver.force = 1.0),
+        with(|c| c.cystic_artery.supervised = Touch::Keep(0.003)),
+        with(|c| c.cystic_artery.endoscope = Touch::Keep(0.009)),
+    ];
+    let looser = [
+        (with(|c| c.liver.supervised = Touch::Contact), liver),
+        (with(|c| c.liver.retract = Touch::Contact), liver),
+        (with(|c| c.liver.speed = 0.05), liver),
+        (with(|c| c.cystic_artery.force = 0.6), artery),
+        (with(|c| c.cystic_artery.endoscope = Touch::Keep(0.007)), artery),
+        (with(|c| (c.liver.speed, c.cystic_artery.teleop) = (0.01, Touch::Keep(0.001))), artery),
+    ];
+    for mode in [SafetyMode::Ready, SafetyMode::Teleop, SafetyMode::Supervised] {
+        let same = std::iter::once((shipped, None));
+        let tighter = tighter.into_iter().map(|classes| (classes, None));
+        for (classes, loosens) in same.chain(tighter).chain(looser.map(|(classes, class)| (classes, Some(class)))) {
+            let mut c = Cellar::in_mode(SafetyParams::default(), mode);
+            c.verdicts.clear();
+            police(&mut c, 2, classes);
+            let taken = mode == SafetyMode::Ready || loosens.is_none();
+            assert_eq!(step(&mut c), (taken.then_some(2), 1), "{mode:?} {loosens:?}");
+            assert_eq!(*c.core.classes(), if taken { classes } else { shipped });
+            let refused = c.verdicts.iter().find(|v| v.constraint == Constraint::WrongMode);
+            let index = loosens.map(|class| MAX_ZONES as i32 + class);
+            assert_eq!(refused.map(|v| v.index), index.filter(|_| !taken), "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_tightens_beside_a_moving_arm_slows_it_without_a_jump_and_lets_it_only_away() {
+    // A plane of liver below the tip, which a surgeon may touch; a tip that goes down to it.
+    let mut c = Cellar::in_mode(SafetyParams::default(), SafetyMode::Teleop);
+    let floor = tip(&c, ArmId::Psm1)[2] - 0.012;
+    c.tissue = (0..900)
+        .map(|i| {
+            let (x, y) = (f64::from(i % 30) - 14.5, f64::from(i / 30) - 14.5);
+            let [cx, cy, _] = tip(&c, ArmId::Psm1);
+            let position = nalgebra::Point3::new(cx + x * 0.002, cy + y * 0.002, floor);
+            SurfacePoint { position, class: Class::Liver, sigma: 0.0002 }
+        })
+        .collect();
+    let mut judge = Judge::new(&SafetyParams::default(), c.tissue.clone());
+    let tick = |c: &mut Cellar, judge: &mut Judge, by: f64| {
+        let mut q = *c.at.get(ArmId::Psm1);
+        q[2] += by;
+        c.teleop(ArmId::Psm1, &q);
+        let before = c.at;
+        for s in c.tick() {
+            let moved = before.get(s.arm) != c.at.get(s.arm);
+            judge.judge(c.ticks, &s, before.get(s.arm), false, moved);
+        }
+    };
+    c.run(40);
+    while tip(&c, ArmId::Psm1)[2] > floor + 0.003 {
+        tick(&mut c, &mut judge, 0.012);
+    }
+    let fast = c.speed(ArmId::Psm1);
+    assert!(fast > 0.03, "{fast} m/s, at most 40 mm/s there and more above");
+    let mut classes = SafetyParams::default().classes;
+    (classes.liver.teleop, classes.liver.speed) = (Touch::Keep(0.004), 0.01);
+    police(&mut c, 2, classes);
+    c.verdicts.clear();
+    judge.rezone(c.ticks + 1, c.core.zones().to_vec(), classes);
+    let (mut deepest, mut last) = (f64::INFINITY, 0.0);
+    for ms in 0..500 {
+        let z = tip(&c, ArmId::Psm1)[2];
+        tick(&mut c, &mut judge, 0.012);
+        // Longer than a stop takes: deeper is not followed.
+        if ms >= 120 {
+            assert!(tip(&c, ArmId::Psm1)[2] >= z - 1e-9, "{ms} ms");
+        }
+        deepest = z.min(deepest);
+        last = z;
+    }
+    assert!(last < floor + 0.004, "it is nearer than what is kept now");
+    assert!(
+        c.verdicts.iter().any(|v| v.constraint == Constraint::LiveSurface && v.index == i32::from(Class::Liver.id()))
+    );
+    (0..600).for_each(|_| tick(&mut c, &mut judge, -0.012));
+    assert!(tip(&c, ArmId::Psm1)[2] > deepest + 0.003, "away is followed");
+    assert_eq!(judge.found, Vec::<String>::new());
+    assert_eq!(c.mode(), SafetyMode::Teleop);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{SafetyCore, motion::Run};
 use crate::{
-    Event, Finding, LiveZones, Spent,
+    Event, Finding, LiveZones, MAX_ZONES, Spent,
     authority::Circumstances,
     machine::{Ask, mode_number},
 };
@@ -120,15 +120,20 @@ impl SafetyCore {
         }
     }
 
-    /// Other zones take the place of those that hold: at any moment if they only add or widen, else while no arm can move. An arm that finds
-    /// itself too near may only move away, as from new tissue.
+    /// Other zones and policies take the place of those that hold: at any moment if they only forbid more, else while no arm can move. An arm that
+    /// finds itself too near may only move away, as from new tissue.
     fn rezone(&mut self, mut zones: Box<LiveZones>) {
         let gate_closed = matches!(self.machine.mode, SafetyMode::Disabled | SafetyMode::Ready);
-        if let Some(loosened) = zones.loosens(&self.params.zones).filter(|_| !gate_closed) {
+        let by_zone = zones.loosens(&self.params.zones);
+        let by_class = || zones.classes.loosens(&self.params.classes).map(|class| MAX_ZONES + usize::from(class.id()));
+        if let Some(loosened) = by_zone.or_else(by_class).filter(|_| !gate_closed) {
             let mode = mode_number(self.machine.mode);
             let ready = mode_number(SafetyMode::Ready);
             self.log.refuse(Finding::node(Constraint::WrongMode, mode, ready).at(loosened));
         } else {
+            self.params.classes = zones.classes;
+            self.filter.police(&zones.classes);
+            self.gate.police(&zones.classes);
             std::mem::swap(&mut self.params.zones, &mut zones.zones);
             self.filter.swap_zones(&mut zones.keepouts);
             self.gate.swap_zones(&mut zones.flats);

@@ -1,25 +1,27 @@
-//! A set of zones made ready for the core, to take the place of another while it runs.
+//! A set of zones, and what may be done to tissue, made ready for the core, to take the place of others while it runs.
 
 use super::{Keepout, MAX_ZONES, Zone};
-use crate::gate::Flat;
+use crate::{Classes, gate::Flat};
 use arrayvec::ArrayVec;
 
-/// Zones in the filter's and in the gate's form. Made outside the real-time thread, swapped in by the core, and handed back with what was
+/// Zones in the filter's and in the gate's form, and the policies of tissue classes. Made outside the real-time thread, swapped in by the core, and handed back with what was
 /// there before.
 #[derive(Debug)]
 pub struct LiveZones {
     /// Names the set in [`crate::Output::zones`]; whoever makes sets counts them.
     pub version: u64,
     pub(crate) zones: Vec<Zone>,
+    pub(crate) classes: Classes,
     pub(crate) keepouts: ArrayVec<Keepout, MAX_ZONES>,
     pub(crate) flats: ArrayVec<Flat, MAX_ZONES>,
 }
 
 impl LiveZones {
-    /// From validated zones, at most [`MAX_ZONES`] of them. Sorts the triangles of meshes, a second for a million.
-    pub fn new(version: u64, zones: Vec<Zone>) -> Self {
+    /// From validated zones, at most [`MAX_ZONES`] of them, and policies. Sorts the triangles of meshes, a second for a million.
+    pub fn new(version: u64, zones: Vec<Zone>, classes: Classes) -> Self {
         let few = || zones.iter().take(MAX_ZONES);
-        Self { version, keepouts: few().map(Keepout::new).collect(), flats: few().map(Flat::new).collect(), zones }
+        let (keepouts, flats) = (few().map(Keepout::new).collect(), few().map(Flat::new).collect());
+        Self { version, keepouts, flats, zones, classes }
     }
 
     /// The first zone of `old` that this set does not keep at least as well: with the same shape, no smaller margin, for all its arms.
@@ -35,7 +37,7 @@ impl LiveZones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ZoneShape;
+    use crate::{SafetyParams, ZoneShape};
     use proctor_types::ArmId;
 
     #[test]
@@ -60,7 +62,7 @@ mod tests {
             (vec![old[0].clone(), ball(0.02, 0.001, &[ArmId::Psm2])], Some(1)),
         ] {
             let names: Vec<_> = new.iter().map(|z| z.name.clone()).collect();
-            assert_eq!(LiveZones::new(1, new).loosens(&old), loosened, "{names:?}");
+            assert_eq!(LiveZones::new(1, new, SafetyParams::default().classes).loosens(&old), loosened, "{names:?}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::{Cellar, chain, home, hump, judge::Judge};
 use nalgebra::{Point3, Vector3};
 use proctor_kinematics::Cell;
-use proctor_safety::{Event, LiveZones, MAX_ZONES, Narrowed, PerArm, Rotation, SafetyParams, Zone, ZoneShape};
+use proctor_safety::{Event, LiveZones, MAX_ZONES, Narrowed, PerArm, Rotation, SafetyParams, Touch, Zone, ZoneShape};
 use proctor_types::{
     ArmId, Class, DecisionKind, Digest, OperatingState, OperatorId, Proposal, RequestKind, SafetyMode, Skill, Stamp,
     SurfacePoint, Verdict,
@@ -218,7 +218,7 @@ impl Attack {
         }
     }
 
-    /// Other zones: some gone, some moved, some with another margin. What loosens them while arms can move must be refused.
+    /// Other zones: some gone, some moved, some with another margin; and other policies. What loosens them while arms can move must be refused.
     fn rezone(&mut self, c: &mut Cellar) {
         let mut zones = if self.chance(0.5) { crowded().zones } else { c.core.zones().to_vec() };
         for _ in 0..self.rng.random_range(1..4) {
@@ -239,7 +239,18 @@ impl Attack {
                 _ => {}
             }
         }
-        c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones))));
+        let mut classes = if self.chance(0.3) { crowded().classes } else { *c.core.classes() };
+        let rows = [&mut classes.liver, &mut classes.gallbladder, &mut classes.cystic_duct, &mut classes.cystic_artery];
+        for policy in rows {
+            match self.rng.random_range(0..8) {
+                0 => policy.speed = self.rng.random_range(0.005..0.06),
+                1 => policy.force = self.rng.random_range(0.5..5.0),
+                2 => policy.teleop = Touch::Keep(self.rng.random_range(0.001..0.004)),
+                3 => policy.supervised = Touch::Keep(self.rng.random_range(0.001..0.004)),
+                _ => {}
+            }
+        }
+        c.queue.push(Event::Zones(Box::new(LiveZones::new(c.ticks, zones, classes))));
     }
 
     /// Forces that come and go, sometimes at a blow.
@@ -326,8 +337,8 @@ pub struct Report {
 
 /// The judge judges by the world that the core has seen; from there on a stop may have to follow.
 fn follow(c: &Cellar, cell: &Cell, judge: &mut Judge, seen: &mut u64) {
-    if c.core.zones() != judge.zones() {
-        judge.rezone(c.ticks, c.core.zones().to_vec());
+    if (c.core.zones(), c.core.classes()) != judge.rules() {
+        judge.rezone(c.ticks, c.core.zones().to_vec(), *c.core.classes());
     }
     let Some(seq) = c.core.filter().scene().map(|s| s.seq).filter(|seq| seq != seen) else { return };
     *seen = seq;

@@ -4,7 +4,7 @@
 use super::{chain, lean7};
 use nalgebra::{Isometry3, Point3, Vector3};
 use proctor_kinematics::{Cell, Chain};
-use proctor_safety::{PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape, mesh::Mesh};
+use proctor_safety::{Classes, PerArm, Rotation, SafetyParams, SetPoint, Touch, Zone, ZoneShape, mesh::Mesh};
 use proctor_types::{ArmId, Class, SurfacePoint};
 use std::collections::VecDeque;
 
@@ -171,14 +171,14 @@ impl Judge {
         }
     }
 
-    /// The zones it judges by.
-    pub fn zones(&self) -> &[Zone] {
-        &self.params.zones
+    /// The zones and policies it judges by.
+    pub fn rules(&self) -> (&[Zone], &Classes) {
+        (&self.params.zones, &self.params.classes)
     }
 
-    /// Other zones hold; a stop may have to follow.
-    pub fn rezone(&mut self, tick: u64, zones: Vec<Zone>) {
-        self.params.zones = zones;
+    /// Other zones and policies hold; a stop may have to follow.
+    pub fn rezone(&mut self, tick: u64, zones: Vec<Zone>, classes: Classes) {
+        (self.params.zones, self.params.classes) = (zones, classes);
         self.world_changed = tick;
     }
 
