@@ -176,6 +176,12 @@ test("it can be read at two metres", async () => {
   assert.ok(sizes.frame[0] * sizes.frame[1] > 0.4 * 1600 * 900, "the picture has most of the screen");
 });
 
+test("zones are read again when the surgeon asks, and that is told", async () => {
+  await page.keyboard.press("z");
+  await page.locator("#lines", { hasText: /Zones and policies were read again: \d+ zones? holds?/ }).waitFor();
+  await page.locator("#read-zones:enabled").waitFor();
+});
+
 test("enable, supervise, hold: the motion is executed", { timeout: 180_000 }, async () => {
   await toMode("1", "READY");
   await toMode("2", "SUPERVISED");

@@ -46,8 +46,11 @@ pub struct VerdictLine {
     pub words: String,
     /// When it was last said.
     pub at: Stamp,
-    key: (Option<ArmId>, Outcome, Constraint, i32),
+    key: Key,
 }
+
+/// What a line is about: a newer one about the same takes its place.
+type Key = (Option<ArmId>, Outcome, Constraint, i32);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -73,7 +76,7 @@ pub struct Latest {
     /// Why autonomy suggests a motion or none.
     pub suggestions: Option<Seen<String>>,
     lines: VecDeque<VerdictLine>,
-    zones: Vec<ZoneLabel>,
+    zones: Option<ZonesState>,
 }
 
 impl Latest {
@@ -111,9 +114,14 @@ impl Latest {
         self.safety = Some(Seen { value: state, stamp: state.stamp, arrived: now });
     }
 
-    /// The safety node says which zones hold.
-    pub fn zones(&mut self, state: ZonesState) {
-        self.zones = state.zones;
+    /// The safety node says which zones hold. That they were read again gets a line.
+    pub fn zones(&mut self, now: Stamp, state: ZonesState) {
+        let again = self.zones.as_ref().is_some_and(|old| old.version != state.version);
+        if again {
+            let key = (None, Outcome::Passed, Constraint::NoGoZone, -1);
+            self.line(words::read_again(state.zones.len()), now, key);
+        }
+        self.zones = Some(state);
     }
 
     /// Some node says how it fares; of that only what autonomy suggests is shown.
@@ -130,8 +138,12 @@ impl Latest {
 
     /// A verdict came. One like the last of its kind renews that line.
     pub fn verdict(&mut self, now: Stamp, v: &Verdict) {
-        let Some(words) = words::verdict(v, &self.zones) else { return };
-        let key = (v.arm, v.outcome, v.constraint, v.index);
+        let zones = self.zones.as_ref().map_or(&[][..], |z| &z.zones);
+        let Some(words) = words::verdict(v, zones) else { return };
+        self.line(words, now, (v.arm, v.outcome, v.constraint, v.index));
+    }
+
+    fn line(&mut self, words: String, now: Stamp, key: Key) {
         self.lines.retain(|l| l.key != key);
         if self.lines.len() >= LINES {
             self.lines.pop_front();
@@ -168,6 +180,23 @@ mod tests {
         }
         assert_eq!(l.picture.unwrap().changed, at(38));
         assert_eq!(l.picture.unwrap().arrived, at(104));
+    }
+
+    #[test]
+    fn zones_that_are_read_again_are_told_and_the_first_are_not() {
+        let mut l = Latest::default();
+        let state = |version, n| {
+            let zone = ZoneLabel { name: "vena cava".into(), margin: 0.002 };
+            ZonesState { stamp: at(0), version, zones: vec![zone; n] }
+        };
+        let told = |l: &Latest| l.lines().map(|line| line.words.clone()).collect::<Vec<_>>();
+        l.zones(at(1), state(1, 2));
+        l.zones(at(2), state(1, 2));
+        assert_eq!(told(&l), Vec::<String>::new());
+        l.zones(at(3), state(2, 1));
+        assert_eq!(told(&l), ["Zones and policies were read again: 1 zone holds"]);
+        l.zones(at(4), state(3, 2));
+        assert_eq!(told(&l), ["Zones and policies were read again: 2 zones hold"]);
     }
 
     #[test]

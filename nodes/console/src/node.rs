@@ -201,7 +201,7 @@ impl Input {
         each(&self.diagnostics, |d| latest.diagnostics(now, &d));
         // Zones before the verdicts that number them.
         if let Some(zones) = self.zones.newest() {
-            latest.zones(zones);
+            latest.zones(now, zones);
         }
         // Proposals before what ends them; the safety state last, since it speaks about all of these.
         each(&self.proposal, |p| latest.cards.offer(now, p));

@@ -1,7 +1,9 @@
 //! Verdicts, causes and classes in plain words, for people who look from two metres away.
 
 use crate::card::Ending;
-use proctor_types::{Alignment, ArmId, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict, ZoneLabel};
+use proctor_types::{
+    Alignment, ArmId, Class, Constraint, Outcome, SafetyMode, SceneFault, Skill, Verdict, ZoneLabel, ZonesState,
+};
 
 /// One line for a verdict; `None` for one that says that all is well. `zones` are those that the safety node says hold.
 pub fn verdict(v: &Verdict, zones: &[ZoneLabel]) -> Option<String> {
@@ -56,6 +58,9 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
             let arm = usize::try_from(v.index).ok().and_then(|i| ArmId::ALL.get(i)).map_or("a tool", |a| a.name());
             format!(": {arm} {} inside the picture (keeps {})", mm(v.value), mm(v.limit))
         }
+        Constraint::WrongMode if v.arm.is_none() && v.index >= 0 => {
+            format!(": {} would be kept less, possible only in Off or Ready", loosened(v.index, zones))
+        }
         Constraint::Malformed
         | Constraint::Sequence
         | Constraint::NotApproved
@@ -71,6 +76,24 @@ fn because(v: &Verdict, zones: &[ZoneLabel]) -> String {
         | Constraint::NotAuthentic
         | Constraint::CrossSession => format!(": {}", cause(v.constraint)),
     }
+}
+
+/// What zones or policies that were read again would keep less: a zone, or after all that there can be, a class of tissue.
+fn loosened(index: i32, zones: &[ZoneLabel]) -> String {
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
+    let class = || index.checked_sub(ZonesState::MAX_ZONES).and_then(|i| Class::ALL.get(i));
+    match zones.get(index) {
+        Some(zone) => zone.name.clone(),
+        None => {
+            class().map_or_else(|| format!("no-go zone {}", index.saturating_add(1)), |c| class_name(*c).to_owned())
+        }
+    }
+}
+
+/// That zones and policies were read again.
+pub fn read_again(zones: usize) -> String {
+    let hold = if zones == 1 { "1 zone holds".to_owned() } else { format!("{zones} zones hold") };
+    format!("Zones and policies were read again: {hold}")
 }
 
 /// An age beyond its watchdog.
@@ -233,8 +256,22 @@ mod tests {
     use crate::testing::at;
 
     fn line(outcome: Outcome, constraint: Constraint, value: f64, limit: f64, index: i32) -> Option<String> {
+        about(Some(ArmId::Psm1), outcome, constraint, value, limit, index)
+    }
+
+    fn of_node(outcome: Outcome, constraint: Constraint, value: f64, limit: f64, index: i32) -> Option<String> {
+        about(None, outcome, constraint, value, limit, index)
+    }
+
+    fn about(
+        about: Option<ArmId>,
+        outcome: Outcome,
+        constraint: Constraint,
+        value: f64,
+        limit: f64,
+        index: i32,
+    ) -> Option<String> {
         let zones = [ZoneLabel { name: "vena cava".into(), margin: 0.002 }];
-        let about = Some(ArmId::Psm1);
         verdict(&Verdict { stamp: at(0), tick: 1, arm: about, outcome, constraint, value, limit, index }, &zones)
     }
 
@@ -279,6 +316,19 @@ mod tests {
                 line(Outcome::Refused, Constraint::SceneStale, 0.031, 0.02, 0),
                 "PSM1 refused: seen 31.0 mm from where it is mounted (believed up to 20.0 mm)",
             ),
+            (
+                of_node(Outcome::Refused, Constraint::WrongMode, 2.0, 1.0, 0),
+                "refused: vena cava would be kept less, possible only in Off or Ready",
+            ),
+            (
+                of_node(Outcome::Refused, Constraint::WrongMode, 2.0, 1.0, 16 + i32::from(Class::CysticArtery.id())),
+                "refused: cystic artery would be kept less, possible only in Off or Ready",
+            ),
+            (
+                of_node(Outcome::Refused, Constraint::WrongMode, 2.0, 1.0, 3),
+                "refused: no-go zone 4 would be kept less, possible only in Off or Ready",
+            ),
+            (of_node(Outcome::Refused, Constraint::WrongMode, 2.0, 1.0, -1), "refused: not possible in this mode"),
             (line(Outcome::Held, Constraint::SceneStale, 0.0, 0.0, 2), "PSM1 held: picture and joints disagree"),
             (
                 line(Outcome::Held, Constraint::SceneStale, 0.401, 0.4, -1),

@@ -131,6 +131,7 @@ const KEYS = {
   KeyX: () => modeOf(view) === "FAULT" && request("reset"),
   KeyR: reject, KeyT: () => ask("retract", "PSM1"), KeyC: () => ask("centre_camera", "ECM"),
   KeyO: toggleLabels, KeyG: toggleGhost, KeyF: toggleModels, KeyS: () => send({ t: "take_seat" }),
+  KeyZ: () => !view?.safety?.shadow && request("read_zones"),
 };
 // Foot pedals usually type Space, Page Down or F13.
 const HOLD_KEYS = new Set(["Space", "PageDown", "F13"]);
@@ -174,6 +175,7 @@ $("toggle-labels").addEventListener("click", toggleLabels);
 $("toggle-ghost").addEventListener("click", toggleGhost);
 $("toggle-models").addEventListener("click", toggleModels);
 $("take-seat").addEventListener("click", KEYS.KeyS);
+$("read-zones").addEventListener("click", KEYS.KeyZ);
 for (const b of document.querySelectorAll("#selector [data-to]")) b.addEventListener("click", () => request(requestTo(view, b.dataset.to)));
 
 // --- drawing -------------------------------------------------------------------------------------------------------

@@ -202,6 +202,7 @@ function renderModes(view, hello, mode) {
   document.querySelector('#selector [data-to="TELEOP"]').hidden = mode === "FAULT";
   $("reset").disabled = !own;
   $("ask-retract").disabled = $("ask-centre").disabled = !(own && mode === "SUPERVISED");
+  $("read-zones").disabled = !own || mode === "UNKNOWN" || view.safety.shadow;
   text("seat-words", own ? "" : view.seat?.conn ? `Watching: ${view.seat.role === "scripted" ? "the script" : "another surgeon"} decides` : "Nobody decides");
   show("take-seat", !own);
 }

@@ -779,6 +779,13 @@ fn near_tissue_the_tip_is_slower_by_class_and_distance() {
         let touching = bench(&params, -5e-4, Class::Liver).plan(&into);
         refused(touching, Constraint::TissueSpeed, speed, 3e-4, liver);
         bench(&params, -5e-4, Class::Fat).plan(&into).unwrap();
+        // Policies that come while the gate is in use.
+        let mut other = params.clone();
+        other.classes.liver.speed = 0.1;
+        let mut late = bench(&other, -5e-4, Class::Liver);
+        late.gate.police(&params.classes);
+        refused(late.plan(&into), Constraint::TissueSpeed, speed, 3e-4, liver);
+        bench(&other, -5e-4, Class::Liver).plan(&into).unwrap();
         // To a millionth.
         for (excess, passes) in [(5e-7, true), (2e-6, false)] {
             let mut params = params.clone();
