@@ -3,7 +3,7 @@
 use crate::{card::CardTrack, findings::FindingsTrack, latency::Latency, words};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Constraint, Diagnosis, Diagnostics, ImageQuality, Outcome, SafetyState, Scene,
-    Segmentation, Stamp, Verdict, ZoneLabel, ZonesState,
+    Segmentation, Stamp, Verdict, ZonesState,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -161,6 +161,7 @@ impl Latest {
 mod tests {
     use super::*;
     use crate::testing::at;
+    use proctor_types::ZoneLabel;
 
     #[test]
     fn an_older_or_equal_picture_changes_nothing() {

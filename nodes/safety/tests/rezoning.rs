@@ -29,9 +29,9 @@ fn rezone(c: &mut Cellar, version: u64, zones: Vec<Zone>) {
 }
 
 /// Other policies, and the zones that there are.
-fn police(c: &mut Cellar, version: u64, classes: Classes) {
+fn police(c: &mut Cellar, version: u64, classes: &Classes) {
     let zones = c.core.zones().to_vec();
-    c.queue.push(Event::Zones(Box::new(LiveZones::new(version, zones, classes))));
+    c.queue.push(Event::Zones(Box::new(LiveZones::new(version, zones, *classes))));
 }
 
 /// Where an arm's jaws end.
@@ -127,7 +127,7 @@ fn a_zone_that_appears_around_a_moving_arm_brakes_it_and_lets_it_only_away() {
             let shape = c.core.filter().body(ArmId::Psm1).shape(c.at.get(ArmId::Psm1)).unwrap();
             -keepout.distance(ArmId::Psm1, &shape.capsules, 1.0)
         };
-        judge.rezone(c.ticks, vec![zone], params.classes);
+        judge.rezone(c.ticks, vec![zone], &params.classes);
         c.verdicts.clear();
         let mut last = f64::INFINITY;
         for ms in 0..400 {
@@ -183,7 +183,7 @@ fn policies_are_tightened_at_any_moment_and_loosened_only_while_no_arm_can_move(
         for (classes, loosens) in same.chain(tighter).chain(looser.map(|(classes, class)| (classes, Some(class)))) {
             let mut c = Cellar::in_mode(SafetyParams::default(), mode);
             c.verdicts.clear();
-            police(&mut c, 2, classes);
+            police(&mut c, 2, &classes);
             let taken = mode == SafetyMode::Ready || loosens.is_none();
             assert_eq!(step(&mut c), (taken.then_some(2), 1), "{mode:?} {loosens:?}");
             assert_eq!(*c.core.classes(), if taken { classes } else { shipped });
@@ -226,9 +226,9 @@ fn a_policy_that_tightens_beside_a_moving_arm_slows_it_without_a_jump_and_lets_i
     assert!(fast > 0.03, "{fast} m/s, at most 40 mm/s there and more above");
     let mut classes = SafetyParams::default().classes;
     (classes.liver.teleop, classes.liver.speed) = (Touch::Keep(0.004), 0.01);
-    police(&mut c, 2, classes);
+    police(&mut c, 2, &classes);
     c.verdicts.clear();
-    judge.rezone(c.ticks + 1, c.core.zones().to_vec(), classes);
+    judge.rezone(c.ticks + 1, c.core.zones().to_vec(), &classes);
     let (mut deepest, mut last) = (f64::INFINITY, 0.0);
     for ms in 0..500 {
         let z = tip(&c, ArmId::Psm1)[2];

@@ -21,7 +21,7 @@ impl LiveZones {
     pub fn new(version: u64, zones: Vec<Zone>, classes: Classes) -> Self {
         let few = || zones.iter().take(MAX_ZONES);
         let (keepouts, flats) = (few().map(Keepout::new).collect(), few().map(Flat::new).collect());
-        Self { version, keepouts, flats, zones, classes }
+        Self { version, zones, classes, keepouts, flats }
     }
 
     /// The first zone of `old` that this set does not keep at least as well: with the same shape, no smaller margin, for all its arms.

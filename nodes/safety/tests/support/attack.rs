@@ -338,7 +338,7 @@ pub struct Report {
 /// The judge judges by the world that the core has seen; from there on a stop may have to follow.
 fn follow(c: &Cellar, cell: &Cell, judge: &mut Judge, seen: &mut u64) {
     if (c.core.zones(), c.core.classes()) != judge.rules() {
-        judge.rezone(c.ticks, c.core.zones().to_vec(), *c.core.classes());
+        judge.rezone(c.ticks, c.core.zones().to_vec(), c.core.classes());
     }
     let Some(seq) = c.core.filter().scene().map(|s| s.seq).filter(|seq| seq != seen) else { return };
     *seen = seq;

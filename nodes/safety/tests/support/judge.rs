@@ -177,8 +177,8 @@ impl Judge {
     }
 
     /// Other zones and policies hold; a stop may have to follow.
-    pub fn rezone(&mut self, tick: u64, zones: Vec<Zone>, classes: Classes) {
-        (self.params.zones, self.params.classes) = (zones, classes);
+    pub fn rezone(&mut self, tick: u64, zones: Vec<Zone>, classes: &Classes) {
+        (self.params.zones, self.params.classes) = (zones, *classes);
         self.world_changed = tick;
     }
 
