@@ -67,9 +67,14 @@ impl Store for Database {
         let query = self.connection.prepare(&format!("SELECT {columns} FROM messages ORDER BY id"));
         let mut query = query.map_err(|e| self.failed(e))?;
         let mut rows = query.query([]).map_err(|e| self.failed(e))?;
+        let mut last = None;
         while let Some(row) = rows.next().map_err(|e| self.failed(e))? {
             let head = || -> rusqlite::Result<(i64, u32, i64)> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) };
             let (id, channel, logged) = head().map_err(|e| self.failed(e))?;
+            // Messages are read by their ids again: in a damaged table there may be two of one.
+            if last.replace(id).is_some_and(|last| last >= id) {
+                return Err(self.failed(damaged(format!("the id {id} of a message comes twice or out of order"))));
+            }
             let bytes = match row.get_ref(3) {
                 Ok(ValueRef::Blob(bytes)) => bytes,
                 _ => &[],
@@ -85,4 +90,8 @@ impl Store for Database {
         let row = query.and_then(|mut q| q.query_row([place.at.cast_signed()], |row| row.get(0)));
         row.map_err(|e| self.failed(e))
     }
+}
+
+fn damaged(what: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(what))
 }

@@ -142,6 +142,15 @@ fn a_database_that_is_none_of_rosbag2_or_runs_what_it_should_not_is_refused() {
     assert!(open().contains("\"messages\""));
     make("CREATE TABLE topics(id TEXT, name TEXT); CREATE TABLE messages(id INTEGER);");
     assert!(open().contains("type"));
+    // Two messages of one id: which of them is read by it?
+    make(
+        "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT);
+         CREATE TABLE messages(id INTEGER, topic_id INTEGER, timestamp INTEGER, data BLOB);
+         INSERT INTO topics VALUES(1, '/a', 'sensor_msgs/msg/JointState', 'cdr');
+         INSERT INTO messages VALUES(1, 1, 10, x'00'), (2, 1, 20, x'00'), (2, 1, 30, x'01');",
+    );
+    let twice = Recording::open(&file).and_then(|mut r| r.index(&[0]).map(|_| ())).unwrap_err().to_string();
+    assert!(twice.contains("the id 2 of a message comes twice") && twice.contains("a.db3"), "{twice}");
     // Torn pages.
     db3(&folder.path().join("b.db3"), &samples(200));
     let whole = db3_bytes(&samples(200));
