@@ -160,6 +160,8 @@ test("the picture is live and the page says what it is", async () => {
   });
   assert.ok(light > 15, `mean brightness ${light}`);
   await page.getByText("research software, not a medical device").waitFor();
+  const cut = await page.evaluate(() => { const d = document.getElementById("disclaimer"); return d.scrollWidth > d.clientWidth || d.scrollHeight > d.clientHeight + 1 || d.getBoundingClientRect().right > innerWidth; });
+  assert.ok(!cut, "the disclaimer is whole");
   assert.equal(mode(), "DISABLED", "the system starts with its gate closed");
   await page.locator('body[data-mode="DISABLED"]').waitFor();
   await shot("disabled");
