@@ -11,7 +11,7 @@ pub const MIN_COMPONENT: f64 = 1.0 / 1200.0;
 const MIN_PART: usize = 6;
 /// Width of the band (network pixels) whose mean is the end of the jaws or of the shaft.
 const BAND: f64 = 2.0;
-/// How near (network pixels) the shaft's end must come to the border or the dark surround to count as leaving there.
+/// How near (network pixels) an end must come to the border or the dark surround to count as leaving there.
 const REACH: isize = 4;
 /// Most instruments reported, the largest ones.
 pub const MAX_INSTRUMENTS: usize = 8;
@@ -79,7 +79,11 @@ impl Component<'_> {
         // The proximal neighbour gives the direction in which a part ends.
         let before_jaws = Self::mean(&wrist).or_else(|| Self::mean(&shaft));
         if let (Some(from), Some(to)) = (before_jaws, Self::mean(&jaws)) {
-            out.push((Class::InstrumentJaws, Self::end(&jaws, from, to).0, self.confidence(&jaws)));
+            let (at, band) = Self::end(&jaws, from, to);
+            // Where they leave the picture is not where they end.
+            if !band.iter().any(|&p| self.leaves(p)) {
+                out.push((Class::InstrumentJaws, at, self.confidence(&jaws)));
+            }
         }
         if let Some(at) = Self::mean(&wrist) {
             out.push((Class::InstrumentWrist, at, self.confidence(&wrist)));
@@ -225,6 +229,18 @@ mod tests {
     fn a_shaft_that_ends_inside_the_picture_gives_no_shaft_point() {
         let labels = draw(&[(Class::InstrumentShaft, 20..40, 20..29), (Class::InstrumentWrist, 40..50, 20..29)]);
         assert_eq!(points(&labels).iter().map(|p| p.0).collect::<Vec<_>>(), [Class::InstrumentWrist]);
+    }
+
+    #[test]
+    fn jaws_that_leave_the_picture_do_not_end_there() {
+        // The far finger is all that is called jaws, and lies behind the wrist: the way from wrist to jaws leads out of the picture.
+        let finger = (Class::InstrumentJaws, 0..12, 20..26);
+        for parts in [
+            vec![finger.clone(), (Class::InstrumentWrist, 0..30, 26..36)],
+            vec![(Class::Background, 0..3, 0..H), finger, (Class::InstrumentWrist, 3..30, 26..36)],
+        ] {
+            assert_eq!(points(&draw(&parts)).iter().map(|p| p.0).collect::<Vec<_>>(), [Class::InstrumentWrist]);
+        }
     }
 
     #[test]
