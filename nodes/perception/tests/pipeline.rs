@@ -99,6 +99,22 @@ fn an_old_picture_is_stale() {
 }
 
 #[test]
+fn adjusted_thresholds_judge_the_next_picture_and_refused_ones_change_nothing() {
+    let mut p = perception();
+    let now = Stamp::FIRST.plus(Duration::from_secs(10));
+    let mut stale = |p: &mut Perception, seq: u64| {
+        let old = now.minus(Duration::from_millis(400));
+        let reason = p.step(now, &frame(old, seq, paint(2, stripes))).unwrap().quality.reason;
+        reason.contains("stale")
+    };
+    assert!(stale(&mut p, 0));
+    p.adjust(QualityParams { stale_above: 0.5, ..QualityParams::default() }).unwrap();
+    assert!(!stale(&mut p, 1));
+    p.adjust(QualityParams { stale_above: f64::NAN, ..QualityParams::default() }).unwrap_err();
+    assert!(!stale(&mut p, 2));
+}
+
+#[test]
 fn the_same_pictures_give_identical_answers() {
     let run = || {
         let mut p = perception();
