@@ -13,7 +13,10 @@ use proctor_types::Stamp;
 use std::{sync::Arc, time::Duration};
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings::new(StackConfig::simulated(&stack::find_root().unwrap(), 1).unwrap()))
+    let mut config = StackConfig::simulated(&stack::find_root().unwrap(), 1).unwrap();
+    // As `proctor run` has it.
+    config.safety.allow_scripted_operator = false;
+    Arc::new(Settings::new(config))
 }
 
 fn change(name: &str, value: ParameterValue) -> Vec<(String, ParameterValue)> {
