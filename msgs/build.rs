@@ -11,8 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Interface packages in folders beside this file: ours, CRTK's, and of ROS's own the messages that hiroz does not bring.
-const PACKAGES: [&str; 3] = ["proctor_msgs", "crtk_msgs", "rcl_interfaces"];
+/// Interface packages in folders beside this file: ours, CRTK's, and of ROS's own the messages that hiroz does not bring, or brings with other fields.
+const PACKAGES: [&str; 4] = ["proctor_msgs", "crtk_msgs", "rcl_interfaces", "lifecycle_msgs"];
 /// Standard types that travel on Proctor's topics.
 const STANDARD: [(&str, &str); 9] = [
     ("sensor_msgs", "Image"),

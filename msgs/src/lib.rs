@@ -24,6 +24,8 @@ mod generated {
 // The generated code looks for this module here.
 use hiroz_msgs::size_estimation;
 
+/// Messages of lifecycle_msgs that hiroz has with other fields than ROS.
+pub use generated::ros::lifecycle_msgs as lifecycle_events;
 pub use generated::ros::{crtk_msgs, proctor_msgs, rcl_interfaces};
 pub use hiroz_msgs::ros::{
     builtin_interfaces, diagnostic_msgs, geometry_msgs, lifecycle_msgs, rosgraph_msgs, sensor_msgs, std_msgs, tf2_msgs,

@@ -15,8 +15,11 @@ import time
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from geometry_msgs.msg import PoseStamped
 from proctor_msgs.msg import Decision, OperatorRequest, SafetyMode, SafetyState, Scene
-from rcl_interfaces.msg import Log
+from lifecycle_msgs.msg import TransitionEvent
+from rcl_interfaces.msg import Log, ParameterEvent
+from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 import rclpy
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -54,6 +57,27 @@ def until(what, look):
             return found
         time.sleep(0.2)
     raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+def ask(node, service, name, **request):
+    """Calls a service by rclpy: quicker than a `ros2` of its own for each."""
+    client = node.create_client(service, name)
+    try:
+        assert client.wait_for_service(timeout_sec=PATIENCE), f"nobody offers {name}"
+        call = client.call_async(service.Request(**request))
+        rclpy.spin_until_future_complete(node, call, timeout_sec=PATIENCE)
+        assert call.done(), f"{name} does not answer"
+        return call.result()
+    finally:
+        node.destroy_client(client)
+
+
+def messages(**values):
+    return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+
+
+def got(node, of, *names):
+    return [parameter_value_to_python(v) for v in ask(node, GetParameters, f"/{of}/get_parameters", names=list(names)).values]
 
 
 class Run:
@@ -131,7 +155,7 @@ def the_graph_is_the_table(node, table):
             assert i.topic_type == kind, f"{topic}: {i.topic_type}, not {kind}"
             assert (i.qos_profile.reliability == ReliabilityPolicy.RELIABLE) == reliable, f"{topic}: {i.qos_profile}"
             assert (i.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL) == latched, f"{topic}: {i.qos_profile}"
-    ours = {t for t, _ in node.get_topic_names_and_types()} - set(table) - {"/rosout", "/parameter_events"}
+    ours = {t for t, _ in node.get_topic_names_and_types()} - set(table) - {"/rosout", "/parameter_events"} - {f"/{n}/transition_event" for n in NODES}
     assert not ours, f"topics that the table does not have: {ours}"
     fact(f"{len(expected)} topics have the type, the one writer and the quality of service that `proctor graph` names, and there are no others")
 
@@ -202,7 +226,7 @@ def frames(node):
     fact(f"ros2 launch proctor_bringup view.launch.py: tf2 and robot_state_publisher have PSM1's tool {1e6 * apart:.1f} um from measured_cp, and every arm and camera below world")
 
 
-def parameters():
+def parameters(node):
     listed = ros2("param", "list", "/safety").split()
     assert {"watchdogs.command", "motion.tip_speed_supervised", "classes.liver.speed", "use_sim_time"} <= set(listed), listed
     got = ros2("param", "get", "/safety", "watchdogs.command")
@@ -210,11 +234,51 @@ def parameters():
     described = ros2("param", "describe", "/safety", "watchdogs.command")
     assert all(w in described for w in ("double", "Teleoperation command", "Min value: 0.005", "Max value: 0.1")), described
     refused = ros2("param", "set", "/safety", "watchdogs.command", "0.05", expect=None)
-    assert "read-only" in refused and "0.1" in ros2("param", "get", "/safety", "watchdogs.command"), refused
-    fact(f"ros2 param list ({len(listed)}), get, describe with range; set is refused: {refused.strip().splitlines()[-1]}")
+    assert "watchdogs.command" in refused and "unconfigured" in refused and "0.1" in ros2("param", "get", "/safety", "watchdogs.command"), refused
+    fact(f"ros2 param list ({len(listed)}), get, describe with range; set is refused by safety: {refused.strip().splitlines()[-1]}")
     called = ros2("service", "call", "/fusion/get_parameters", "rcl_interfaces/srv/GetParameters", "{names: [gap_max_s]}")
     assert "double_value=0.1" in called, called
     fact("ros2 service call /fusion/get_parameters")
+    parameters_set(node)
+
+
+def parameters_set(node):
+    """`ros2 param set` changes what a running node does and is told to whoever listens; what is refused is named and changes nothing, half a request neither."""
+    scenes, events = [], []
+    listeners = [
+        node.create_subscription(Scene, "/proctor/scene", scenes.append, QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)),
+        node.create_subscription(ParameterEvent, "/parameter_events", events.append, 100),
+    ]
+
+    def points(wanted):
+        until(f"a scene with points: {wanted}", lambda: rclpy.spin_once(node, timeout_sec=0.1) or bool(scenes and wanted(len(scenes[-1].surface))))
+
+    def still(value, gate=4.0):
+        assert got(node, "fusion", "max_surface_points", "gate") == [value, gate]
+
+    points(lambda n: n > 20)
+    assert "successful" in ros2("param", "set", "/fusion", "max_surface_points", "7")
+    points(lambda n: n == 7)
+    assert ros2("param", "get", "/fusion", "max_surface_points").split()[-1] == "7"
+    told = until("the event", lambda: next((e for e in events if e.node == "/fusion"), None) or rclpy.spin_once(node, timeout_sec=0.1))
+    assert [(p.name, p.value.integer_value) for p in told.changed_parameters] == [("max_surface_points", 7)] and told.stamp.sec > 0, told
+    said = ros2("param", "set", "/fusion", "max_surface_points", "4096", expect=None)
+    assert "successful" not in said and "max_surface_points" in said and "2048" in said, said
+    wrong = {"max_surface_points": 2.5, "gate": "wide", "max_surfaces": 8, "instruments": ["PROGRASP_FORCEPS_400093"] * 2, "use_sim_time": True}
+    for name, result in zip(wrong, ask(node, SetParameters, "/fusion/set_parameters", parameters=messages(**wrong)).results):
+        assert not result.successful and name in result.reason, result
+    still(7)
+    for gate, done in ((99.0, False), (5.0, True)):
+        result = ask(node, SetParametersAtomically, "/fusion/set_parameters_atomically", parameters=messages(max_surface_points=9, gate=gate)).result
+        assert result.successful == done and ("gate" in result.reason) == (not done), result
+        still(9 if done else 7, 5.0 if done else 4.0)
+    points(lambda n: n == 9)
+    results = ask(node, SetParameters, "/fusion/set_parameters", parameters=messages(max_surface_points=2048, gate=4.0)).results
+    assert all(r.successful for r in results), results
+    points(lambda n: n > 20)
+    for listener in listeners:
+        node.destroy_subscription(listener)
+    fact("ros2 param set changes what fusion does, /parameter_events says so; what is unknown, out of range, of another type or fixed is refused by name; atomically all or none")
 
 
 def lifecycle(node):
@@ -263,18 +327,87 @@ def robot(node):
     fact("ros2 launch proctor_bringup robot.launch.py with namespace and params, beside arms and an endoscope below /dvrk")
 
 
-def managed():
-    """`--managed`: a node waits unconfigured for whoever manages it, and ends when it is shut down."""
+def managed(node):
+    """`--managed`: a node waits unconfigured for whoever manages it, tells of its transitions, and ends when it is shut down."""
+    told = []
+    listener = node.create_subscription(TransitionEvent, "/fusion/transition_event", told.append, 10)
     fusion = Run("fusion", "--managed")
     try:
         until("the managed node", lambda: "/fusion" in ros2("lifecycle", "nodes"))
         assert "unconfigured [1]" in ros2("lifecycle", "get", "/fusion")
-        for change in ("configure", "activate", "shutdown"):
+        until("its events", lambda: node.count_publishers("/fusion/transition_event"))
+        for change in ("configure", "activate", "deactivate", "activate"):
+            count = len(told)
             assert "Transitioning successful" in ros2("lifecycle", "set", "/fusion", change), change
+            until(f"the event of {change}", lambda: rclpy.spin_once(node, timeout_sec=0.1) or len(told) > count)
+        ros2("lifecycle", "set", "/fusion", "configure", expect=None)  # Not from active: nothing to tell.
+        assert "Transitioning successful" in ros2("lifecycle", "set", "/fusion", "shutdown")
         fusion.end()
     finally:
         fusion.stop()
-    fact("ros2 run proctor fusion --managed waits for configure and activate, and ends at shutdown")
+        node.destroy_subscription(listener)
+    events = [(e.transition.label, e.start_state.label, e.goal_state.label, e.goal_state.id) for e in told[:4]]
+    up, down = ("activate", "inactive", "active", 3), ("deactivate", "active", "inactive", 2)
+    assert events == [("configure", "unconfigured", "inactive", 2), up, down, up] and told[0].timestamp > 0, told
+    fact("ros2 run proctor fusion --managed waits for configure and activate, tells of them on ~/transition_event, and ends at shutdown")
+
+
+def launched_by_its_states():
+    """launch_ros leads a node through its states, and hears by ~/transition_event where it is."""
+    text = '''
+from launch import LaunchDescription
+from launch.actions import EmitEvent, RegisterEventHandler, Shutdown
+from launch.events import matches_action
+from launch.event_handlers import OnProcessStart
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+
+def generate_launch_description():
+    node = LifecycleNode(package="proctor", executable="autonomy", name="autonomy", namespace="", arguments=["--managed"], output="screen")
+
+    def ask(transition):
+        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
+
+    return LaunchDescription([
+        node,
+        RegisterEventHandler(OnProcessStart(target_action=node, on_start=[ask(Transition.TRANSITION_CONFIGURE)])),
+        RegisterEventHandler(OnStateTransition(target_lifecycle_node=node, goal_state="inactive", entities=[ask(Transition.TRANSITION_ACTIVATE)])),
+        RegisterEventHandler(OnStateTransition(target_lifecycle_node=node, goal_state="active", entities=[Shutdown(reason="it is active")])),
+    ])
+'''
+    with tempfile.NamedTemporaryFile("w", suffix=".launch.py") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run(["ros2", "launch", file.name], capture_output=True, text=True, timeout=PATIENCE)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "activate: inactive -> active" in said, said
+    fact("a LifecycleNode of launch_ros goes from event to event until it is active")
+
+
+def safety_takes_parameters_while_it_is_unconfigured(node):
+    """Safety's limits change while there is no core to hold an arm by them, and at no other time."""
+    def set_command(value):
+        return ask(node, SetParameters, "/safety/set_parameters", parameters=messages(**{"watchdogs.command": value})).results[0]
+
+    safety = Run("safety", "--managed")
+    try:
+        until("the managed node", lambda: "/safety" in ros2("lifecycle", "nodes"))
+        assert "successful" in ros2("param", "set", "/safety", "watchdogs.command", "0.05")
+        refused = set_command(0.2)
+        assert not refused.successful and "watchdogs.command" in refused.reason, refused
+        for change in ("configure", "activate", "deactivate"):
+            assert "Transitioning successful" in ros2("lifecycle", "set", "/safety", change), change
+            refused = set_command(0.06)
+            assert not refused.successful and "unconfigured" in refused.reason, refused
+        assert "Transitioning successful" in ros2("lifecycle", "set", "/safety", "cleanup")
+        assert got(node, "safety", "watchdogs.command") == [0.05]
+        assert set_command(0.06).successful and got(node, "safety", "watchdogs.command") == [0.06]
+    finally:
+        safety.stop()
+    fact("ros2 param set /safety: taken while it is unconfigured, held against its range; refused from configure to cleanup")
 
 
 def strangers_words(node):
@@ -379,7 +512,7 @@ def main(proctor):
         the_graph_is_the_table(node, graph(proctor))
         log(node)
         frames(node)
-        parameters()
+        parameters(node)
         lifecycle(node)
         strangers_words(node)
     except BaseException:
@@ -390,7 +523,9 @@ def main(proctor):
     fact("Ctrl-C ends every process of the launch")
     names_and_parameters_from_ros(node)
     robot(node)
-    managed()
+    managed(node)
+    launched_by_its_states()
+    safety_takes_parameters_while_it_is_unconfigured(node)
     simulated_time(node)
     rclpy.shutdown()
 

@@ -32,7 +32,7 @@ step "the bus on this ROS: values cross, malformed bytes do not, slow readers lo
 ${CARGO:-cargo} test --release --workspace --features proctor/r2r --test r2r --target-dir "$target" ${CARGO_ARGS:-}
 
 step "ros2 and rclpy judge the launched nodes"
-timeout --foreground 300 python3 tests/ros/judge.py "$proctor"
+timeout --foreground 900 python3 tests/ros/judge.py "$proctor"
 
 step "the whole loop on this ROS, with the scripted surgeon"
 "$proctor" demo --bus r2r --seconds "${DEMO_SECONDS:-60}" --scripted --console-port 0 --camera-fps 15 </dev/null | tee "$secrets/demo.log"

@@ -8,6 +8,7 @@ use crate::{
     hub::{Bytes, Channel, Hub, Item},
     lifecycle::{LifecycleServices, Offered},
     names::Names,
+    parameters::ParameterValue,
     queue::Queue,
     wire_hiroz::{self, Session},
 };
@@ -151,6 +152,20 @@ impl Bus {
     #[cfg(not(feature = "r2r"))]
     pub fn r2r(_: &R2rConfig) -> Result<Self, BusError> {
         Err(BusError::NotBuilt { feature: "r2r" })
+    }
+
+    /// From now on `accept` takes the values that others set, or refuses them (`ros2 param set`); until then all are refused. The first one holds. It is called
+    /// on the middleware's thread, which must not wait.
+    pub fn accept_parameters(
+        &self,
+        accept: impl Fn(&[(String, ParameterValue)]) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        match &self.0 {
+            Backend::Memory(_) => {}
+            Backend::Hiroz(session) => session.accept_parameters(Box::new(accept)),
+            #[cfg(feature = "r2r")]
+            Backend::R2r(session) => session.accept_parameters(Box::new(accept)),
+        }
     }
 
     /// The services of the lifecycle of this process's node.

@@ -36,7 +36,7 @@ pub use config::{HirozConfig, Mode, R2rConfig};
 pub use graph::{Qos, Topic};
 pub use names::Names;
 pub use node::{Node, Urgency};
-pub use parameters::{Parameter, ParameterValue, Parameters};
+pub use parameters::{Parameter, ParameterValue, Parameters, Settable};
 pub use proctor_msgs::{ConvertError, Wire};
 pub use ros_args::RosArgs;
 pub use router::{Router, check_router};

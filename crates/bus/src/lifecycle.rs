@@ -4,9 +4,10 @@
 //! What a transition does is its owner's; it may refuse, and then nothing has changed. Services are answered when the owner asks for it
 //! ([`LifecycleServices::serve`]), so a transition runs on the owner's thread.
 
-use crate::wire_hiroz;
 #[cfg(feature = "r2r")]
 use crate::wire_r2r;
+use crate::{graph::Qos, wire_hiroz};
+use std::time::SystemTime;
 
 /// A primary state; its number is the one of `lifecycle_msgs/msg/State`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +84,15 @@ const fn edge(id: u8, transition: Transition, start: LifecycleState, goal: Lifec
 
 /// The states a node goes through.
 #[derive(Debug)]
-pub struct Lifecycle(LifecycleState);
+pub struct Lifecycle {
+    state: LifecycleState,
+    /// What has been done and not been told yet ([`LifecycleServices::serve`]).
+    untold: Vec<Edge>,
+}
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self(LifecycleState::Unconfigured)
+        Self { state: LifecycleState::Unconfigured, untold: Vec::new() }
     }
 }
 
@@ -108,12 +113,12 @@ impl Lifecycle {
 
     /// Where it is.
     pub fn state(&self) -> LifecycleState {
-        self.0
+        self.state
     }
 
     /// What can be asked for now.
     pub fn available(&self) -> impl Iterator<Item = Edge> {
-        let here = self.0;
+        let here = self.state;
         Self::EDGES.into_iter().filter(move |e| e.start == here)
     }
 
@@ -123,21 +128,36 @@ impl Lifecycle {
         let meant = |e: &Edge| if label.is_empty() { e.id == id } else { e.transition.label() == label };
         let Some(edge) = self.available().find(meant) else {
             let can: Vec<_> = self.available().map(|e| e.transition.label()).collect();
-            tracing::warn!(id, label, "not a transition from {}, expected {}", self.0.label(), can.join(" or "));
+            tracing::warn!(id, label, "not a transition from {}, expected {}", self.state.label(), can.join(" or "));
             return false;
         };
         match act(edge.transition) {
             Ok(()) => {
                 tracing::info!("{}: {} -> {}", edge.transition.label(), edge.start.label(), edge.goal.label());
-                self.0 = edge.goal;
+                self.state = edge.goal;
+                self.untold.push(edge);
                 true
             }
             Err(why) => {
-                tracing::error!("{} refused, still {}: {why}", edge.transition.label(), self.0.label());
+                tracing::error!("{} refused, still {}: {why}", edge.transition.label(), self.state.label());
                 false
             }
         }
     }
+
+    /// What has been done since the last call.
+    fn told(&mut self) -> Vec<Edge> {
+        std::mem::take(&mut self.untold)
+    }
+}
+
+/// Of `~/transition_event`, as rcl_lifecycle has it.
+pub(crate) const EVENTS: Qos = Qos { reliable: true, latched: false, depth: 10 };
+
+/// Now, as `lifecycle_msgs/msg/TransitionEvent` has it: nanoseconds since 1970.
+pub(crate) fn timestamp() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The services of a node's lifecycle; none where there is no ROS to ask.
@@ -151,13 +171,21 @@ pub(crate) enum Offered {
 }
 
 impl LifecycleServices {
-    /// Answers what was asked since the last call. Never blocks longer than `act` does.
+    /// Answers what was asked since the last call, and tells what has been done (`~/transition_event`). Never blocks longer than `act` does.
     pub fn serve(&mut self, lifecycle: &mut Lifecycle, act: &mut dyn FnMut(Transition) -> Result<(), String>) {
         match &mut self.0 {
             Offered::Nowhere => {}
             Offered::Hiroz(services) => services.serve(lifecycle, act),
             #[cfg(feature = "r2r")]
             Offered::R2r(services) => services.serve(lifecycle, act),
+        }
+        for edge in lifecycle.told() {
+            match &self.0 {
+                Offered::Nowhere => {}
+                Offered::Hiroz(services) => services.tell(edge),
+                #[cfg(feature = "r2r")]
+                Offered::R2r(services) => services.tell(edge),
+            }
         }
     }
 }
@@ -184,6 +212,12 @@ mod tests {
         assert_eq!(life.state(), LifecycleState::Active);
         assert!(life.ask(4, "", &mut act) && life.ask(2, "", &mut act) && life.ask(5, "", &mut act));
         assert_eq!((life.state(), life.available().count()), (LifecycleState::Finalized, 0));
+        assert_eq!(
+            life.told().iter().map(|e| e.id).collect::<Vec<_>>(),
+            [1, 3, 4, 2, 5],
+            "what was refused is not told"
+        );
+        assert!(life.told().is_empty());
         use Transition::{Activate, Cleanup, Configure, Deactivate, Shutdown};
         assert_eq!(done, [Configure, Activate, Deactivate, Cleanup, Shutdown]);
     }

@@ -5,8 +5,9 @@ mod lifecycle;
 pub(crate) use lifecycle::LifecycleServices;
 
 use crate::{
-    Announced, BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs,
+    Announced, BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs, Settable,
     graph::{Qos, Topic},
+    parameters::{Accept, NOT_YET},
 };
 use hiroz::{
     Builder,
@@ -15,7 +16,7 @@ use hiroz::{
     entity::{EndpointKind, Entity},
     msg::NativeCdrSerdes,
     node::ZNode,
-    parameter,
+    parameter::{self, SetParametersResult},
     pubsub::ZPub,
     qos::{QosDurability, QosHistory, QosProfile, QosReliability},
 };
@@ -30,7 +31,7 @@ use std::{
     fmt::Display,
     num::NonZeroUsize,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     services: bool,
     name: String,
     ros: RosArgs,
+    /// What takes new parameters, once there is such.
+    accept: Arc<OnceLock<Box<Accept>>>,
 }
 
 fn failed(what: impl Display, reason: impl Display) -> BusError {
@@ -73,11 +76,23 @@ impl Session {
         let shown = services && config.parameters != Parameters::default();
         let node = if shown { node } else { node.without_parameters() };
         let node = node.build().map_err(|e| failed(format!("creating the node {name}"), e))?;
+        let accept: Arc<OnceLock<Box<Accept>>> = Arc::default();
+        let taker = accept.clone();
+        // Before the first is declared: hiroz takes what nobody refuses. It has seen to type and range itself.
+        node.on_set_parameters(move |asked| {
+            let taken = asked_of_us(asked).and_then(|asked| taker.get().ok_or(NOT_YET)?(&asked));
+            taken.map_or_else(SetParametersResult::failure, |()| SetParametersResult::success())
+        });
         for parameter in config.parameters.iter().filter(|_| shown) {
             let declared = node.declare_parameter(&parameter.name, value(&parameter.value), descriptor(parameter));
             declared.map_err(|e| failed(format!("declaring the parameter {}", parameter.name), e))?;
         }
-        Ok(Self { node, services, name, ros })
+        Ok(Self { node, services, name, ros, accept })
+    }
+
+    pub(crate) fn accept_parameters(&self, accept: Box<Accept>) {
+        // The first one holds.
+        _ = self.accept.set(accept);
     }
 
     /// The services of the node's lifecycle, where services are.
@@ -155,6 +170,26 @@ fn value(of: &ParameterValue) -> parameter::ParameterValue {
     }
 }
 
+fn asked_of_us(asked: &[parameter::Parameter]) -> Result<Vec<(String, ParameterValue)>, String> {
+    use parameter::ParameterValue as Hiroz;
+    let each = asked.iter().map(|p| {
+        let value = match p.value.clone() {
+            Hiroz::Bool(v) => ParameterValue::Bool(v),
+            Hiroz::Integer(v) => ParameterValue::Integer(v),
+            Hiroz::Double(v) => ParameterValue::Double(v),
+            Hiroz::String(v) => ParameterValue::String(v),
+            Hiroz::IntegerArray(v) => ParameterValue::IntegerArray(v),
+            Hiroz::DoubleArray(v) => ParameterValue::DoubleArray(v),
+            Hiroz::StringArray(v) => ParameterValue::StringArray(v),
+            Hiroz::NotSet | Hiroz::ByteArray(_) | Hiroz::BoolArray(_) => {
+                return Err(format!("{}: no parameter has such a value", p.name));
+            }
+        };
+        Ok((p.name.clone(), value))
+    });
+    each.collect()
+}
+
 fn descriptor(of: &Parameter) -> parameter::ParameterDescriptor {
     let range =
         of.range.map(|[from_value, to_value]| parameter::FloatingPointRange { from_value, to_value, step: 0.0 });
@@ -165,7 +200,8 @@ fn descriptor(of: &Parameter) -> parameter::ParameterDescriptor {
     };
     parameter::ParameterDescriptor {
         description: of.text.clone(),
-        read_only: true,
+        additional_constraints: of.settable.text().to_owned(),
+        read_only: of.settable == Settable::AtStart,
         integer_range: range.as_ref().filter(|_| whole).map(integer),
         floating_point_range: range.filter(|_| !whole),
         ..parameter::ParameterDescriptor::new(&of.name, value(&of.value).parameter_type())

@@ -13,6 +13,7 @@ pub(crate) use lifecycle::LifecycleServices;
 use crate::{
     BusError, R2rConfig,
     graph::{Qos, Topic},
+    parameters::Accept,
     queue::Queue,
 };
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -21,7 +22,7 @@ use r2r::{Context, Node, PublisherUntyped, QosProfile};
 use std::{
     fmt::Display,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel},
     },
@@ -52,6 +53,8 @@ enum Order {
 pub(crate) struct Session {
     orders: Orders,
     thread: Option<JoinHandle<()>>,
+    /// What takes new parameters, once there is such.
+    accept: Arc<OnceLock<Box<Accept>>>,
 }
 
 /// Where orders go; `None` once the session ends, which ends the thread.
@@ -74,9 +77,11 @@ impl Session {
         let (name, parameters) = (config.node_name.clone(), config.parameters.clone());
         let (orders, received) = channel();
         let (reply, replies) = sync_channel(1);
+        let accept: Arc<OnceLock<Box<Accept>>> = Arc::default();
+        let taker = accept.clone();
         let thread = std::thread::Builder::new().name("r2r".to_owned()).spawn(move || {
             let made = Context::create().and_then(|context| Node::create(context, &name, "")).and_then(|mut node| {
-                let services = services::offer(&mut node, parameters)?;
+                let services = services::offer(&mut node, parameters, taker)?;
                 Ok((node, services))
             });
             match made {
@@ -89,7 +94,12 @@ impl Session {
         });
         let thread = Some(thread.map_err(|e| failed("starting the ROS node's thread", e))?);
         answer(&format!("creating the node {}", config.node_name), &replies)?;
-        Ok(Self { orders: Arc::new(Mutex::new(Some(orders))), thread })
+        Ok(Self { orders: Arc::new(Mutex::new(Some(orders))), thread, accept })
+    }
+
+    pub(crate) fn accept_parameters(&self, accept: Box<Accept>) {
+        // The first one holds.
+        _ = self.accept.set(accept);
     }
 
     pub(crate) fn lifecycle(&self) -> Result<LifecycleServices, BusError> {

@@ -5,12 +5,15 @@
 #[allow(dead_code, reason = "the rest is the other buses' tests'")]
 mod support;
 
-use hiroz::{Builder, ServiceTypeInfo, context::ZContextBuilder, node::ZNode};
+use hiroz::{Builder, MessageTypeInfo, ServiceTypeInfo, context::ZContextBuilder, msg::NativeCdrSerdes, node::ZNode};
 use proctor_bus::{
     Bus, HirozConfig,
     lifecycle::{Lifecycle, LifecycleState, Transition},
 };
-use proctor_msgs::lifecycle_msgs::{self as msg, srv};
+use proctor_msgs::{
+    lifecycle_events::TransitionEvent,
+    lifecycle_msgs::{self as msg, srv},
+};
 use std::{
     net::TcpListener,
     sync::atomic::{AtomicBool, Ordering},
@@ -69,6 +72,14 @@ fn another_session_leads_a_node_through_its_states() {
         .build()
         .unwrap();
     let asker = context.create_node("asker").build().unwrap();
+    // As Jazzy's own lifecycle_msgs/msg/TransitionEvent.json has it.
+    let hash = "RIHS01_d5f8873a2f0146498f812d7885c7327ce27e463d36811d8792f35ee38c0d6c38";
+    assert_eq!(TransitionEvent::type_hash().to_rihs_string(), hash);
+    let events = asker
+        .create_sub_impl::<TransitionEvent>("/arm_node/transition_event", Some(TransitionEvent::type_info()))
+        .with_serdes::<NativeCdrSerdes<TransitionEvent>>()
+        .build()
+        .unwrap();
     let over = AtomicBool::new(false);
 
     std::thread::scope(|scope| {
@@ -100,6 +111,11 @@ fn another_session_leads_a_node_through_its_states() {
         assert!(!change(&asker, "deactivate"), "the owner refuses");
         assert_eq!(state(&asker), (3, "active".to_owned()));
         assert!(change(&asker, "shutdown"));
+        let told: Vec<_> = (0..3).map(|_| events.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
+        assert!(told.iter().all(|e| e.timestamp > 0));
+        let told: Vec<_> =
+            told.iter().map(|e| (e.transition.id, e.start_state.id, e.goal_state.label.as_str())).collect();
+        assert_eq!(told, [(1, 1, "inactive"), (3, 2, "active"), (7, 3, "finalized")], "what was refused is not told");
         drop(done);
         let (ended, done) = owner.join().unwrap();
         use Transition::{Activate, Configure, Deactivate, Shutdown};

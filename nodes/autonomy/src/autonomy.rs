@@ -103,6 +103,14 @@ impl Autonomy {
         })
     }
 
+    /// Runs with other parameters from the next step on, a live proposal too; refused ones change nothing. [`AutonomyParams::FIXED`] ones stay what they were.
+    pub fn adjust(&mut self, params: AutonomyParams) -> Result<(), AutonomyError> {
+        params.validate()?;
+        let (session, instruments) = (self.params.session, self.params.instruments.clone());
+        self.params = Arc::new(AutonomyParams { session, instruments, ..params });
+        Ok(())
+    }
+
     /// The proposal that is out, if any.
     pub fn live(&self) -> Option<&Proposal> {
         self.live.as_ref().map(|l| &l.proposal)

@@ -58,6 +58,11 @@ impl AutonomyNode {
             safety: None,
         })
     }
+
+    /// As [`Autonomy::adjust`].
+    pub fn adjust(&mut self, params: AutonomyParams) -> Result<(), AutonomyError> {
+        self.autonomy.adjust(params)
+    }
 }
 
 impl Node for AutonomyNode {

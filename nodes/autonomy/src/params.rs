@@ -289,6 +289,9 @@ impl Default for RetractParams {
 }
 
 impl AutonomyParams {
+    /// What is read when the node is made, and by [`crate::Autonomy::adjust`] no more.
+    pub const FIXED: &[&str] = &["session", "instruments"];
+
     /// Refuses values outside the documented ranges, naming the first.
     pub fn validate(&self) -> Result<(), AutonomyError> {
         let (g, m, c, k, r) = (&self.gate, &self.motion, &self.clearance, &self.centre, &self.retract);

@@ -116,6 +116,17 @@ impl Fusion {
         Ok(out)
     }
 
+    /// Runs with other parameters from the next call on; refused ones change nothing, and [`FusionParams::FIXED`] ones are not read again.
+    pub fn adjust(&mut self, params: FusionParams) -> Result<(), FusionError> {
+        params.validate()?;
+        if (params.depth_min_m, params.depth_max_m) != (self.params.depth_min_m, self.params.depth_max_m) {
+            // The matcher is made for these depths, at the next picture.
+            self.stereo = None;
+        }
+        self.params = params;
+        Ok(())
+    }
+
     /// Counters since the start.
     pub fn stats(&self) -> &FusionStats {
         &self.stats

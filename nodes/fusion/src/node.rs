@@ -77,6 +77,11 @@ impl FusionNode {
         })
     }
 
+    /// As [`Fusion::adjust`].
+    pub fn adjust(&mut self, params: FusionParams) -> Result<(), FusionError> {
+        self.fusion.adjust(params)
+    }
+
     /// What the node did so far.
     pub fn counts(&self) -> FusionCounts {
         self.counts

@@ -174,6 +174,18 @@ params! {
 }
 
 impl FusionParams {
+    /// What is read when the node is made, and by [`crate::Fusion::adjust`] no more.
+    pub const FIXED: &[&str] = &[
+        "instruments",
+        "extrapolate_max_s",
+        "gap_max_s",
+        "clock_reset_s",
+        "prior_translation_m",
+        "prior_rotation_rad",
+        "shaft_end_m",
+        "wrist_end_m",
+    ];
+
     /// Refuses values outside their documented range and orders that make no sense.
     pub fn validate(&self) -> Result<(), FusionError> {
         self.check_ranges()?;

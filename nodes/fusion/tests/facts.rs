@@ -315,6 +315,27 @@ fn parameters_out_of_range_and_unknown_keys_are_refused() {
 }
 
 #[test]
+fn adjusted_parameters_hold_from_the_next_picture_on_and_refused_ones_change_nothing() {
+    let (mut world, mut fusion, t) = settled(14, 6);
+    let mut next = 0.0;
+    let mut points = |fusion: &mut Fusion| {
+        next += 0.1;
+        world.feed(fusion, t + next + 0.1);
+        let (input, _) = world.picture(t + next, &ArmId::PSMS);
+        fusion.step(stamp(t + next), &input).surface.len()
+    };
+    assert!(points(&mut fusion) > 300);
+    let of = |max_surface_points| FusionParams { max_surface_points, ..FusionParams::default() };
+    fusion.adjust(of(7)).unwrap();
+    assert_eq!(points(&mut fusion), 7);
+    fusion.adjust(FusionParams { gate: 11.0, ..of(9) }).unwrap_err();
+    assert_eq!(points(&mut fusion), 7);
+    // The matcher is made anew for depths that the tissue does not have: next to nothing is seen, and what was seen fades.
+    fusion.adjust(FusionParams { depth_min_m: 0.17, surface_age_s: 0.05, occluded_age_s: 0.05, ..of(300) }).unwrap();
+    assert!(points(&mut fusion) < 30);
+}
+
+#[test]
 fn out_of_time_surface_fades() {
     let (mut world, mut fusion, t) = settled(13, 8);
     world.feed(&mut fusion, t + 8.0);

@@ -45,6 +45,9 @@ impl Default for PerceptionParams {
 }
 
 impl PerceptionParams {
+    /// What is read when the node is made, and by [`PerceptionNode::adjust`] no more: all but the thresholds of the quality verdict.
+    pub const FIXED: &[&str] = &["models", "onnxruntime", "threads", "device", "period_ms"];
+
     /// Checks every range; the error names the key, the range and the value.
     pub fn validate(&self) -> Result<(), PerceptionError> {
         if !(1..=64).contains(&self.threads) {
@@ -127,6 +130,11 @@ impl PerceptionNode {
             period: Duration::from_millis(params.period_ms),
             counts: Counts::default(),
         })
+    }
+
+    /// Judges pictures by other thresholds from the next one on; refused ones change nothing.
+    pub fn adjust(&mut self, params: &PerceptionParams) -> Result<(), PerceptionError> {
+        self.perception.adjust(params.quality.clone())
     }
 
     /// What the node did so far.

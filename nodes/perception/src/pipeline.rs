@@ -41,6 +41,13 @@ impl Perception {
         Ok(Self { eye: Eye::new(model), planes, params, previous: None })
     }
 
+    /// Judges pictures by other thresholds from now on; refused ones change nothing.
+    pub fn adjust(&mut self, params: QualityParams) -> Result<(), PerceptionError> {
+        params.validate()?;
+        self.params = params;
+        Ok(())
+    }
+
     /// The model in use.
     pub fn model(&self) -> &Model {
         self.eye.model()

@@ -99,6 +99,23 @@ fn an_old_picture_is_stale() {
 }
 
 #[test]
+fn adjusted_thresholds_judge_the_next_picture_and_refused_ones_change_nothing() {
+    let mut p = perception();
+    let now = Stamp::FIRST.plus(Duration::from_secs(10));
+    let stale = |p: &mut Perception, column: usize| {
+        let old = now.minus(Duration::from_millis(400));
+        // Another picture each time: a frozen one is another matter.
+        let picture = paint(2, |x, y| if (x, y) == (column, 5) { Class::Fat } else { stripes(x, y) });
+        p.step(now, &frame(old, 0, picture)).unwrap().quality.reason.contains("stale")
+    };
+    assert!(stale(&mut p, 0));
+    p.adjust(QualityParams { stale_above: 0.5, ..QualityParams::default() }).unwrap();
+    assert!(!stale(&mut p, 1));
+    p.adjust(QualityParams { stale_above: f64::NAN, ..QualityParams::default() }).unwrap_err();
+    assert!(!stale(&mut p, 2));
+}
+
+#[test]
 fn the_same_pictures_give_identical_answers() {
     let run = || {
         let mut p = perception();

@@ -5,21 +5,24 @@ use crate::{
     middleware::{self, BusKind},
     profile::Profile,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use proctor_bus::{Bus, HirozConfig, Names};
 use proctor_conformance::{Level, Options, ProbeNode, Report, plan};
 use proctor_kinematics::{Chain, Instrument};
 use proctor_msgs::wire::base_frame;
 use proctor_seal::{Sealer, Verifier, key_file};
-use proctor_types::ArmId;
+use proctor_types::{ArmId, Stamp};
 use std::{
     io::{BufRead, Write},
     path::PathBuf,
     process::ExitCode,
     sync::{PoisonError, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Longest that a simulation's `/clock` may be silent or stand still: without it nothing is polled, not even to end.
+const CLOCK_SILENT: Duration = Duration::from_secs(10);
 
 /// Between two looks for the report.
 const LOOK: Duration = Duration::from_millis(50);
@@ -170,10 +173,14 @@ fn probe(mut live: Live, bus: &Bus, options: Options, chain: Chain, sealer: Opti
     let (outcome, leave) = (node.outcome(), node.leave());
     live.spawn(node)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut clock = Watched { shown: None, since: Instant::now() };
     let report = runtime.block_on(async {
         loop {
             if let Some(report) = outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                return report;
+                return anyhow::Ok(report);
+            }
+            if let Some(simulated) = live.simulated() {
+                clock.shows(simulated.now(), Instant::now())?;
             }
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => leave.store(true, Ordering::Relaxed),
@@ -182,5 +189,54 @@ fn probe(mut live: Live, bus: &Bus, options: Options, chain: Chain, sealer: Opti
         }
     });
     live.stop();
-    Ok(report)
+    report
+}
+
+/// A simulation's clock, and since when it has shown the same.
+struct Watched {
+    shown: Option<Stamp>,
+    since: Instant,
+}
+
+impl Watched {
+    /// Refuses a clock that has not moved for too long.
+    fn shows(&mut self, shown: Option<Stamp>, now: Instant) -> anyhow::Result<()> {
+        if self.shown != shown {
+            *self = Self { shown, since: now };
+        }
+        let still = now.duration_since(self.since);
+        match self.shown {
+            _ if still < CLOCK_SILENT => Ok(()),
+            None => bail!(
+                "--use-sim-time: nobody has said /clock for {} s. Does the simulation run, and does --connect reach it?",
+                still.as_secs()
+            ),
+            Some(_) => bail!(
+                "--use-sim-time: /clock has stood still for {} s. Does the simulation still run? The arm is as the probe left it",
+                still.as_secs()
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_says_or_that_stands_still_ends_the_probe_and_a_slow_one_does_not() {
+        let start = Instant::now();
+        let after = |s: f64| start + Duration::from_secs_f64(s);
+        let mut clock = Watched { shown: None, since: start };
+        assert!(clock.shows(None, after(9.9)).is_ok());
+        assert!(clock.shows(None, after(10.0)).unwrap_err().to_string().contains("/clock"));
+        // Late, slow, and then no more.
+        for (i, s) in [9.0, 18.5, 28.0].into_iter().enumerate() {
+            let shown = Some(Stamp::FIRST.plus(Duration::from_millis(i as u64)));
+            assert!(clock.shows(shown, after(s)).is_ok(), "{s}");
+        }
+        let last = clock.shown;
+        assert!(clock.shows(last, after(37.9)).is_ok());
+        assert!(clock.shows(last, after(38.0)).unwrap_err().to_string().contains("stood still"));
+    }
 }

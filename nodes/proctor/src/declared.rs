@@ -1,10 +1,15 @@
 //! Every node's parameters as `ros2 param` shows them: value, text with unit, range.
 //!
+//! When it may be set is its node's to say: what the node's `adjust` takes, also while it runs; the rest while it is unconfigured.
+//!
 //! A parameter is declared once, in its node's parameter struct: the field's comment is its text, and the range is the one that the
 //! comment names. The sources are read for that (they are ours, formatted, and a test finds every field and holds every range against
 //! the struct's validation, from both sides), so that no second list can disagree.
 
-use proctor_bus::{Parameter, ParameterValue, Parameters};
+use proctor_autonomy::AutonomyParams;
+use proctor_bus::{Parameter, ParameterValue, Parameters, Settable};
+use proctor_fusion::FusionParams;
+use proctor_perception::PerceptionParams;
 use serde::Serialize;
 use std::collections::HashMap;
 use toml::Value;
@@ -14,27 +19,52 @@ use toml::Value;
 pub struct Declaration {
     sources: &'static [&'static str],
     root: &'static str,
+    adjustable: Adjustable,
+}
+
+/// Which parameters may change while the node runs; a name means what is below it, too.
+#[derive(Debug, Clone, Copy)]
+enum Adjustable {
+    Nothing,
+    AllBut(&'static [&'static str]),
 }
 
 /// Of each node.
-pub const SIM: Declaration = Declaration { sources: &[include_str!("../../../sim/src/node.rs")], root: "CameraParams" };
+pub const SIM: Declaration = Declaration {
+    sources: &[include_str!("../../../sim/src/node.rs")],
+    root: "CameraParams",
+    adjustable: Adjustable::Nothing,
+};
 /// Of perception.
 pub const PERCEPTION: Declaration = Declaration {
     sources: &[include_str!("../../perception/src/node.rs"), include_str!("../../perception/src/quality.rs")],
     root: "PerceptionParams",
+    adjustable: Adjustable::AllBut(PerceptionParams::FIXED),
 };
 /// Of fusion.
-pub const FUSION: Declaration =
-    Declaration { sources: &[include_str!("../../fusion/src/params.rs")], root: "FusionParams" };
+pub const FUSION: Declaration = Declaration {
+    sources: &[include_str!("../../fusion/src/params.rs")],
+    root: "FusionParams",
+    adjustable: Adjustable::AllBut(FusionParams::FIXED),
+};
 /// Of autonomy.
-pub const AUTONOMY: Declaration =
-    Declaration { sources: &[include_str!("../../autonomy/src/params.rs")], root: "AutonomyParams" };
-/// Of safety; zones have a file of their own.
-pub const SAFETY: Declaration =
-    Declaration { sources: &[include_str!("../../safety/src/params.rs")], root: "SafetyParams" };
+pub const AUTONOMY: Declaration = Declaration {
+    sources: &[include_str!("../../autonomy/src/params.rs")],
+    root: "AutonomyParams",
+    adjustable: Adjustable::AllBut(AutonomyParams::FIXED),
+};
+/// Of safety; zones have a file of their own. No limit moves while there is a core that could hold an arm by it.
+pub const SAFETY: Declaration = Declaration {
+    sources: &[include_str!("../../safety/src/params.rs")],
+    root: "SafetyParams",
+    adjustable: Adjustable::Nothing,
+};
 /// Of the console.
-pub const CONSOLE: Declaration =
-    Declaration { sources: &[include_str!("../../console/src/params.rs")], root: "ConsoleParams" };
+pub const CONSOLE: Declaration = Declaration {
+    sources: &[include_str!("../../console/src/params.rs")],
+    root: "ConsoleParams",
+    adjustable: Adjustable::Nothing,
+};
 
 /// A field's comment and type.
 struct Field {
@@ -48,7 +78,18 @@ impl Declaration {
         let fields = self.fields();
         let mut found = Vec::new();
         gather(&fields, Some(self.root), "", "", &Value::try_from(values)?, &mut found);
+        found.iter_mut().for_each(|p| p.settable = self.settable(&p.name));
         Ok(Parameters::new(found))
+    }
+
+    /// When the parameter of this name may be set.
+    pub fn settable(&self, name: &str) -> Settable {
+        let within =
+            |group: &&str| name.strip_prefix(*group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        match self.adjustable {
+            Adjustable::AllBut(fixed) if !fixed.iter().any(within) => Settable::Running,
+            Adjustable::AllBut(_) | Adjustable::Nothing => Settable::Unconfigured,
+        }
     }
 
     /// Every documented field, by struct and name.
@@ -101,7 +142,8 @@ fn gather(
     let Some(shown) = shown(value) else { return };
     let number = matches!(shown, ParameterValue::Double(_) | ParameterValue::Integer(_));
     let range = if number { range(text) } else { None };
-    found.push(Parameter { name: name.to_owned(), value: shown, text: text.to_owned(), range });
+    let settable = Settable::Unconfigured;
+    found.push(Parameter { name: name.to_owned(), value: shown, text: text.to_owned(), range, settable });
 }
 
 /// As ROS has it; lists of groups are no parameters.
@@ -139,11 +181,8 @@ fn range(text: &str) -> Option<[f64; 2]> {
 mod tests {
     use super::*;
     use crate::overrides::Overrides;
-    use proctor_autonomy::AutonomyParams;
     use proctor_bus::ros_args::split;
     use proctor_console::ConsoleParams;
-    use proctor_fusion::FusionParams;
-    use proctor_perception::PerceptionParams;
     use proctor_safety::SafetyParams;
     use proctor_sim::node::CameraParams;
     use serde::de::DeserializeOwned;
@@ -155,6 +194,24 @@ mod tests {
         assert_eq!(range("Threads, 1..=64."), Some([1.0, 64.0]));
         assert_eq!(range("Pictures per second, 1 to 120."), Some([1.0, 120.0]));
         assert_eq!(range("Instruments on PSM1 and PSM2."), None);
+    }
+
+    #[test]
+    fn what_is_fixed_while_a_node_runs_is_named_by_parameters_that_there_are() {
+        let all = [
+            (AUTONOMY.parameters(&AutonomyParams::default()).unwrap(), AutonomyParams::FIXED),
+            (FUSION.parameters(&FusionParams::default()).unwrap(), FusionParams::FIXED),
+            (PERCEPTION.parameters(&PerceptionParams::default()).unwrap(), PerceptionParams::FIXED),
+        ];
+        for (parameters, fixed) in &all {
+            for name in *fixed {
+                assert_eq!(parameters.get(name).map(|p| p.settable), Some(Settable::Unconfigured), "{name}");
+            }
+            assert!(parameters.iter().filter(|p| p.settable == Settable::Running).count() >= 8);
+        }
+        let safety = SAFETY.parameters(&SafetyParams::default()).unwrap();
+        assert!(safety.iter().all(|p| p.settable != Settable::Running));
+        assert_eq!(PERCEPTION.settable("quality.dark_below"), Settable::Running);
     }
 
     /// Every value has a text; a number with a range is refused just outside it and taken at its ends, unless it depends on others.

@@ -144,9 +144,9 @@ impl Threads {
         Ok(())
     }
 
-    /// Whether nodes run on a simulation's clock.
-    pub fn simulated(&self) -> bool {
-        self.simulated.is_some()
+    /// The simulation's clock that nodes run on, if they do.
+    pub fn simulated(&self) -> Option<&SimulatedClock> {
+        self.simulated.as_deref()
     }
 
     /// Nodes are not polled until [`Threads::resume`]; messages wait in their bounded queues. Refused, by name, if a node must not be stopped now.

@@ -6,6 +6,7 @@
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`logging`]: what the process says in words, and `/rosout`.
 //! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
+//! - [`settings`]: parameters while the process runs: which may be set when, and how nodes take them.
 //! - [`monitor`]: an independent observer that counts, measures latency and looks for violations.
 //! - [`profile`]: what a robot's topics, frames and instruments are, from a file.
 //! - [`calibrate`], [`conformance`], [`dataset`], [`demo`], [`fuse`], [`gazebo`], [`run`], [`shadow`], [`doctor`]: what the commands of the same name do.
@@ -29,6 +30,7 @@ pub mod network;
 pub mod overrides;
 pub mod profile;
 pub mod run;
+pub mod settings;
 pub mod shadow;
 pub mod sim_time;
 pub mod stack;

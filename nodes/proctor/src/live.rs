@@ -5,6 +5,7 @@ use crate::{
     exec::{SteadyClock, Threads, schedule},
     faults,
     logging::RosoutNode,
+    sim_time::SimulatedClock,
     stack::StackConfig,
 };
 use anyhow::Context as _;
@@ -75,6 +76,11 @@ impl Live {
         Ok(self.threads.use_sim_time(bus)?)
     }
 
+    /// The simulation's clock that nodes run on, if they do.
+    pub fn simulated(&self) -> Option<&SimulatedClock> {
+        self.threads.simulated()
+    }
+
     /// Starts the thread of a node that makes the simulated time, and so cannot run on it.
     pub fn spawn_on_wall_clock(&mut self, node: impl Node + 'static) -> anyhow::Result<()> {
         Ok(self.threads.spawn_on_wall_clock(Box::new(node))?)
@@ -83,7 +89,7 @@ impl Live {
     /// Starts the safety core in its real-time thread; the returned node, its bus half, is still to be spawned. On a simulation's clock there is no
     /// real time, and the core runs inside the node.
     pub fn safety(&mut self, bus: &Bus, params: SafetyParams, verifier: Verifier) -> anyhow::Result<SafetyNode> {
-        if self.threads.simulated() {
+        if self.threads.simulated().is_some() {
             return Ok(SafetyNode::new(bus, params, verifier)?);
         }
         let clock = self.clock;

@@ -4,7 +4,7 @@
 //! its range stops the node by name; ranges stay where they are declared, in each struct's own validation.
 
 use anyhow::{Context as _, bail, ensure};
-use proctor_bus::{RosArgs, parameters::USE_SIM_TIME};
+use proctor_bus::{ParameterValue, RosArgs, parameters::USE_SIM_TIME};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use toml::Value;
@@ -34,6 +34,11 @@ impl Overrides {
             said.0.insert(name.clone(), plain(value, name)?);
         }
         Ok(said)
+    }
+
+    /// Of values that somebody sets.
+    pub fn of(changes: &[(String, ParameterValue)]) -> Self {
+        Self(changes.iter().map(|(name, value)| (name.clone(), tree(value))).collect())
     }
 
     /// Takes what a file says for `node`: below `/**`, its name, or its name with the namespace; `ros__parameters` below that.
@@ -99,6 +104,18 @@ fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
     };
     *place = fitting;
     Ok(())
+}
+
+fn tree(value: &ParameterValue) -> Value {
+    match value.clone() {
+        ParameterValue::Bool(v) => v.into(),
+        ParameterValue::Integer(v) => v.into(),
+        ParameterValue::Double(v) => v.into(),
+        ParameterValue::String(v) => v.into(),
+        ParameterValue::IntegerArray(v) => v.into(),
+        ParameterValue::DoubleArray(v) => v.into(),
+        ParameterValue::StringArray(v) => v.into(),
+    }
 }
 
 fn plain(yaml: &Yaml, name: &str) -> anyhow::Result<Value> {

@@ -1,12 +1,13 @@
 //! `proctor run`: single nodes on ROS 2, and `proctor graph`: the closed table of topics.
 
 use crate::{
-    declared,
+    declared::{self, Declaration},
     gazebo::World,
     live::Live,
     middleware::{self, BusKind},
     overrides::Overrides,
     profile::Profile,
+    settings::{Adjusted, Settings},
     shadow::IntentName,
     stack::{self, StackConfig},
 };
@@ -22,7 +23,7 @@ use proctor_fusion::{FramesNode, FusionNode};
 use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What can run on its own.
@@ -195,6 +196,32 @@ impl NodeName {
     fn ros_name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
+
+    /// Its parameters, if it has any.
+    pub(crate) fn declaration(self) -> Option<Declaration> {
+        match self {
+            Self::Sim => Some(declared::SIM),
+            Self::Perception => Some(declared::PERCEPTION),
+            Self::Fusion => Some(declared::FUSION),
+            Self::Autonomy => Some(declared::AUTONOMY),
+            Self::Safety => Some(declared::SAFETY),
+            Self::Console => Some(declared::CONSOLE),
+            Self::Gazebo | Self::Recorder => None,
+        }
+    }
+
+    /// Holds its parameters against their ranges.
+    pub(crate) fn validate(self, config: &StackConfig) -> Result<(), String> {
+        match self {
+            Self::Sim => config.camera.validate().map_err(|e| e.to_string()),
+            Self::Perception => config.perception.validate().map_err(|e| e.to_string()),
+            Self::Fusion => config.fusion.validate().map_err(|e| e.to_string()),
+            Self::Autonomy => config.autonomy.validate().map_err(|e| e.to_string()),
+            Self::Safety => config.safety.validate().map_err(|e| e.to_string()),
+            Self::Console => config.console.validate().map_err(|e| e.to_string()),
+            Self::Gazebo | Self::Recorder => Ok(()),
+        }
+    }
 }
 
 /// Where the secret lies when nobody says otherwise: below `$XDG_CONFIG_HOME` or `$HOME/.config`.
@@ -252,7 +279,12 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
     let mut voice = Live::new();
     voice.rosout(&bus, &process)?;
     let services = bus.lifecycle_services()?;
-    let managed = Managed { args, config, bus, sim_time: sim_time.simulated(), live: None, world: None };
+    let settings = Arc::new(Settings::new(config));
+    if let [only] = args.nodes[..] {
+        let settings = settings.clone();
+        bus.accept_parameters(move |changes| settings.set(only, changes));
+    }
+    let managed = Managed { args, settings, bus, sim_time: sim_time.simulated(), live: None, world: None };
     let done = manage(managed, services);
     voice.stop();
     done
@@ -261,7 +293,7 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
 /// The nodes of this process and what makes them: the owner of their lifecycle.
 struct Managed {
     args: RunArgs,
-    config: StackConfig,
+    settings: Arc<Settings>,
     bus: Bus,
     sim_time: bool,
     /// What runs or is ready to; nothing before *configure*.
@@ -274,7 +306,7 @@ impl Managed {
     fn act(&mut self, transition: Transition) -> Result<(), String> {
         let live = || self.live.as_ref().ok_or("there are no nodes");
         match transition {
-            Transition::Configure => self.live = Some(self.configured().map_err(|e| format!("{e:#}"))?),
+            Transition::Configure => self.configure().map_err(|e| format!("{e:#}"))?,
             Transition::Activate => live()?.resume(),
             Transition::Deactivate => live()?.pause()?,
             Transition::Cleanup => self.stop(),
@@ -289,9 +321,18 @@ impl Managed {
     }
 
     /// Makes every node; none is polled yet.
-    fn configured(&mut self) -> anyhow::Result<Live> {
+    fn configure(&mut self) -> anyhow::Result<()> {
         // A safety node that was made anew is another start of it: what was said to the one before counts no more.
-        self.config.boot = proctor_seal::random_boot();
+        let config = StackConfig { boot: proctor_seal::random_boot(), ..self.settings.make() };
+        let made = self.made(&config);
+        if made.is_err() {
+            self.stop();
+        }
+        self.live = Some(made?);
+        Ok(())
+    }
+
+    fn made(&mut self, config: &StackConfig) -> anyhow::Result<Live> {
         let mut live = Live::new();
         live.pause().map_err(anyhow::Error::msg)?;
         if self.sim_time {
@@ -300,12 +341,12 @@ impl Managed {
         if let Some(file) = &self.args.record {
             live.record(&self.bus, file)?;
         }
-        self.world = self.args.gazebo(&self.config)?;
+        self.world = self.args.gazebo(config)?;
         if let Some(world) = &self.world {
-            world.spawn(&mut live, &self.bus, &self.config).context("cannot start gazebo")?;
+            world.spawn(&mut live, &self.bus, config).context("cannot start gazebo")?;
         }
         for &name in self.args.nodes.iter().filter(|name| **name != NodeName::Gazebo) {
-            start(name, &mut live, &self.bus, &self.config, &self.args)
+            start(name, &mut live, &self.bus, config, (&self.args, &self.settings))
                 .with_context(|| format!("cannot start {name:?}"))?;
             tracing::info!(node = ?name, "ready");
         }
@@ -317,6 +358,7 @@ impl Managed {
             live.stop();
         }
         self.world = None;
+        self.settings.unmake();
     }
 }
 
@@ -324,7 +366,7 @@ impl Managed {
 fn manage(mut managed: Managed, mut services: LifecycleServices) -> anyhow::Result<()> {
     let mut life = Lifecycle::default();
     if !managed.args.managed {
-        managed.live = Some(managed.configured()?);
+        managed.configure()?;
         let made = [Transition::Configure, Transition::Activate].into_iter().all(|t| {
             let mut act = |t| if t == Transition::Configure { Ok(()) } else { managed.act(t) };
             life.ask(0, t.label(), &mut act)
@@ -374,7 +416,7 @@ impl SimTime {
 }
 
 /// Lays what ROS says over a node's parameters. Switches that only the demo may set cannot be set here either.
-fn override_parameters(name: NodeName, config: &mut StackConfig, said: &Overrides) -> anyhow::Result<()> {
+pub(crate) fn override_parameters(name: NodeName, config: &mut StackConfig, said: &Overrides) -> anyhow::Result<()> {
     match name {
         NodeName::Sim => config.camera = said.apply(&config.camera)?,
         NodeName::Perception => config.perception = said.apply(&config.perception)?,
@@ -411,18 +453,24 @@ fn parameters(name: NodeName, config: &StackConfig) -> anyhow::Result<Parameters
     }
 }
 
-fn start(name: NodeName, live: &mut Live, bus: &Bus, config: &StackConfig, args: &RunArgs) -> anyhow::Result<()> {
+fn start(
+    name: NodeName,
+    live: &mut Live,
+    bus: &Bus,
+    config: &StackConfig,
+    (args, settings): (&RunArgs, &Arc<Settings>),
+) -> anyhow::Result<()> {
     match name {
         NodeName::Sim => live.simulator(bus, config),
         NodeName::Perception => {
-            live.spawn(PerceptionNode::new(bus, config.perception.clone())?)?;
+            live.spawn(Adjusted::new(PerceptionNode::new(bus, config.perception.clone())?, settings))?;
             FinderNode::all(bus, &config.perception)?.into_iter().try_for_each(|finder| live.spawn(finder))
         }
         NodeName::Fusion => {
-            live.spawn(FusionNode::new(bus, config.fusion.clone())?)?;
+            live.spawn(Adjusted::new(FusionNode::new(bus, config.fusion.clone())?, settings))?;
             live.spawn(FramesNode::new(bus)?)
         }
-        NodeName::Autonomy => live.spawn(AutonomyNode::new(bus, config.autonomy.clone())?),
+        NodeName::Autonomy => live.spawn(Adjusted::new(AutonomyNode::new(bus, config.autonomy.clone())?, settings)),
         NodeName::Safety if args.shadow => {
             live.spawn(SafetyNode::shadow(bus, config.safety.clone(), args.intent.into())?)
         }

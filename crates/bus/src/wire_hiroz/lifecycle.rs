@@ -1,17 +1,21 @@
-//! The lifecycle's services over hiroz. (hiroz has a lifecycle node of its own; its `ChangeState` has another type hash than ROS's.)
+//! The lifecycle's services and events over hiroz. (hiroz has a lifecycle node of its own; its `ChangeState` has another type hash than ROS's.)
 
-use super::failed;
+use super::{failed, profile};
 use crate::{
     BusError,
-    lifecycle::{Edge, Lifecycle, LifecycleState, Transition},
+    lifecycle::{EVENTS, Edge, Lifecycle, LifecycleState, Transition, timestamp},
 };
 use hiroz::{
-    Builder, ServiceTypeInfo,
-    msg::{ZDeserializer, ZMessage, ZService},
+    Builder, MessageTypeInfo, ServiceTypeInfo,
+    msg::{NativeCdrSerdes, ZDeserializer, ZMessage, ZService},
     node::ZNode,
+    pubsub::ZPub,
     service::ZServer,
 };
-use proctor_msgs::lifecycle_msgs::{self as msg, srv};
+use proctor_msgs::{
+    lifecycle_events::{State, Transition as AskedFor, TransitionEvent},
+    lifecycle_msgs::{self as msg, srv},
+};
 
 /// Requests answered per call, per service.
 const BURST: usize = 10;
@@ -23,17 +27,36 @@ pub(crate) struct LifecycleServices {
     get_available_states: ZServer<srv::GetAvailableStates>,
     get_available_transitions: ZServer<srv::GetAvailableTransitions>,
     get_transition_graph: ZServer<srv::GetAvailableTransitions>,
+    events: ZPub<TransitionEvent, NativeCdrSerdes<TransitionEvent>>,
 }
 
 impl LifecycleServices {
     pub(crate) fn offer(node: &ZNode) -> Result<Self, BusError> {
+        let events = node.create_pub_impl::<TransitionEvent>("~/transition_event", Some(TransitionEvent::type_info()));
+        let events = events.with_serdes::<NativeCdrSerdes<TransitionEvent>>().with_qos(profile(EVENTS, EVENTS.depth));
         Ok(Self {
+            // First, so that whoever finds the services finds the events, too.
+            events: events.build().map_err(|e| failed("publishing ~/transition_event", e))?,
             change_state: service(node, "change_state")?,
             get_state: service(node, "get_state")?,
             get_available_states: service(node, "get_available_states")?,
             get_available_transitions: service(node, "get_available_transitions")?,
             get_transition_graph: service(node, "get_transition_graph")?,
         })
+    }
+
+    /// Tells whoever listens what was done.
+    pub(crate) fn tell(&self, edge: Edge) {
+        let state = |of: LifecycleState| State { id: of as u8, label: of.label().to_owned() };
+        let event = TransitionEvent {
+            timestamp: timestamp(),
+            transition: AskedFor { id: edge.id, label: edge.transition.label().to_owned() },
+            start_state: state(edge.start),
+            goal_state: state(edge.goal),
+        };
+        if let Err(error) = self.events.publish(&event) {
+            tracing::warn!(%error, "~/transition_event was not published");
+        }
     }
 
     pub(crate) fn serve(&mut self, lifecycle: &mut Lifecycle, act: &mut dyn FnMut(Transition) -> Result<(), String>) {

@@ -1,9 +1,9 @@
-//! The lifecycle's services over r2r: the node's thread hands over the streams of requests, whoever owns the lifecycle answers them.
+//! The lifecycle's services and events over r2r: the node's thread hands over the streams of requests, whoever owns the lifecycle answers them.
 
-use crate::lifecycle::{Edge, Lifecycle, LifecycleState, Transition};
+use crate::lifecycle::{EVENTS, Edge, Lifecycle, LifecycleState, Transition, timestamp};
 use futures_util::{FutureExt, Stream, StreamExt};
 use r2r::{
-    Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport,
+    Node, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport,
     lifecycle_msgs::{
         msg,
         srv::{ChangeState, GetAvailableStates, GetAvailableTransitions, GetState},
@@ -22,17 +22,33 @@ pub(crate) struct LifecycleServices {
     get_available_states: Requests<GetAvailableStates::Service>,
     get_available_transitions: Requests<GetAvailableTransitions::Service>,
     get_transition_graph: Requests<GetAvailableTransitions::Service>,
+    events: Publisher<msg::TransitionEvent>,
 }
 
 impl LifecycleServices {
     pub(super) fn offer(node: &mut Node) -> r2r::Result<Self> {
         Ok(Self {
+            // First, so that whoever finds the services finds the events, too.
+            events: node.create_publisher("~/transition_event", super::profile(EVENTS, EVENTS.depth))?,
             change_state: requests::<ChangeState::Service>(node, "change_state")?,
             get_state: requests::<GetState::Service>(node, "get_state")?,
             get_available_states: requests::<GetAvailableStates::Service>(node, "get_available_states")?,
             get_available_transitions: requests::<GetAvailableTransitions::Service>(node, "get_available_transitions")?,
             get_transition_graph: requests::<GetAvailableTransitions::Service>(node, "get_transition_graph")?,
         })
+    }
+
+    /// Tells whoever listens what was done.
+    pub(crate) fn tell(&self, edge: Edge) {
+        let event = msg::TransitionEvent {
+            timestamp: timestamp(),
+            transition: transition(edge),
+            start_state: state(edge.start),
+            goal_state: state(edge.goal),
+        };
+        if let Err(error) = self.events.publish(&event) {
+            tracing::warn!(%error, "~/transition_event was not published");
+        }
     }
 
     pub(crate) fn serve(&mut self, lifecycle: &mut Lifecycle, act: &mut dyn FnMut(Transition) -> Result<(), String>) {
@@ -74,9 +90,13 @@ fn state(of: LifecycleState) -> msg::State {
     msg::State { id: of as u8, label: of.label().to_owned() }
 }
 
+fn transition(edge: Edge) -> msg::Transition {
+    msg::Transition { id: edge.id, label: edge.transition.label().to_owned() }
+}
+
 fn description(edge: Edge) -> msg::TransitionDescription {
     msg::TransitionDescription {
-        transition: msg::Transition { id: edge.id, label: edge.transition.label().to_owned() },
+        transition: transition(edge),
         start_state: state(edge.start),
         goal_state: state(edge.goal),
     }

@@ -1,13 +1,18 @@
-//! The six parameter services of a ROS node, answered from what is fixed since the start. (r2r has some of its own; they let anybody
-//! set anything.)
+//! The six parameter services of a ROS node, and `/parameter_events`. (r2r has some of its own; they let anybody set anything.)
 
-use crate::parameters::{Parameter, ParameterValue, Parameters, READ_ONLY};
+use crate::parameters::{Accept, NOT_YET, Parameter, ParameterValue, Parameters, Settable};
 use futures_util::{FutureExt, Stream, StreamExt};
 use r2r::{
-    Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport,
+    Node, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport,
+    builtin_interfaces::msg::Time,
     rcl_interfaces::{msg, srv},
 };
-use std::sync::Arc;
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 /// Requests answered after one spin, per service.
 const BURST: usize = 10;
@@ -15,41 +20,109 @@ const BURST: usize = 10;
 /// Answers what was asked since the last call.
 pub(super) type Answer = Box<dyn FnMut()>;
 
+/// Parameters as they are now, who takes new values, and whom that is told.
+struct Shown {
+    all: RefCell<Parameters>,
+    accept: Arc<OnceLock<Box<Accept>>>,
+    events: Publisher<msg::ParameterEvent>,
+    node: String,
+}
+
 /// Offers the services on the node.
-pub(super) fn offer(node: &mut Node, parameters: Parameters) -> r2r::Result<Vec<Answer>> {
-    let all = Arc::new(parameters);
-    let of = || all.clone();
+pub(super) fn offer(
+    node: &mut Node,
+    parameters: Parameters,
+    accept: Arc<OnceLock<Box<Accept>>>,
+) -> r2r::Result<Vec<Answer>> {
+    let shown = Rc::new(Shown {
+        all: RefCell::new(parameters),
+        accept,
+        events: node.create_publisher("/parameter_events", QosProfile::parameter_events())?,
+        node: node.fully_qualified_name()?,
+    });
+    let of = || shown.clone();
     Ok(vec![
         serve::<srv::ListParameters::Service>(node, "list_parameters", {
-            let all = of();
+            let shown = of();
             move |asked| {
-                let (names, prefixes) = all.list(&asked.prefixes, asked.depth);
+                let (names, prefixes) = shown.all.borrow().list(&asked.prefixes, asked.depth);
                 srv::ListParameters::Response { result: msg::ListParametersResult { names, prefixes } }
             }
         })?,
         serve::<srv::GetParameters::Service>(node, "get_parameters", {
-            let all = of();
-            let value = move |name: &String| all.get(name).map(|p| value(&p.value)).unwrap_or_default();
-            move |asked| srv::GetParameters::Response { values: asked.names.iter().map(&value).collect() }
+            let each = each_named(of(), |p| value(&p.value));
+            move |asked| srv::GetParameters::Response { values: each(&asked.names) }
         })?,
         serve::<srv::GetParameterTypes::Service>(node, "get_parameter_types", {
-            let all = of();
-            let kind = move |name: &String| all.get(name).map_or(0, |p| value(&p.value).type_);
-            move |asked| srv::GetParameterTypes::Response { types: asked.names.iter().map(&kind).collect() }
+            let each = each_named(of(), |p| value(&p.value).type_);
+            move |asked| srv::GetParameterTypes::Response { types: each(&asked.names) }
         })?,
         serve::<srv::DescribeParameters::Service>(node, "describe_parameters", {
-            let all = of();
-            let described = move |name: &String| all.get(name).map(descriptor).unwrap_or_default();
-            move |asked| srv::DescribeParameters::Response { descriptors: asked.names.iter().map(&described).collect() }
+            let each = each_named(of(), descriptor);
+            move |asked| srv::DescribeParameters::Response { descriptors: each(&asked.names) }
         })?,
-        serve::<srv::SetParameters::Service>(node, "set_parameters", |asked| srv::SetParameters::Response {
-            results: asked.parameters.iter().map(|p| refused(&p.name)).collect(),
+        serve::<srv::SetParameters::Service>(node, "set_parameters", {
+            let shown = of();
+            move |asked| srv::SetParameters::Response {
+                results: asked.parameters.iter().map(|p| shown.set(std::slice::from_ref(p))).collect(),
+            }
         })?,
-        serve::<srv::SetParametersAtomically::Service>(node, "set_parameters_atomically", |asked| {
-            let names: Vec<_> = asked.parameters.iter().map(|p| p.name.as_str()).collect();
-            srv::SetParametersAtomically::Response { result: refused(&names.join(", ")) }
+        serve::<srv::SetParametersAtomically::Service>(node, "set_parameters_atomically", {
+            let shown = of();
+            move |asked| srv::SetParametersAtomically::Response { result: shown.set(&asked.parameters) }
         })?,
     ])
+}
+
+impl Shown {
+    /// Sets all of them or none.
+    fn set(&self, asked: &[msg::Parameter]) -> msg::SetParametersResult {
+        let done = asked.iter().map(ours).collect::<Result<Vec<_>, _>>().and_then(|changes| {
+            let accept = self.accept.get().ok_or(NOT_YET)?;
+            self.all.borrow_mut().set(&changes, accept)
+        });
+        if done.is_ok() && !asked.is_empty() {
+            let event = msg::ParameterEvent {
+                stamp: stamp(),
+                node: self.node.clone(),
+                changed_parameters: asked.to_vec(),
+                ..msg::ParameterEvent::default()
+            };
+            // Whoever listens may ask for the value; that nobody was told is no reason to undo it.
+            if let Err(error) = self.events.publish(&event) {
+                tracing::warn!(%error, "a parameter was set, and /parameter_events does not say so");
+            }
+        }
+        msg::SetParametersResult { successful: done.is_ok(), reason: done.err().unwrap_or_default() }
+    }
+}
+
+fn stamp() -> Time {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time { sec: i32::try_from(now.as_secs()).unwrap_or(i32::MAX), nanosec: now.subsec_nanos() }
+}
+
+/// What is said of each parameter that has one of the names; of others what is said of none.
+fn each_named<T: Default>(shown: Rc<Shown>, said: impl Fn(&Parameter) -> T) -> impl Fn(&[String]) -> Vec<T> {
+    move |names| {
+        let all = shown.all.borrow();
+        names.iter().map(|name| all.get(name).map(&said).unwrap_or_default()).collect()
+    }
+}
+
+fn ours(asked: &msg::Parameter) -> Result<(String, ParameterValue), String> {
+    let v = asked.value.clone();
+    let value = match v.type_ {
+        1 => ParameterValue::Bool(v.bool_value),
+        2 => ParameterValue::Integer(v.integer_value),
+        3 => ParameterValue::Double(v.double_value),
+        4 => ParameterValue::String(v.string_value),
+        7 => ParameterValue::IntegerArray(v.integer_array_value),
+        8 => ParameterValue::DoubleArray(v.double_array_value),
+        9 => ParameterValue::StringArray(v.string_array_value),
+        _ => return Err(format!("{}: no parameter has such a value", asked.name)),
+    };
+    Ok((asked.name.clone(), value))
 }
 
 fn serve<S: WrappedServiceTypeSupport + 'static>(
@@ -71,10 +144,6 @@ fn each<S: WrappedServiceTypeSupport + 'static>(
         // Whoever asked and went away gets no answer.
         _ = request.respond(response);
     }
-}
-
-fn refused(name: &str) -> msg::SetParametersResult {
-    msg::SetParametersResult { successful: false, reason: format!("{name} {READ_ONLY}") }
 }
 
 /// rcl_interfaces/msg/ParameterType.
@@ -102,7 +171,8 @@ fn descriptor(of: &Parameter) -> msg::ParameterDescriptor {
         name: of.name.clone(),
         type_: value(&of.value).type_,
         description: of.text.clone(),
-        read_only: true,
+        additional_constraints: of.settable.text().to_owned(),
+        read_only: of.settable == Settable::AtStart,
         ..msg::ParameterDescriptor::default()
     };
     match (of.range, &of.value) {

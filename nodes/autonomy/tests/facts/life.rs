@@ -409,6 +409,28 @@ fn nothing_is_offered_where_nothing_may_run() {
 }
 
 #[test]
+fn adjusted_parameters_hold_from_the_next_step_on_and_refused_ones_change_nothing() {
+    let (mut bench, mut autonomy, p) = offered();
+    let life = |bench: &Bench, p: &Proposal| p.expires.seconds_since(bench.now);
+    assert_eq!(life(&bench, &p), AutonomyParams::default().gate.expiry);
+    let with = |expiry, critical| {
+        let mut params = AutonomyParams { session: 9, ..AutonomyParams::default() };
+        (params.gate.expiry, params.clearance.critical) = (expiry, critical);
+        params
+    };
+    assert!(autonomy.adjust(with(1.0, 0.003)).unwrap_err().to_string().contains("gate.expiry"));
+    // No room that this plan has is enough any more: the live proposal is measured by it, too.
+    autonomy.adjust(with(20.0, 0.05)).unwrap();
+    let (_, reason) = until_withdrawn(&mut bench, &mut autonomy, &p, 60, |_| {}).expect("a withdrawal");
+    assert!(matches!(reason, WithdrawReason::NoLonger(Declined::TissueClearance { .. })), "{reason:?}");
+    autonomy.adjust(with(7.0, 0.003)).unwrap();
+    bench.next();
+    let next = bench.ask(&mut autonomy, Skill::Retract, ArmId::Psm2).unwrap_or_else(|out| panic!("{:?}", out.notes));
+    assert_eq!(life(&bench, &next), 7.0);
+    assert!(next.id.0 > p.id.0 && next.id.0 >> 32 == 1, "the session is the same");
+}
+
+#[test]
 fn ids_rise_and_differ_between_sessions() {
     let collect = |session| {
         let mut autonomy = Autonomy::new(AutonomyParams { session, ..AutonomyParams::default() }).unwrap();
