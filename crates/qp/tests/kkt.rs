@@ -94,7 +94,6 @@ fn a_guess_from_a_problem_like_this_one_saves_most_steps_and_a_wild_one_costs_fe
         warm += solved(&p, &before.active).unwrap().steps;
         wild += solved(&p, &any).unwrap().steps;
     }
-    println!("{cold} {warm} {wild}");
     assert!(
         4 * warm < cold && 10 * wild < 11 * cold,
         "steps: {cold} cold, {warm} from a good guess, {wild} from a wild one"
