@@ -3,7 +3,6 @@
 use crate::program::Program;
 use support::Rng;
 
-#[allow(clippy::duplicate_mod)]
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
