@@ -1,7 +1,7 @@
 """Solves recorded programs with solvers that Rust has no crate of, or an older release: by their own clocks, set-up and solve, Python left
 out; and through qpsolvers, as called from Python. Says how often the status was right and how far answers are from quadprog's.
 
-`compare.py FILE [COUNT]`; needs qpsolvers, quadprog, daqp, proxsuite, piqp, osqp, scipy. What is not counted: scaling.
+`compare.py FILE [SOLVER...]`, these solvers or all, quadprog always; needs qpsolvers, quadprog, daqp, proxsuite, piqp, osqp, scipy. What is not counted: scaling.
 """
 
 import functools
@@ -16,7 +16,7 @@ import qpsolvers
 import scipy.sparse as sparse
 from proxsuite import proxqp
 
-ROUNDS = 3
+ROUNDS = 5
 # The loosest power of ten that brings answers within 1e-6 of quadprog's; for PIQP, the tightest that it solves all programs with.
 NEEDED = {"daqp": 1e-9, "proxqp": 1e-9, "piqp": 1e-15, "osqp": 1e-10}
 OSQP = {"max_iter": 100_000, "rho": 10.0, "adaptive_rho_interval": 50, "scaling": 0}
@@ -145,15 +145,18 @@ def report(name, way, programs, reference):
 
 
 def main():
-    recorded = list(read(sys.argv[1]))[: int(sys.argv[2]) if len(sys.argv) > 2 else None]
+    path, *chosen = sys.argv[1:]
+    ways = {"daqp": by_daqp, "proxqp": by_proxqp, "piqp": by_piqp, "osqp": by_osqp}
+    ways = {name: way for name, way in ways.items() if name in chosen or not chosen}
+    recorded = list(read(path))
     scaled = [p.scaled() for p in recorded]
     print(f"{len(recorded)} programs, microseconds\n")
     print("| solver | median | p99 | p99.9 | right status | within 1e-6 | farthest off (relative) |\n|---|---|---|---|---|---|---|")
     reference = report("quadprog, from Python", functools.partial(from_python, "quadprog"), recorded, None)
-    for name, way in {"daqp": by_daqp, "proxqp": by_proxqp, "piqp": by_piqp, "osqp": by_osqp}.items():
+    for name, way in ways.items():
         for tolerance in sorted({1e-9, NEEDED[name]}, reverse=True):
             report(f"{name}, {tolerance:.0e}", functools.partial(way, tolerance=tolerance), scaled, reference)
-    for name in NEEDED:
+    for name in ways:
         report(f"{name}, from Python", functools.partial(from_python, name), scaled, reference)
 
 

@@ -189,7 +189,7 @@ impl Solver {
         Ok(())
     }
 
-    /// Makes the guessed constraints active, as far as they are independent, and drops those whose multiplier is negative, the worst first.
+    /// Makes the guessed constraints active, as far as they are independent, and drops those whose multiplier is negative.
     fn warm(&mut self, p: &Problem, guess: &Active) {
         for (bind, _) in guess.iter() {
             let Some(name) = name_of(bind, p).filter(|&name| !self.has(name)) else { continue };
@@ -202,16 +202,19 @@ impl Solver {
         self.settle(p);
     }
 
-    /// The point and multipliers that belong to the active constraints, without those whose multiplier is negative, the worst dropped first.
+    /// The point and multipliers that belong to the active constraints, without those whose multiplier is negative: all of them are dropped at
+    /// once, then what became negative by that. One at a time would drop fewer, but a bad guess would cost more than none.
     fn settle(&mut self, p: &Problem) {
         loop {
             self.refresh(p);
             let rounding = -NEGATIVE * largest(&self.multipliers);
-            let worst = self.multipliers.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
-            match worst {
-                // NaN ends the loop, and is found in the point.
-                Some((l, &u)) if u < rounding => self.drop(l),
-                _ => break,
+            let (multipliers, active) = (self.multipliers, self.factors.active());
+            // From the end: what is dropped moves the ones after it. NaN is not negative, and is found in the point.
+            for (l, _) in multipliers.iter().enumerate().take(active).rev().filter(|(_, u)| **u < rounding) {
+                self.drop(l);
+            }
+            if self.factors.active() == active {
+                break;
             }
         }
         self.multipliers.iter_mut().for_each(|u| *u = u.max(0.0));

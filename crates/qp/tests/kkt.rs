@@ -81,6 +81,26 @@ fn the_answer_as_a_guess_saves_every_step() {
 }
 
 #[test]
+fn a_guess_from_a_problem_like_this_one_saves_most_steps_and_a_wild_one_costs_few() {
+    let (mut cold, mut warm, mut wild) = (0, 0, 0);
+    for seed in 0..1_000 {
+        let mut p = problem(Kind::Ordinary, seed);
+        let before = solved(&p, &Active::default()).unwrap();
+        let (n, mut r) = (p.variables(), Rng(seed ^ 1));
+        p.gradient[..n].iter_mut().for_each(|g| *g += r.between(-0.3, 0.3));
+        let mut any = Active::default();
+        (0..n / 2).for_each(|_| any.guess(Bind::Row(r.below(100))));
+        cold += solved(&p, &Active::default()).unwrap().steps;
+        warm += solved(&p, &before.active).unwrap().steps;
+        wild += solved(&p, &any).unwrap().steps;
+    }
+    assert!(
+        4 * warm < cold && 10 * wild < 11 * cold,
+        "steps: {cold} cold, {warm} from a good guess, {wild} from a wild one"
+    );
+}
+
+#[test]
 fn known_problems_have_their_known_answers() {
     // Goldfarb and Idnani 1983, section 5: minimise 6 x1 + 2 (x1^2 - x1 x2 + x2^2) with x1, x2 >= 0, x1 + x2 >= 2; x = (1/2, 3/2).
     let mut p = Problem::new(2);

@@ -56,7 +56,7 @@ fn measure(name: &str, params: &SafetyParams, criterion: &mut Criterion) {
 }
 
 fn bench(criterion: &mut Criterion) {
-    measure("safety_step among sixteen zones", &drive::crowded(), criterion);
+    measure("safety_step among sixteen zones", &support::crowded::params(), criterion);
     measure("safety_step", &SafetyParams::default(), criterion);
 }
 

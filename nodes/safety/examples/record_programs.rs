@@ -1,5 +1,5 @@
 //! Records the quadratic programs that the filter solves to bend motions, for `crates/qp/compare`: two PSMs and the ECM are driven into
-//! each other, zones and tissue.
+//! each other, zones and tissue; half of them in a cell with some zones, half in one with as many as there may be.
 //!
 //! `record_programs FILE [COUNT]`. The file: per program, little-endian doubles `n`, `m`, then `H` (n x n, row by row), `g`, `lower`, `upper`
 //! (n each), `A` (m x n, row by row), `b` (m), for `min 1/2 x'Hx + g'x, lower <= x <= upper, Ax >= b`.
@@ -14,23 +14,31 @@ use proctor_types::{ArmId, Class, RequestKind, SafetyMode, SurfacePoint};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, io::Write};
-use support::{Cellar, home};
+use support::{Cellar, crowded, home};
 
-/// Programs with fewer variables, when some arms are decided already or rest, are left out.
+/// Two instruments, while the endoscope rests. Programs with fewer variables, when an instrument is decided already or rests, are left out.
 const LEAST_VARIABLES: usize = 14;
+/// Ticks between new goals; for one in [`REST`] of them the endoscope stays where it is.
+const GOAL: u64 = 300;
+const REST: u64 = 3;
 /// Of consecutive ticks so many are taken, then some are skipped: a warm start is worth something only in sequence.
 const TAKE: u64 = 10;
 const SKIP: u64 = 20;
 
-/// A crowded cell: zones below and beside the site, an artery through it.
-fn cell() -> Cellar {
+/// Zones below and beside the site.
+fn some_zones() -> SafetyParams {
     let zone = |name: &str, region| Zone { name: name.into(), margin: 0.001, arms: vec![], region };
     let mut p = SafetyParams::default();
     p.zones.push(zone("floor", ZoneShape::HalfSpace { point: [0.0, 0.0, -0.022], normal: [0.0, 0.0, 1.0] }));
     p.zones.push(zone("wall", ZoneShape::HalfSpace { point: [0.0, 0.05, 0.0], normal: [0.0, -1.0, 0.1] }));
     p.zones.push(zone("ball", ZoneShape::Sphere { center: [0.03, 0.02, 0.0], radius: 0.008 }));
     p.zones.push(zone("rod", ZoneShape::Capsule { a: [-0.05, 0.03, 0.0], b: [-0.02, 0.03, 0.0], radius: 0.004 }));
-    let mut c = Cellar::new(p);
+    p
+}
+
+/// In TELEOP, an artery through the site.
+fn cell(params: SafetyParams) -> Cellar {
+    let mut c = Cellar::new(params);
     c.tissue = (0..2048)
         .map(|i| {
             let (x, y) = (f64::from(i % 64) - 31.5, f64::from(i / 64) - 15.5);
@@ -62,48 +70,60 @@ fn write(file: &mut impl Write, p: &proctor_qp::Problem) -> std::io::Result<()> 
     numbers.iter().try_for_each(|x| file.write_all(&x.to_le_bytes()))
 }
 
-fn main() -> std::io::Result<()> {
-    let mut args = std::env::args().skip(1);
-    let path = args.next().expect("usage: record_programs FILE [COUNT]");
-    let count: u64 = args.next().map_or(4000, |c| c.parse().expect("a number"));
-    let mut file = std::io::BufWriter::new(File::create(path)?);
+/// Drives a cell until so many programs are written; returns how many variables and constraints, bounds included, each has.
+fn record(file: &mut impl Write, mut c: Cellar, count: usize) -> std::io::Result<Vec<(usize, usize)>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let (mut written, mut solves, mut constraints) = (0, 0, Vec::new());
+    let (mut solves, mut sizes) = (0, Vec::new());
     let mut goals = ArmId::ALL.map(home);
-    let mut c = cell();
-    while written < count {
-        if c.ticks.is_multiple_of(300) {
+    while sizes.len() < count {
+        if c.ticks.is_multiple_of(GOAL) {
             let scale = [0.25, 0.2, 0.03, 1.0, 0.8, 0.8, 0.4];
             for arm in ArmId::ALL {
                 let free = if arm.has_jaw() { 7 } else { 4 };
                 (0..free).for_each(|j| goals[arm.index()][j] = home(arm)[j] + scale[j] * rng.random_range(-1.0..1.0));
             }
         }
+        let rests = (c.ticks / GOAL).is_multiple_of(REST);
         for arm in ArmId::ALL {
-            let (at, goal) = (*c.at.get(arm), goals[arm.index()]);
+            let at = *c.at.get(arm);
+            let goal = if rests && !arm.has_jaw() { at } else { goals[arm.index()] };
             let mut q = at;
             (0..arm.dof()).for_each(|j| q[j] += (goal[j] - at[j]).clamp(-0.014, 0.014));
             c.teleop(arm, &q);
         }
         c.tick();
+        assert_eq!(c.mode(), SafetyMode::Teleop, "after {} ticks", c.ticks);
         (c.sent, c.verdicts) = (Vec::new(), Vec::new());
         let (program, so_far) = c.core.filter().last_program();
         let fresh = so_far != solves;
         solves = so_far;
         if fresh && program.variables() >= LEAST_VARIABLES && solves % (TAKE + SKIP) < TAKE {
-            write(&mut file, program)?;
-            written += 1;
-            constraints.push(2 * program.variables() + program.rows().len());
+            write(file, program)?;
+            sizes.push((program.variables(), 2 * program.variables() + program.rows().len()));
         }
     }
-    constraints.sort_unstable();
-    let at = |part: f64| constraints[(constraints.len() as f64 * part) as usize];
-    println!(
-        "{written} programs in {} ticks; constraints, bounds included: least {}, median {}, p99 {}",
-        c.ticks,
-        at(0.0),
-        at(0.5),
-        at(0.99)
-    );
+    Ok(sizes)
+}
+
+/// Least, median, 99th percentile and most.
+fn spread(mut numbers: Vec<usize>) -> String {
+    numbers.sort_unstable();
+    let at = |part: f64| numbers[((numbers.len() - 1) as f64 * part) as usize];
+    format!("{} to {} (median {}, p99 {})", at(0.0), at(1.0), at(0.5), at(0.99))
+}
+
+fn main() -> std::io::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let path = args.next().expect("usage: record_programs FILE [COUNT]");
+    let count: usize = args.next().map_or(4000, |c| c.parse().expect("a number"));
+    let mut file = std::io::BufWriter::new(File::create(path)?);
+    for (what, params) in [("some zones", some_zones()), ("sixteen zones", crowded::params())] {
+        let sizes = record(&mut file, cell(params), count / 2)?;
+        for n in [14, 18] {
+            let constraints: Vec<usize> = sizes.iter().filter(|s| s.0 == n).map(|s| s.1).collect();
+            let (programs, spread) = (constraints.len(), spread(constraints));
+            println!("{what}: {programs} programs of {n} variables, {spread} constraints, bounds included");
+        }
+    }
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! Solves recorded programs with our solver and its peers, natively, on one thread, and says how long each took, how often its status was
-//! right, and how far its answers are from quadprog's. `qp-compare FILE`; see `record_programs` for the file.
+//! right, and how far its answers are from quadprog's.
+//!
+//! `qp-compare FILE [SOLVER...]`: with the solvers whose name begins so, or all; see `record_programs` for the file.
+//! `qp-compare pad FILE CONSTRAINTS TO`: writes the same programs with random rows added until they have so many constraints.
 //!
 //! Active-set methods get the program as it was recorded; Clarabel and OSQP, whose tolerances are of gaps and residuals, get it scaled.
 //! Scaling and laying matrices out as a peer wants them are not counted; set-up and solve are, nothing being kept from the program before.
 
+mod pad;
 mod program;
 
 use clarabel::{
@@ -26,12 +30,11 @@ fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (begin.elapsed().as_secs_f64(), done)
 }
 
-fn by_ours(p: &Program, solver: &mut Solver, guess: &mut Active) -> Answer {
+fn by_ours(p: &Program, solver: &mut Solver, guess: &Active) -> (Answer, Active) {
     let problem = p.ours();
     let (took, outcome) = timed(|| solver.solve(&problem, guess));
-    let Outcome::Solved(solution) = outcome else { return (took, None) };
-    *guess = solution.active;
-    (took, Some(solution.x[..p.n()].to_vec()))
+    let Outcome::Solved(solution) = outcome else { return ((took, None), Active::default()) };
+    ((took, Some(solution.x[..p.n()].to_vec())), solution.active)
 }
 
 fn by_quadprog(p: &Program) -> Answer {
@@ -130,31 +133,70 @@ fn report(name: &str, programs: &[Program], results: &[Answer], reference: &[Ans
     );
 }
 
-fn main() {
-    let path = std::env::args().nth(1).expect("usage: qp-compare FILE");
-    let recorded = program::read(&path);
+fn pad(path: &str, constraints: usize, to: &str) {
+    let recorded = program::read(path);
+    let solved = |p: &Program| by_quadprog(p).1.expect("a recorded program has a solution");
+    let (mut seed, mut programs) = (0, Vec::new());
+    for (i, p) in recorded.iter().enumerate() {
+        seed += u64::from(i > 0 && !p.follows(&recorded[i - 1]));
+        // The feasible point nearest to rest.
+        let inside = solved(&Program { gradient: vec![0.0; p.n()], ..p.clone() });
+        programs.push(pad::padded(p, constraints, seed, [&solved(p), &inside]));
+    }
+    program::write(to, &programs);
+}
+
+/// Least, median and most.
+fn spread(numbers: impl Iterator<Item = usize>) -> String {
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.sort_unstable();
+    format!("{} to {} (median {})", numbers[0], numbers[numbers.len() - 1], numbers[numbers.len() / 2])
+}
+
+fn compare(path: &str, chosen: &[String]) {
+    let recorded = program::read(path);
     let scaled: Vec<Program> = recorded.iter().map(Program::scaled).collect();
-    let sizes = |f: fn(&Program) -> usize| {
-        let all = recorded.iter().map(f);
-        (all.clone().min().unwrap_or(0), all.max().unwrap_or(0))
-    };
-    let ((n0, n1), (m0, m1)) = (sizes(Program::n), sizes(|p| 2 * p.n() + p.b.len()));
-    println!("{} programs, {n0} to {n1} variables, {m0} to {m1} constraints; microseconds\n", recorded.len());
+    let mut solver = Solver::new();
+    let binding = spread(recorded.iter().map(|p| by_ours(p, &mut solver, &Active::default()).1.iter().count()));
+    let (variables, constraints) =
+        (spread(recorded.iter().map(Program::n)), spread(recorded.iter().map(|p| 2 * p.n() + p.b.len())));
+    println!(
+        "{} programs, {variables} variables, {constraints} constraints, of which {binding} bind\n",
+        recorded.len()
+    );
     println!(
         "| solver | median | p99 | p99.9 | right status | within 1e-6 | farthest off (relative) | most beyond a limit |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     let reference = several(&recorded, by_quadprog);
-    let (mut solver, mut guess) = (Solver::new(), Active::default());
-    let say = |name: &str, results: &[Answer]| report(name, &recorded, results, &reference);
-    say("ours, cold", &several(&recorded, |p| by_ours(p, &mut solver, &mut Active::default())));
-    say("ours, warm", &several(&recorded, |p| by_ours(p, &mut solver, &mut guess)));
-    say("quadprog 0.1 (crate)", &reference);
-    say("QuadProg++ (crate quadprogpp 0.1)", &several(&recorded, by_quadprogpp));
+    let say = |name: &str, programs: &[Program], solve: &mut dyn FnMut(&Program) -> Answer| {
+        if chosen.is_empty() || chosen.iter().any(|c| name.starts_with(c.as_str())) {
+            report(name, &recorded, &several(programs, solve), &reference);
+        }
+    };
+    say("ours, cold", &recorded, &mut |p| by_ours(p, &mut solver, &Active::default()).0);
+    let (mut before, mut active) = (recorded[0].clone(), Active::default());
+    say("ours, warm", &recorded, &mut |p| {
+        let answer;
+        (answer, active) = by_ours(p, &mut solver, &p.carried(&before, &active));
+        before.clone_from(p);
+        answer
+    });
+    report("quadprog 0.1 (crate)", &recorded, &reference, &reference);
+    say("QuadProg++ (crate quadprogpp 0.1)", &recorded, &mut by_quadprogpp);
     for tolerance in [1e-9, 1e-14] {
-        say(&format!("Clarabel 0.11, {tolerance:.0e}"), &several(&scaled, |p| by_clarabel(p, tolerance)));
+        say(&format!("Clarabel 0.11, {tolerance:.0e}"), &scaled, &mut |p| by_clarabel(p, tolerance));
     }
     for tolerance in [1e-6, 1e-9, 1e-10] {
-        say(&format!("OSQP 0.6, {tolerance:.0e}"), &several(&scaled, |p| by_osqp(p, tolerance)));
+        say(&format!("OSQP 0.6, {tolerance:.0e}"), &scaled, &mut |p| by_osqp(p, tolerance));
+    }
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["pad", path, constraints, to] => pad(path, constraints.parse().expect("a number"), to),
+        [path, ..] => compare(path, &args[1..]),
+        [] => panic!("usage: qp-compare FILE [SOLVER...] | pad FILE CONSTRAINTS TO"),
     }
 }

@@ -1,8 +1,12 @@
 //! Recorded programs, and the same programs in units in which a tolerance means something.
 
-use proctor_qp::{MAX_VARIABLES, Problem};
+use proctor_qp::{Active, Bind, MAX_VARIABLES, Problem};
+
+/// Cosine from which on two rows of consecutive programs are the same constraint.
+const SAME: f64 = 0.98;
 
 /// `min 1/2 x'Hx + g'x, lower <= x <= upper, Ax >= b`; matrices row by row.
+#[derive(Clone)]
 pub struct Program {
     pub hessian: Vec<f64>,
     pub gradient: Vec<f64>,
@@ -77,12 +81,53 @@ impl Program {
         ours
     }
 
+    /// What bound in the program before, in terms of this one: rows are found again by their directions, as the filter finds them by their names.
+    pub fn carried(&self, before: &Self, active: &Active) -> Active {
+        let (n, mut guess) = (self.n(), Active::default());
+        if n != before.n() {
+            return guess;
+        }
+        let row = |p: &Self, k: usize| -> Vec<f64> { p.a[k * n..][..n].to_vec() };
+        for (bind, _) in active.iter() {
+            let Bind::Row(k) = bind else {
+                guess.guess(bind);
+                continue;
+            };
+            let old = row(before, k);
+            let alike = (0..self.b.len()).map(|k| (cosine(&old, &row(self, k)), k)).max_by(|x, y| x.0.total_cmp(&y.0));
+            if let Some((_, k)) = alike.filter(|(cosine, _)| *cosine > SAME) {
+                guess.guess(Bind::Row(k));
+            }
+        }
+        guess
+    }
+
+    /// Whether it is of the tick after, or at least like it.
+    pub fn follows(&self, before: &Self) -> bool {
+        self.n() == before.n() && cosine(&self.gradient, &before.gradient) > SAME
+    }
+
     /// The most by which a point violates a constraint.
     pub fn beyond(&self, x: &[f64]) -> f64 {
         let along = |row: &[f64]| row.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
         let (rows, limits) = self.constraints();
         rows.chunks_exact(self.n()).zip(&limits).map(|(row, most)| along(row) - most).fold(0.0, f64::max)
     }
+}
+
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+pub fn write(path: &str, programs: &[Program]) {
+    let mut numbers = Vec::new();
+    for p in programs {
+        numbers.extend([p.n() as f64, p.b.len() as f64]);
+        [&p.hessian, &p.gradient, &p.lower, &p.upper, &p.a, &p.b].into_iter().for_each(|part| numbers.extend(part));
+    }
+    std::fs::write(path, numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>())
+        .expect("the file is writable");
 }
 
 pub fn read(path: &str) -> Vec<Program> {

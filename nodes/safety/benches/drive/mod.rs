@@ -1,8 +1,8 @@
 //! What the benches share: a cell whose arms swing about home, and a tick of it timed.
 
 use super::support::{self, Cellar, MS};
-use nalgebra::{Point3, Vector3};
-use proctor_safety::{Events, MAX_ZONES, Rotation, SafetyCore, SafetyParams, Zone, ZoneShape};
+use nalgebra::Point3;
+use proctor_safety::{Events, SafetyParams};
 use proctor_types::{ArmId, Class, SafetyMode, SurfacePoint};
 use std::time::Instant;
 
@@ -16,33 +16,6 @@ fn tissue() -> Vec<SurfacePoint> {
             SurfacePoint { position, class, sigma: 0.0007 }
         })
         .collect()
-}
-
-/// As many zones as a cell may have, of every shape but a mesh: a floor, and five around each tip at home.
-#[allow(dead_code, reason = "of one bench only")]
-pub fn crowded() -> SafetyParams {
-    let mut params = SafetyParams { zones: Vec::new(), ..SafetyParams::default() };
-    let core = SafetyCore::new(params.clone()).unwrap();
-    let mut zone = |region| {
-        let name = format!("zone {}", params.zones.len());
-        params.zones.push(Zone { name, margin: 0.001, arms: vec![], region });
-    };
-    zone(ZoneShape::HalfSpace { point: [0.0, 0.0, -0.018], normal: [0.0, 0.0, 1.0] });
-    for arm in ArmId::ALL {
-        let body = core.filter().body(arm);
-        let tip = body.world_from_base()
-            * Point3::from(body.chain().fk(&support::home(arm)[..arm.dof()]).unwrap().translation());
-        let room = if arm.has_jaw() { 0.012 } else { 0.018 };
-        let at = |x: f64, y: f64, z: f64| (tip + Vector3::new(x, y, z)).into();
-        zone(ZoneShape::Sphere { center: at(room, 0.0, -0.004), radius: 0.004 });
-        zone(ZoneShape::Sphere { center: at(0.0, -room, -0.004), radius: 0.004 });
-        zone(ZoneShape::Capsule { a: at(-0.01, room, -0.004), b: at(0.01, room, -0.004), radius: 0.004 });
-        zone(ZoneShape::Capsule { a: at(-room, -room, -0.01), b: at(-room, -room, 0.0), radius: 0.003 });
-        let rotation = Rotation::Rpy([0.0, 0.0, 0.5]);
-        zone(ZoneShape::Box { center: at(-room - 0.002, 0.0, -0.004), size: [0.01, 0.008, 0.012], rotation });
-    }
-    assert_eq!(params.zones.len(), MAX_ZONES);
-    params
 }
 
 /// Two PSMs, an ECM and tissue, in TELEOP.

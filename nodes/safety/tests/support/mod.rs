@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod attack;
+pub mod crowded;
 pub mod judge;
 pub mod lean7;
 
