@@ -235,6 +235,12 @@ impl Classes {
             Class::Background | Class::InstrumentShaft | Class::InstrumentWrist | Class::InstrumentJaws => None,
         }
     }
+
+    /// The first class of tissue of which these allow what `old` did not.
+    pub fn loosens(&self, old: &Self) -> Option<Class> {
+        let loose = |class: &Class| self.of(*class).zip(old.of(*class)).is_some_and(|(new, old)| !new.holds(old));
+        Class::ALL.into_iter().find(loose)
+    }
 }
 
 impl ClassPolicy {
@@ -251,14 +257,6 @@ impl ClassPolicy {
             && keeps(self.endoscope, old.endoscope)
             && self.speed <= old.speed
             && self.force <= old.force
-    }
-}
-
-impl Classes {
-    /// The first class of tissue of which these allow what `old` did not.
-    pub fn loosens(&self, old: &Self) -> Option<Class> {
-        let loose = |class: &Class| self.of(*class).zip(old.of(*class)).is_some_and(|(new, old)| !new.holds(old));
-        Class::ALL.into_iter().find(loose)
     }
 }
 

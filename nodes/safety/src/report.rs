@@ -62,7 +62,7 @@ fn of_arm(arm: ArmId, margin: Option<&Finding>) -> Diagnosis {
         let message = "not measured".to_owned();
         return Diagnosis { health: Health::Stale, name, message, values: Vec::new() };
     };
-    let left = f.constraint.margin(f.value, f.limit);
+    let left = f.margin();
     let unit = f.constraint.unit();
     Diagnosis {
         health: if left < 0.0 { Health::Warn } else { Health::Ok },

@@ -46,6 +46,11 @@ impl Finding {
         Self { arm: arm.into(), ..Self::node(Constraint::SceneStale, value, limit) }.at(fault.index())
     }
 
+    /// See [`Constraint::margin`].
+    pub fn margin(&self) -> f64 {
+        self.constraint.margin(self.value, self.limit)
+    }
+
     /// Names the joint, zone, class or arm.
     #[must_use]
     pub fn at(self, index: usize) -> Self {

@@ -175,7 +175,7 @@ impl Filter {
         let nearest = self.finding(arm, &here, &near, &near, rules);
         let body = self.bodies.get(arm);
         let offset = body.remote_centre().map(|_| body.off_trocar(RemoteCentre::offset(body.chain(), q)));
-        offset.filter(|f| f.limit - f.value < nearest.value - nearest.limit).unwrap_or(nearest)
+        offset.filter(|f| f.margin() < nearest.margin()).unwrap_or(nearest)
     }
 }
 
