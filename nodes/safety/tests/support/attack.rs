@@ -367,7 +367,8 @@ pub fn attack(seed: u64, steps: u64, dear: u64) -> Report {
 /// The same in another cell.
 pub fn attack_in(params: &SafetyParams, seed: u64, steps: u64, dear: u64) -> Report {
     let mut c = Cellar::new(params.clone());
-    let mut judge = Judge::new(params, c.tissue.clone());
+    // The node knows of no tissue before the first scene.
+    let mut judge = Judge::new(params, Vec::new());
     let mut a = Attack::new(seed, params);
     let cell = Cell::standard().unwrap();
     let (mut moving, mut mode_before, mut seen) = (0, c.mode(), 0);
@@ -384,6 +385,11 @@ pub fn attack_in(params: &SafetyParams, seed: u64, steps: u64, dear: u64) -> Rep
         let before = c.at;
         let sent = c.tick();
         follow(&c, &cell, &mut judge, &mut seen);
+        if c.mode() != mode_before {
+            // Other margins hold in another mode.
+            judge.world_changed = judge.world_changed.max(c.ticks);
+            mode_before = c.mode();
+        }
         // What nobody measures any more is known by its last value, until it is missed: 30 ticks later everything stops.
         for arm in ArmId::ALL {
             if !(c.faults.numb || *c.faults.silent.get(arm)) {
@@ -394,11 +400,6 @@ pub fn attack_in(params: &SafetyParams, seed: u64, steps: u64, dear: u64) -> Rep
             let geometry = c.ticks.is_multiple_of(dear) && *before.get(s.arm) != *c.at.get(s.arm);
             moving += u64::from(*before.get(s.arm) != *c.at.get(s.arm));
             judge.judge(c.ticks, &s, before.get(s.arm), c.mode() == SafetyMode::Supervised, geometry);
-        }
-        if c.mode() != mode_before {
-            // Other margins hold in another mode.
-            judge.world_changed = judge.world_changed.max(c.ticks);
-            mode_before = c.mode();
         }
         c.sent.clear();
         if let Some(first) = judge.found.first_mut() {
