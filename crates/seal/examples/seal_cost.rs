@@ -1,6 +1,6 @@
 //! What a seal costs: prints one JSON object, microseconds per message, medians of batches.
 //!
-//! `cargo run --release --workspace --example seal_cost`
+//! `cargo run --release --example seal_cost`
 #![allow(clippy::print_stdout)]
 
 use proctor_seal::{RootSecret, SessionKey, Verifier, random_boot, random_session};

@@ -1,7 +1,7 @@
 //! How well perception notices that a picture is no evidence: receiver operating characteristics of every measure on the simulator's
 //! faults, over as many patients, looks and exposures as asked for (default 60), from a first one on (default 0).
 //!
-//! `cargo run --release --workspace --example doubt_roc [PATIENTS [FIRST]]`
+//! `cargo run --release --example doubt_roc [PATIENTS [FIRST]]`
 
 use proctor_perception::{
     Model, OrtConfig, Perception, QualityParams, cli,
