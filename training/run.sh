@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Data, training, export and scores in one go; see README.md. Run from anywhere. Outputs lie in $WORK (default target/train).
+# usage: run.sh [options of proctor_train.train], such as --resume
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -24,5 +25,5 @@ render() { # name frames seed; goes on where it was stopped
 render train "$FRAMES" 1
 render val 150 2
 "$PYTHON" -m proctor_train.train --data "$WORK/train" --val "$WORK/val" --out "$WORK/run" \
-    --steps "$STEPS" --minutes "$MINUTES" --batch "$BATCH" --lr "$RATE" --ema "$EMA"
+    --steps "$STEPS" --minutes "$MINUTES" --batch "$BATCH" --lr "$RATE" --ema "$EMA" "$@"
 training/score.sh "$WORK/run" "$FRAMES frames of the built-in simulator, proctor dataset generate --seed 1, labels exact"

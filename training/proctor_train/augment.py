@@ -7,6 +7,9 @@ Functions that only look at some of the batch return the whole of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import cv2
 import numpy as np
 import torch
@@ -16,14 +19,25 @@ from torch.nn import functional as F
 from . import geometry
 from .classes import BACKGROUND, JAWS, NAMES, SHAFT, UNKNOWN
 from .randomness import Dice, Noise
-from .tools2d import fold, paste
+from .tools2d import folds, paste
 
-LUMA = (0.299, 0.587, 0.114)
-YCC = np.array([LUMA, (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)], np.float32)
+
+@cache
+def constant(table: Callable[[], np.ndarray], device: torch.device) -> Tensor:
+    """What `table` returns, on the device: copied there once, because the host waits for the device when it copies."""
+    return torch.from_numpy(table().astype(np.float32)).to(device)
+
+
+def ycc_from_rgb() -> np.ndarray:
+    return np.array([(0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)])
+
+
+def rgb_from_ycc() -> np.ndarray:
+    return np.linalg.inv(ycc_from_rgb())
 
 
 def grey(img: Tensor) -> Tensor:
-    return (img * img.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (img * constant(ycc_from_rgb, img.device)[0].view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def gaussian(img: Tensor, sigma: Tensor) -> Tensor:
@@ -141,11 +155,11 @@ def light(dice: Dice, noise: Noise, img: Tensor) -> Tensor:
         img[i] = img[i] * torch.exp(dice.uniform(0, 0.4, m, 1) * noise(m, h, w))
     if m := len(i := dice.some(n, 0.6)):
         # Hue is turned, and saturation scaled, about grey.
-        t, s = np.deg2rad(dice.rng.normal(0, 8, m)), np.exp(dice.rng.normal(0, 0.25, m))
+        t, s = np.deg2rad(dice.rng.normal(0, 8, (m, 1, 1))), np.exp(dice.rng.normal(0, 0.25, (m, 1, 1)))
         axis = np.full(3, 3**-0.5)
         cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
         flat = np.outer(axis, axis)
-        matrix = [flat + b * (np.cos(a) * (np.eye(3) - flat) + np.sin(a) * cross) for a, b in zip(t, s)]
+        matrix = flat + s * (np.cos(t) * (np.eye(3) - flat) + np.sin(t) * cross)
         img[i] = torch.einsum("njk,nkhw->njhw", dice.tensor(matrix), img[i])
     img = (img * torch.exp(dice.normal(0, 0.08, n, 3))).clamp(0, 255) / 255
     level = (img + 1e-4) ** torch.exp(dice.normal(0, 0.2, n, 1))
@@ -154,21 +168,25 @@ def light(dice: Dice, noise: Noise, img: Tensor) -> Tensor:
 
 def cosines() -> np.ndarray:
     k, x = np.mgrid[0:8, 0:8]
-    return np.where(k == 0, 8**-0.5, 0.5 * np.cos((2 * x + 1) * k * np.pi / 16)).astype(np.float32)
+    return np.where(k == 0, 8**-0.5, 0.5 * np.cos((2 * x + 1) * k * np.pi / 16))
+
+
+def quantisation() -> np.ndarray:
+    """Steps of luma and two chromas [3, 1, 8, 1, 8], by frequency."""
+    u, v = np.mgrid[0:8, 0:8]
+    return np.multiply.outer([1, 1.8, 1.8], 10 + 7 * (u + v) + 1.2 * u * v)[:, None, :, None, :]
 
 
 def compress(img: Tensor, coarse: Tensor) -> Tensor:
     """What JPEG leaves of a picture: luma and chroma in blocks of 8x8 cosines, steps growing with frequency; `coarse` [n, 1, 1] scales them."""
     n, _, h, w = img.shape
-    ycc = torch.einsum("jk,nkhw->njhw", img.new_tensor(YCC), img - 128)
-    d = torch.from_numpy(cosines()).to(img.device)
+    ycc = torch.einsum("jk,nkhw->njhw", constant(ycc_from_rgb, img.device), img - 128)
+    d = constant(cosines, img.device)
     blocks = ycc.view(n, 3, h // 8, 8, w // 8, 8)
     coded = torch.einsum("ui,ncyixj,vj->ncyuxv", d, blocks, d)
-    k = torch.arange(8, device=img.device, dtype=torch.float32)
-    step = 10 + 7 * (k.view(8, 1, 1) + k.view(1, 1, 8)) + 1.2 * k.view(8, 1, 1) * k.view(1, 1, 8)
-    step = step * coarse.view(n, 1, 1, 1, 1, 1) * img.new_tensor([1, 1.8, 1.8]).view(1, 3, 1, 1, 1, 1)
+    step = constant(quantisation, img.device) * coarse.view(n, 1, 1, 1, 1, 1)
     back = torch.einsum("ui,ncyuxv,vj->ncyixj", d, (coded / step).round() * step, d).reshape(n, 3, h, w)
-    return torch.einsum("jk,nkhw->njhw", img.new_tensor(np.linalg.inv(YCC)), back) + 128
+    return torch.einsum("jk,nkhw->njhw", constant(rgb_from_ycc, img.device), back) + 128
 
 
 class Captions:
@@ -197,7 +215,7 @@ def sensor(dice: Dice, captions: Captions, img: Tensor) -> Tensor:
     """Defocus, motion, sharpening, resampling, noise, burned-in text and compression."""
     n, _, h, w = img.shape
     kind = dice.rng.random(n)
-    of = lambda lo, hi: torch.as_tensor(np.flatnonzero((kind >= lo) & (kind < hi))).to(img.device)
+    of = lambda lo, hi: dice.index(np.flatnonzero((kind >= lo) & (kind < hi)))
     if m := len(i := of(0, 0.2)):
         img[i] = gaussian(img[i], dice.tensor(dice.rng.uniform(0.5, 3.5, m)))
     if m := len(i := of(0.2, 0.3)):  # motion
@@ -237,8 +255,9 @@ class Augment:
         dice, rng, n = self.dice, self.dice.rng, len(images)
         plain = round(n * self.plain)  # the first of the batch, whose order is random
         size, wanted = np.array([images.shape[3], images.shape[2]], float), np.array(out, float)
-        maps = [geometry.focus(rng, size, wanted, ends[i]) if i < plain else geometry.wide(rng, size, wanted) for i in range(n)]
-        img, lab = geometry.apply(images.float(), labels[:, None].float(), maps, out, mirror=rng.random() < 0.6)
+        both = geometry.focus(rng, ends[:plain], size, wanted), geometry.wide(rng, n - plain, size, wanted)
+        maps = [np.concatenate(x) for x in zip(*both)]
+        img, lab = geometry.apply(images.float(), labels[:, None].float(), *maps, out, mirror=rng.random() < 0.6)
         wild, wild_lab = img[plain:].clone(), lab[plain:].clone()
         if len(i := dice.some(len(wild), 0.45)):
             wild[i] = recolour(dice, self.noise, wild[i], wild_lab[i])
@@ -246,14 +265,13 @@ class Augment:
             wild[i] = strange_texture(dice, wild[i])
         for share in (0.3, 0.12):
             if len(i := dice.some(len(wild), share)):
-                wild[i] = paste(dice, self.noise, wild[i], wild_lab[i], fold)[0]
+                wild[i] = paste(dice, self.noise, wild[i], wild_lab[i], folds)[0]
         for share in (0.4, 0.15):
             if len(i := dice.some(len(wild), share)):
                 wild[i], wild_lab[i] = paste(dice, self.noise, wild[i], wild_lab[i])
         wild = occlude(dice, self.noise, wild, wild_lab)
         wild, wild_lab = field_of_view(dice, wild, wild_lab)
-        wild = sensor(dice, self.captions, light(dice, self.noise, wild))
-        tame = img[:plain].clone()
-        half = plain // 2
-        tame[:half] = sensor(dice, self.captions, tame[:half])
-        return torch.cat([tame, wild]).round(), torch.cat([lab[:plain], wild_lab])[:, 0].long()
+        wild = light(dice, self.noise, wild)
+        img, lab, half = torch.cat([img[:plain], wild]), torch.cat([lab[:plain], wild_lab]), plain // 2
+        img[half:] = sensor(dice, self.captions, img[half:])
+        return img.round(), lab[:, 0].long()

@@ -9,15 +9,26 @@ from torch import Tensor
 
 
 class Dice:
-    """Draws per-sample parameters as tensors on `device`; `rng` is there for decisions of the host."""
+    """Draws per-sample parameters as tensors on `device`; `rng` is there for decisions of the host. The host never waits for the device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.rng = np.random.default_rng(seed)
         self.pixels = torch.Generator(device).manual_seed(seed)
         self.device = device
 
+    def state(self) -> dict:
+        """Where the stream is; with `restore`, on the same kind of device, it goes on from there."""
+        return {"rng": self.rng.bit_generator.state, "pixels": self.pixels.get_state()}
+
+    def restore(self, state: dict) -> None:
+        self.rng.bit_generator.state = state["rng"]
+        self.pixels.set_state(state["pixels"])
+
     def tensor(self, values) -> Tensor:
         return torch.as_tensor(np.asarray(values, np.float32)).to(self.device, non_blocking=True)
+
+    def index(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
     def uniform(self, lo: float, hi: float, *shape: int) -> Tensor:
         """Uniform in [lo, hi), with two trailing axes of length 1 so that it broadcasts over a picture."""
@@ -29,7 +40,7 @@ class Dice:
 
     def some(self, n: int, share: float) -> Tensor:
         """Which of n samples something happens to: each with probability `share`."""
-        return torch.as_tensor(np.flatnonzero(self.rng.random(n) < share)).to(self.device, non_blocking=True)
+        return self.index(np.flatnonzero(self.rng.random(n) < share))
 
     def grain(self, *shape: int) -> Tensor:
         """White noise, one value per element."""
@@ -60,7 +71,7 @@ class Noise:
     def __call__(self, n: int, h: int, w: int) -> Tensor:
         """[n, 1, h, w], a field for each sample."""
         rng = self.dice.rng
-        which = torch.as_tensor(rng.integers(len(self.fields), size=n)).to(self.dice.device)
+        which = self.dice.index(rng.integers(len(self.fields), size=n))
         y, x = int(rng.integers(0, self.size - h + 1)), int(rng.integers(0, self.size - w + 1))
         field = self.fields[which, :, y : y + h, x : x + w]
         mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]

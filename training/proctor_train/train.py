@@ -1,4 +1,4 @@
-"""Trains the network and writes `best.pt` (exponential average of the weights), `curve.csv` and `curve.png`.
+"""Trains the network and writes `best.pt` (exponential average of the weights), `curve.csv`, `curve.png` and, to go on from, `state.pt`.
 
 Runs on an NVIDIA card where PyTorch sees one, else on the processor. The schedule follows whichever runs out first, `--steps` or
 `--minutes`, so a run on a busy machine still ends with its learning rate annealed; the steps really done are in `curve.csv`.
@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .augment import Augment
-from .classes import HEIGHT, MEAN, NAMES, STD, UNKNOWN, WIDTH
-from .dataset import Pictures, load
+from .classes import HEIGHT, MEAN, NAMES, STD, WIDTH
+from .dataset import load
 from .network import SlimUNet
 from .randomness import Dice
+from .samples import Samples
 
 COLUMNS = ["step", "minutes", "samples", "loss", "val_mean_iou", "val_instrument_iou", *NAMES]
+STATE = "state.pt"
 
 # Sizes (width, height) a run goes through, and the part of it at which each begins: small first, because most of what there is
 # to learn shows there already; the last part sees pictures of the size the node uses.
@@ -40,10 +41,9 @@ def class_weights(labels: np.ndarray) -> Tensor:
 
 def loss_fn(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy plus soft Jaccard over the classes in the batch. `target` [n, 2h, 2w] is finer than `logits` [n, c, h, w]:
-    what counts is what each answer is worth at all four of its pixels. What is UNKNOWN counts for nothing."""
-    logp, n = logits.log_softmax(1), len(NAMES)
-    there = F.one_hot(target.masked_fill(target == UNKNOWN, n), n + 1)[..., :n].permute(0, 3, 1, 2).to(logp.dtype)
-    there = F.avg_pool2d(there, 2)  # the part of each answer's pixels that is of each class
+    what counts is what each answer is worth at all four of its pixels. What is UNKNOWN, and so of no class, counts for nothing."""
+    logp, classes = logits.log_softmax(1), torch.arange(len(NAMES), device=target.device).view(1, -1, 1, 1)
+    there = F.avg_pool2d((target[:, None] == classes).to(logp.dtype), 2)  # the part of each answer's pixels that is of each class
     known = there.sum(1, keepdim=True)
     w = weights.view(1, -1, 1, 1)
     ce = -(w * there * logp).sum() / (w * there).sum()
@@ -110,18 +110,107 @@ def plot(curve: Path, out: Path) -> None:
     fig.savefig(out, dpi=90)
 
 
-def batches(data: Pictures, images: Tensor, labels: Tensor, size: int, rng: np.random.Generator):
-    """Endless: pictures, labels and ends of `size` of them; every picture once before any comes again."""
-    queue = np.empty(0, int)
-    while True:
-        while len(queue) < size:
-            queue = np.concatenate([queue, rng.permutation(len(data.images))])
-        chosen, queue = queue[:size], queue[size:]
-        at = torch.as_tensor(chosen).to(images.device)
-        yield images[at], labels[at], [data.ends[i] for i in chosen]
+class Run:
+    """A training and everything it has to keep to go on, after it was cut off, as if it had not been."""
+
+    def __init__(self, a: argparse.Namespace, samples: Samples, weights: Tensor, device: torch.device) -> None:
+        self.a, self.samples, self.weights, self.device = a, samples, weights, device
+        self.card = device.type == "cuda"
+        self.normalise = Normalise().to(device)
+        self.net, self.shadow = (SlimUNet(len(NAMES)).to(device, memory_format=torch.channels_last) for _ in range(2))
+        if a.weights:
+            self.net.load_state_dict(torch.load(a.weights, weights_only=True, map_location=device))
+        self.shadow.load_state_dict(self.net.state_dict())
+        pairs = zip(self.shadow.state_dict().values(), self.net.state_dict().values())
+        self.averaged, self.averages_of = zip(*[p for p in pairs if p[0].is_floating_point()])
+        self.opt = torch.optim.AdamW([
+            {"params": [p for p in self.net.parameters() if p.ndim > 1], "weight_decay": 2e-2},
+            {"params": [p for p in self.net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ], lr=a.lr, fused=self.card)
+        self.step, self.best, self.curve = 0, -1.0, []
+        self.losses: list[Tensor] = []
+        self.began = time.monotonic()
+
+    def minutes(self) -> float:
+        return (time.monotonic() - self.began) / 60
+
+    def done(self) -> float:
+        """How much of the run is over; it ends at 1."""
+        return max(self.step / self.a.steps, self.minutes() / self.a.minutes)
+
+    def save(self, path: Path) -> None:
+        """Replaces the file in one go: a run cut off here leaves the one before."""
+        parts = {name: getattr(self, name).state_dict() for name in ("net", "shadow", "opt")}
+        new = path.with_suffix(".new")
+        torch.save({**parts, "samples": self.samples.state(), "minutes": self.minutes(), "step": self.step, "best": self.best,
+                    "curve": self.curve}, new)
+        new.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        for name in ("net", "shadow", "opt"):
+            getattr(self, name).load_state_dict(state[name])
+        self.samples.restore(state["samples"])
+        self.began = time.monotonic() - 60 * state["minutes"]
+        self.step, self.best, self.curve = state["step"], state["best"], state["curve"]
+
+    def train(self, picture: Tensor, label: Tensor) -> None:
+        """One step."""
+        warm = min(1.0, (self.step + 1) / 100)
+        for group in self.opt.param_groups:
+            group["lr"] = self.a.lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(self.done(), 1.0))) + 1e-6
+        self.net.train()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.card):
+            logits = self.net(self.normalise(picture))
+        loss = loss_fn(logits.float(), label, self.weights)
+        self.opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.opt.step()
+        self.step += 1
+        self.losses.append(loss.detach())
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averaged, self.averages_of, 1 - min(self.a.ema, (1 + self.step) / (10 + self.step)))
+
+    def report(self, images: Tensor, labels: Tensor) -> None:
+        """Validates the averaged weights, and writes them, the curve and the state."""
+        per_class, binary = validate(self.shadow, self.normalise, images, labels)
+        score, loss = float(np.nanmean(per_class)), float(torch.stack(self.losses).mean())
+        self.losses = []
+        self.curve.append([str(self.step), f"{self.minutes():.2f}", str(self.step * self.a.batch), f"{loss:.4f}", f"{score:.4f}", f"{binary:.4f}",
+                           *[f"{v:.4f}" for v in per_class]])
+        with (self.a.out / "curve.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *self.curve])
+        print(f"step {self.step} ({self.minutes():.1f} min) loss {loss:.3f} mIoU {score:.3f} instrument {binary:.3f} "
+              + " ".join(f"{n[:12]}={v:.2f}" for n, v in zip(NAMES, per_class)), flush=True)
+        torch.save(self.shadow.state_dict(), self.a.out / "last.pt")
+        if score >= self.best:
+            self.best = score
+            torch.save(self.shadow.state_dict(), self.a.out / "best.pt")
+        self.save(self.a.out / STATE)
 
 
-def main() -> None:
+class Stopwatch:
+    """Where the time of the steps since the last report went."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.restart()
+
+    def restart(self) -> None:
+        self.began, self.making, self.steps = time.perf_counter(), 0.0, 0
+
+    def report(self) -> str:
+        """Times per step. A card that is far behind the host is what limits the run (then making samples waits for it, too); one that is not waits for the host."""
+        asked = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        done = time.perf_counter()
+        return (f"{1e3 * (done - self.began) / self.steps:.1f} ms per step, of which {1e3 * self.making / self.steps:.1f} for samples; "
+                f"at the end the device was {1e3 * (done - asked):.1f} ms behind")
+
+
+def options(argv: list[str] | None) -> argparse.Namespace:
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--data", type=Path, required=True, help="training folder (images/, labels/)")
     ap.add_argument("--val", type=Path, required=True, help="validation folder, other simulator seeds")
@@ -130,14 +219,19 @@ def main() -> None:
     ap.add_argument("--steps", type=int, default=8000)
     ap.add_argument("--minutes", type=float, default=50.0)
     ap.add_argument("--batch", type=int, default=16)
+    ap.add_argument("--group", type=int, help="batches whose samples are made at once (default: 4 on a card, else 1)")
     ap.add_argument("--lr", type=float, default=3e-3)
     ap.add_argument("--seed", type=int, default=20261126)
     ap.add_argument("--every", type=int, default=250, help="steps between validations")
     ap.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights per step; shorter runs want less")
     ap.add_argument("--plain", type=float, default=0.4, help="share of samples that stay nearly as the simulator drew them")
-    ap.add_argument("--resume", type=Path, help="weights to start from")
-    a = ap.parse_args()
+    ap.add_argument("--weights", type=Path, help="weights to start from")
+    ap.add_argument("--resume", action="store_true", help="go on with the run in --out that was cut off, under the same options")
+    return ap.parse_args(argv)
 
+
+def main(argv: list[str] | None = None) -> None:
+    a = options(argv)
     device = torch.device(a.device)
     card = device.type == "cuda"
     torch.manual_seed(a.seed)
@@ -147,68 +241,29 @@ def main() -> None:
     data, val = load(a.data), load(a.val)
     weights = class_weights(data.labels).to(device)
     print(f"{len(data.images)} training and {len(val.images)} validation pictures on {device}; class weights {weights.tolist()}", flush=True)
-    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)
-    val_images, val_labels = torch.from_numpy(val.images).to(device), torch.from_numpy(val.labels).to(device)
-
-    dice = Dice(a.seed, device)
-    augment, normalise = Augment(dice, a.plain), Normalise().to(device)
-    net = SlimUNet(len(NAMES)).to(device, memory_format=torch.channels_last)
+    seen = [torch.from_numpy(x).to(device) for x in (val.images, val.labels)]
+    run = Run(a, Samples(data, Dice(a.seed, device), a.plain, a.batch, a.group or (4 if card else 1)), weights, device)
     if a.resume:
-        net.load_state_dict(torch.load(a.resume, weights_only=True, map_location=device))
-    shadow = SlimUNet(len(NAMES)).to(device, memory_format=torch.channels_last)
-    shadow.load_state_dict(net.state_dict())
-    pairs = [(s, n) for s, n in zip(shadow.state_dict().values(), net.state_dict().values())]
-    averaged = [p for p in pairs if p[0].is_floating_point()]
-    opt = torch.optim.AdamW([
-        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": 2e-2},
-        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ], lr=a.lr, fused=card)
+        run.load(a.out / STATE)
+        print(f"goes on at step {run.step}, {run.minutes():.1f} min", flush=True)
 
-    curve = (a.out / "curve.csv").open("w", newline="")
-    writer = csv.writer(curve)
-    writer.writerow(COLUMNS)
-    start, best, running, step, last = time.monotonic(), -1.0, [], 0, False
-    for picture, label, ends in batches(data, images, labels, a.batch, dice.rng):
-        done = max(step / a.steps, (time.monotonic() - start) / 60 / a.minutes)
-        warm = min(1.0, (step + 1) / 100)
-        for group in opt.param_groups:
-            group["lr"] = a.lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))) + 1e-6
-        size = next(size for begins, size in reversed(SIZES) if done >= begins)
-        # cuDNN would search for the best algorithm anew for each number of pictures that something happens to.
-        with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
-            img, lab = augment(picture, label, ends, size)
-        net.train()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=card):
-            logits = net(normalise(img))
-        loss = loss_fn(logits.float(), lab, weights)
-        opt.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        opt.step()
-        step += 1
-        running.append(loss.detach())
-        with torch.no_grad():
-            torch._foreach_lerp_([s for s, _ in averaged], [n for _, n in averaged], 1 - min(a.ema, (1 + step) / (10 + step)))
-        last = done >= 1.0
-        if step % a.every == 0 or last:
-            per_class, binary = validate(shadow, normalise, val_images, val_labels)
-            score, minutes = float(np.nanmean(per_class)), (time.monotonic() - start) / 60
-            mean_loss = float(torch.stack(running).mean())
-            writer.writerow([step, f"{minutes:.2f}", step * a.batch, f"{mean_loss:.4f}", f"{score:.4f}", f"{binary:.4f}",
-                             *[f"{v:.4f}" for v in per_class]])
-            curve.flush()
-            print(f"step {step} ({minutes:.1f} min) loss {mean_loss:.3f} mIoU {score:.3f} instrument {binary:.3f} "
-                  + " ".join(f"{n[:12]}={v:.2f}" for n, v in zip(NAMES, per_class)), flush=True)
-            running = []
-            torch.save(shadow.state_dict(), a.out / "last.pt")
-            if score >= best:
-                best = score
-                torch.save(shadow.state_dict(), a.out / "best.pt")
-        if last:
-            break
-    curve.close()
+    watch, since, done = Stopwatch(device), run.step, run.done()
+    while done < 1:
+        began = time.perf_counter()
+        group = run.samples.make(next(size for begins, size in reversed(SIZES) if done >= begins))
+        watch.making += time.perf_counter() - began
+        for picture, label in group:
+            run.train(picture, label)
+            watch.steps += 1
+        done = run.done()
+        # Reports come between groups: there no sample is made but not yet trained on, and the state is small.
+        if run.step // a.every > since // a.every or done >= 1:
+            print(watch.report(), flush=True)
+            run.report(*seen)
+            since = run.step
+            watch.restart()
     plot(a.out / "curve.csv", a.out / "curve.png")
-    print(f"best validation mIoU {best:.4f} after {step} steps", flush=True)
+    print(f"best validation mIoU {run.best:.4f} after {run.step} steps", flush=True)
 
 
 if __name__ == "__main__":
