@@ -50,6 +50,11 @@ impl Eye {
         Ok(Shown { small, placement })
     }
 
+    /// The network's input as it was shown last, to be written over.
+    pub fn input(&mut self) -> &mut Vec<f32> {
+        &mut self.input
+    }
+
     /// Runs the network on what was shown last.
     pub fn answer<T>(&self, read: impl FnOnce(Tensor<'_>) -> Result<T, PerceptionError>) -> Result<T, PerceptionError> {
         self.model.run(&self.input, read)?

@@ -134,11 +134,6 @@ impl Model {
         }
         Ok(read(Tensor { shape, values: numbers(value, element).map_err(fail)? }))
     }
-
-    /// As [`Self::run`], for outputs of float32: the numbers alone.
-    pub fn infer<T>(&mut self, input: &[f32], read: impl FnOnce(&[f32]) -> T) -> Result<T, PerceptionError> {
-        self.run(input, |tensor| read(tensor.floats()))
-    }
 }
 
 fn numbers(value: &DynValue, element: TensorElementType) -> ort::Result<Values<'_>> {

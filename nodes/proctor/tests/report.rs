@@ -88,6 +88,37 @@ fn the_shipped_model_is_reported_in_one_file_that_agrees_with_proctor_eval() {
     assert!(fs::read_to_string(&html).unwrap() == page, "the same model and data gave another file");
 }
 
+/// A model of the tests' own that answers for every pixel of a letterboxed picture, and is right: three fields of its classes' colours.
+#[test]
+fn a_letterboxed_model_is_judged_by_the_picture_alone() {
+    use proctor_perception::picture;
+    use proctor_types::Image;
+    let dir = tempfile::tempdir().unwrap();
+    let (model, images, labels) = (dir.path().join("model"), dir.path().join("images"), dir.path().join("labels"));
+    for folder in [&model, &images, &labels] {
+        fs::create_dir(folder).unwrap();
+    }
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../perception/tests/models/colours");
+    fs::copy(tiny.join("model.onnx"), model.join("model.onnx")).unwrap();
+    let manifest = fs::read_to_string(tiny.join("model.toml")).unwrap();
+    let letterboxed = manifest.replace("colour = \"rgb\"", "colour = \"rgb\"\nfit = \"letterbox\"\npad = 0");
+    assert_ne!(manifest, letterboxed);
+    fs::write(model.join("model.toml"), letterboxed).unwrap();
+    // Twice as wide as high: 16 of the 24 rows of the network's picture. Liver, gallbladder and fat as bands across.
+    let band = |i: usize| [(2, [255, 0, 0]), (3, [0, 255, 0]), (6, [255, 128, 0])][(i / 128 / 16).min(2)];
+    for name in ["a", "b"] {
+        let pixels = (0..128 * 64).map(|i| band(i).1).collect();
+        picture::write(&images.join(name).with_extension("png"), &Image::new(128, 64, pixels).unwrap()).unwrap();
+        let mask = Image::new(128, 64, (0..128 * 64).map(|i| band(i).0).collect()).unwrap();
+        picture::write_labels(&labels.join(name).with_extension("png"), &mask).unwrap();
+    }
+    let html = dir.path().join("report.html");
+    let [model, data, out] = [model.as_path(), dir.path(), &html].map(|p| p.to_str().unwrap());
+    let lines =
+        said(&proctor(&["model", "report", "--model", model, "--data", data, "--out", out, "--bootstrap", "20"]));
+    assert!((number(&lines, "mean IoU") - 1.0).abs() < 1e-9, "{lines}");
+}
+
 #[test]
 fn a_frame_that_is_not_there_and_data_that_are_none_are_named() {
     let dir = tempfile::tempdir().unwrap();

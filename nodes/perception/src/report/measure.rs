@@ -1,79 +1,103 @@
 //! What is measured on one picture.
 
-use super::{boundary::Outline, calibration::Pixel};
+use super::{boundary::Outline, calibration::Pixel, saliency::Patch};
 use crate::{
     Model, PerceptionError,
     eval::{Count, EvalMap, Tally, Truth},
+    finder::{Eye, Shown},
     head::{Head, Planes},
-    manifest::Fit,
     picture::{self, Rgb},
     placement::Placement,
     posterior::Posterior,
 };
 use proctor_types::{Class, Image};
 
-/// Every so many-th row and column of the network's picture is looked at for calibration.
+/// Every so many-th row and column of the answer is looked at for calibration.
 const STEP: usize = 4;
 
 /// A model, picture by picture.
 pub struct Engine {
-    model: Model,
-    input: Vec<f32>,
+    eye: Eye,
+}
+
+/// What a network says of a picture, over the picture alone.
+pub struct Answer {
+    /// Columns and rows.
+    pub size: (usize, usize),
+    /// Class-major.
+    pub logits: Vec<f32>,
+    /// What they come to.
+    pub posterior: Posterior,
 }
 
 impl Engine {
-    /// With a loaded model, which must answer with logits of Proctor's classes for every pixel of a stretched picture.
+    /// With a loaded model, which must answer with logits of Proctor's classes.
     pub fn new(model: Model) -> Result<Self, PerceptionError> {
         let m = model.manifest();
-        let logits = m.head == Head::Segmentation(Planes::Logits) && m.is_anatomy();
-        if !logits || m.input.fit != Fit::Stretch {
-            let expected = "a segmentation of Proctor's classes by logits, with fit = \"stretch\"".into();
+        if m.head != Head::Segmentation(Planes::Logits) || !m.is_anatomy() {
             return Err(PerceptionError::Value {
                 path: "parameters".into(),
                 what: "model".into(),
-                expected,
+                expected: "a segmentation of Proctor's classes by logits".into(),
                 got: m.name.clone(),
             });
         }
-        Ok(Self { model, input: Vec::new() })
+        Ok(Self { eye: Eye::new(model) })
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.eye.model()
     }
 
-    /// Columns and rows of the network's picture.
-    pub fn size(&self) -> (usize, usize) {
-        let input = &self.model.manifest().input;
-        (input.width, input.height)
+    /// What the network says of a picture of any size. Refuses what is not finite.
+    pub fn answer(&mut self, picture: &Rgb) -> Result<Answer, PerceptionError> {
+        let Shown { placement, .. } = self.eye.show(picture)?;
+        self.read(&placement)
     }
 
-    /// What the network is given for a picture of any size.
-    pub fn input(&mut self, picture: &Rgb) -> Result<Vec<f32>, PerceptionError> {
-        let (w, h) = self.size();
-        let small = picture::resize(picture, w, h)?;
-        let contract = &self.model.manifest().input;
-        let placement = Placement::new((picture.width(), picture.height()), contract);
-        picture::normalise(&small, contract, &placement, &mut self.input);
-        Ok(self.input.clone())
+    /// The size that a picture has in the network's input, and what is said of it as it is, and with patches of it covered.
+    #[expect(clippy::type_complexity, reason = "the closure's type is its signature")]
+    pub fn look(
+        &mut self,
+        picture: &Rgb,
+    ) -> Result<((usize, usize), impl FnMut(Option<&Patch>) -> Result<Answer, PerceptionError>), PerceptionError> {
+        let Shown { placement, .. } = self.eye.show(picture)?;
+        let open = self.eye.input().clone();
+        let run = move |patch: Option<&Patch>| {
+            let ((w, h), (left, top)) = (placement.input, placement.corner);
+            let input = self.eye.input();
+            input.copy_from_slice(&open);
+            for plane in input.chunks_exact_mut(w * h) {
+                let rows = patch.map_or(0..0, |p| p.rows.clone());
+                let columns = patch.map_or(0..0, |p| p.columns.clone());
+                // 0 is the mean colour.
+                rows.for_each(|y| plane[(y + top) * w + left..][columns.clone()].fill(0.0));
+            }
+            self.read(&placement)
+        };
+        Ok((placement.content, run))
     }
 
-    /// The network's logits, class-major. Refuses what is not finite.
-    pub fn logits(&mut self, input: &[f32]) -> Result<(Vec<f32>, Posterior), PerceptionError> {
-        let logits = self.model.infer(input, <[f32]>::to_vec)?;
-        let (w, h) = self.size();
-        if logits.len() != Class::COUNT * w * h {
-            let (expected, got) = (format!("{} x {h} x {w} logits", Class::COUNT), logits.len().to_string());
+    fn read(&self, placement: &Placement) -> Result<Answer, PerceptionError> {
+        let (mut size, mut logits) = self
+            .eye
+            .answer(|tensor| Ok(((tensor.axis_from_end(1), tensor.axis_from_end(2)), tensor.floats().to_vec())))?;
+        if logits.len() != Class::COUNT * size.0 * size.1 {
+            let expected = format!("{} x {} x {} logits", Class::COUNT, size.1, size.0);
             return Err(PerceptionError::Value {
                 path: "parameters".into(),
                 what: "model's answer".into(),
                 expected,
-                got,
+                got: logits.len().to_string(),
             });
         }
+        if let Some(crop) = placement.crop(size) {
+            logits = logits.chunks_exact(size.0 * size.1).flat_map(|plane| crop.take(plane)).collect();
+            size = crop.size();
+        }
         let posterior = Posterior::new(Class::COUNT, &logits)?;
-        Ok((logits, posterior))
+        Ok(Answer { size, logits, posterior })
     }
 }
 
@@ -102,9 +126,7 @@ pub struct Measures {
 
 /// Measures one picture.
 pub fn measure(engine: &mut Engine, map: &EvalMap, picture: &Rgb, truth: &Truth) -> Result<Measures, PerceptionError> {
-    let (w, h) = engine.size();
-    let input = engine.input(picture)?;
-    let (logits, posterior) = engine.logits(&input)?;
+    let Answer { size: (w, h), logits, posterior } = engine.answer(picture)?;
     let small = Image::new(w, h, posterior.labels)?;
     let labels = picture::resize_labels(&small, truth.width(), truth.height())?;
     let mut tally = Tally::new(map);

@@ -206,8 +206,8 @@ fn saliency_maps(
 ) -> Result<Vec<(String, f64, String)>, PerceptionError> {
     let picture = picture::read(&item.pair.image)?;
     let small = picture::resize(&picture, SHOWN.0, SHOWN.1)?;
-    let (input, size) = (engine.input(&picture)?, engine.size());
-    let found = saliency::occlude(&input, size, map.class_of(), |input| engine.logits(input))?;
+    let (size, run) = engine.look(&picture)?;
+    let found = saliency::occlude(size, map.class_of(), run)?;
     let mut maps = Vec::new();
     for (name, loss) in map.classes().iter().zip(&found.loss).filter(|(_, loss)| !loss.is_empty()) {
         let most = loss.iter().copied().fold(0.0, f64::max);

@@ -1,13 +1,14 @@
 //! Occlusion sensitivity (Zeiler & Fergus 2014): where a picture must not be covered lest the answer fades. Works with any model.
 
-use super::calibration::probability;
-use crate::{PerceptionError, posterior::Posterior};
+use super::{calibration::probability, measure::Answer};
+use crate::PerceptionError;
 use proctor_types::Class;
+use std::ops::Range;
 
-/// Side of the patch that covers, and by how much it moves, pixels of the network's picture.
+/// Side of the patch that covers, and by how much it moves, pixels of the picture in the network's input.
 pub const PATCH: usize = 32;
 const STRIDE: usize = 16;
-/// Of the pixels that a class was given to, one of so many in each direction is looked at.
+/// Of the answer's pixels that a class was given to, one of so many in each direction is looked at.
 const STEP: usize = 2;
 
 /// How much a class loses where the picture is covered.
@@ -22,23 +23,33 @@ pub struct Saliency {
     pub loss: Vec<Vec<f64>>,
 }
 
-/// Covers `input` (normalised, so that 0 is the mean colour) place by place and asks `run` for logits.
+/// What of the picture in the network's input is covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Columns, all of them in the picture.
+    pub columns: Range<usize>,
+    /// Rows.
+    pub rows: Range<usize>,
+}
+
+/// Has `run` cover the picture, `w` by `h` pixels in the network's input, place by place.
 pub fn occlude(
-    input: &[f32],
     (w, h): (usize, usize),
     class_of: &[usize; Class::COUNT],
-    mut run: impl FnMut(&[f32]) -> Result<(Vec<f32>, Posterior), PerceptionError>,
+    mut run: impl FnMut(Option<&Patch>) -> Result<Answer, PerceptionError>,
 ) -> Result<Saliency, PerceptionError> {
-    let (logits, posterior) = run(input)?;
+    let open = run(None)?;
+    let (across, down) = open.size;
     let classes = class_of.iter().max().map_or(0, |k| k + 1);
-    let at = |logits: &[f32], i: usize, k: usize| {
-        probability(&std::array::from_fn(|c| logits[c * w * h + i]), 1.0, k, class_of)
+    let at = |answer: &Answer, i: usize, k: usize| {
+        probability(&std::array::from_fn(|c| answer.logits[c * across * down + i]), 1.0, k, class_of)
     };
-    let mut watched: Vec<Vec<(usize, f64)>> = vec![Vec::new(); classes];
-    for y in (0..h).step_by(STEP) {
-        for x in (0..w).step_by(STEP) {
-            let (i, k) = (y * w + x, class_of[usize::from(posterior.labels[y * w + x])]);
-            watched[k].push((i, at(&logits, i, k)));
+    let mut watched: Vec<Vec<Watched>> = (0..classes).map(|_| Vec::new()).collect();
+    for y in (0..down).step_by(STEP) {
+        for x in (0..across).step_by(STEP) {
+            let (i, k) = (y * across + x, class_of[usize::from(open.posterior.labels[y * across + x])]);
+            let place = ((2 * x + 1) * w / (2 * across), (2 * y + 1) * h / (2 * down));
+            watched[k].push(Watched { i, place, before: at(&open, i, k) });
         }
     }
     let (columns, rows) = (w.div_ceil(STRIDE), h.div_ceil(STRIDE));
@@ -47,16 +58,13 @@ pub fn occlude(
     for place in 0..columns * rows {
         let start = |n: usize| (n * STRIDE + STRIDE / 2).saturating_sub(PATCH / 2);
         let end = |n: usize, size: usize| (n * STRIDE + STRIDE / 2 + PATCH / 2).min(size);
-        let (across, down) = (place % columns, place / columns);
-        let (x, y) = (start(across)..end(across, w), start(down)..end(down, h));
-        let mut covered = input.to_vec();
-        for plane in covered.chunks_exact_mut(w * h) {
-            y.clone().for_each(|row| plane[row * w + x.start..row * w + x.end].fill(0.0));
-        }
-        let (logits, _) = run(&covered)?;
+        let (x, y) = (place % columns, place / columns);
+        let patch = Patch { columns: start(x)..end(x, w), rows: start(y)..end(y, h) };
+        let covered = run(Some(&patch))?;
         for (k, pixels) in watched.iter().enumerate() {
-            let open = pixels.iter().filter(|(i, _)| !(x.contains(&(i % w)) && y.contains(&(i / w))));
-            let (sum, n) = open.fold((0.0, 0u32), |(sum, n), (i, before)| (sum + before - at(&logits, *i, k), n + 1));
+            let seen =
+                pixels.iter().filter(|p| !(patch.columns.contains(&p.place.0) && patch.rows.contains(&p.place.1)));
+            let (sum, n) = seen.fold((0.0, 0u32), |(sum, n), p| (sum + p.before - at(&covered, p.i, k), n + 1));
             if n > 0 {
                 loss[k][place] = sum / f64::from(n);
             }
@@ -65,33 +73,65 @@ pub fn occlude(
     Ok(Saliency { columns, rows, loss })
 }
 
+/// A pixel of the answer: which, where it lies in the network's input, and its class's probability while nothing is covered.
+struct Watched {
+    i: usize,
+    place: (usize, usize),
+    before: f64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::posterior::Posterior;
 
     #[test]
     fn covering_the_one_pixel_that_a_model_looks_at_is_what_counts() {
-        let (w, h, key) = (64, 48, 20 * 64 + 43);
+        let (w, h, key) = (64, 48, (43, 20));
         let each = std::array::from_fn(|c| c);
-        let input = vec![2.0; 3 * w * h];
-        // Everything is class 1 as long as the key pixel is bright, else class 2.
-        let run = |input: &[f32]| {
-            let mut logits = vec![0.0; Class::COUNT * w * h];
-            logits[w * h..2 * w * h].fill(5.0 * input[key]);
-            logits[2 * w * h..3 * w * h].fill(4.0);
-            let posterior = Posterior::new(Class::COUNT, &logits)?;
-            Ok((logits, posterior))
-        };
-        let found = occlude(&input, (w, h), &each, run).unwrap();
-        assert_eq!((found.columns, found.rows), (4, 3));
-        let soft = |a: f64, b: f64| a.exp() / (a.exp() + b.exp() + 8.0);
-        for (place, loss) in found.loss[1].iter().enumerate() {
-            let (cx, cy) = (place % 4 * 16 + 8, place / 4 * 16 + 8);
-            let covered =
-                (cx as i32 - 16..cx as i32 + 16).contains(&43) && (cy as i32 - 16..cy as i32 + 16).contains(&20);
-            let wanted = if covered { soft(10.0, 4.0) - soft(0.0, 4.0) } else { 0.0 };
-            assert!((loss - wanted).abs() < 1e-6, "{place}: {loss} {wanted}");
+        // Everything is class 1 as long as the key pixel is bright, else class 2; answered for every pixel, or for every fourth.
+        for finer in [1, 2] {
+            let run = |patch: Option<&Patch>| {
+                let covered = patch.is_some_and(|p| p.columns.contains(&key.0) && p.rows.contains(&key.1));
+                let (size, n) = ((w / finer, h / finer), w / finer * (h / finer));
+                let mut logits = vec![0.0; Class::COUNT * n];
+                logits[n..2 * n].fill(if covered { 0.0 } else { 10.0 });
+                logits[2 * n..3 * n].fill(4.0);
+                let posterior = Posterior::new(Class::COUNT, &logits)?;
+                Ok(Answer { size, logits, posterior })
+            };
+            let found = occlude((w, h), &each, run).unwrap();
+            assert_eq!((found.columns, found.rows), (4, 3));
+            let soft = |a: f64, b: f64| a.exp() / (a.exp() + b.exp() + 8.0);
+            for (place, loss) in found.loss[1].iter().enumerate() {
+                let (cx, cy) = (place % 4 * 16 + 8, place / 4 * 16 + 8);
+                let covered =
+                    (cx as i32 - 16..cx as i32 + 16).contains(&43) && (cy as i32 - 16..cy as i32 + 16).contains(&20);
+                let wanted = if covered { soft(10.0, 4.0) - soft(0.0, 4.0) } else { 0.0 };
+                assert!((loss - wanted).abs() < 1e-6, "{place}: {loss} {wanted}");
+            }
+            assert!(found.loss[2].is_empty(), "class 2 has no pixel to lose");
         }
-        assert!(found.loss[2].is_empty(), "class 2 has no pixel to lose");
+    }
+
+    #[test]
+    fn what_is_under_the_patch_does_not_count() {
+        // Each pixel of a coarse answer sees only what lies under it: a patch takes nothing from any other.
+        let (w, h) = (64, 48);
+        let each = std::array::from_fn(|c| c);
+        let run = |patch: Option<&Patch>| {
+            let (across, down) = (w / 2, h / 2);
+            let n = across * down;
+            let mut logits = vec![0.0; Class::COUNT * n];
+            for (i, logit) in logits[n..2 * n].iter_mut().enumerate() {
+                let (x, y) = (2 * (i % across) + 1, 2 * (i / across) + 1);
+                let covered = patch.is_some_and(|p| p.columns.contains(&x) && p.rows.contains(&y));
+                *logit = if covered { 0.0 } else { 5.0 };
+            }
+            let posterior = Posterior::new(Class::COUNT, &logits)?;
+            Ok(Answer { size: (across, down), logits, posterior })
+        };
+        let found = occlude((w, h), &each, run).unwrap();
+        assert!(found.loss[1].iter().all(|loss| loss.abs() < 1e-9), "{:?}", found.loss[1]);
     }
 }
