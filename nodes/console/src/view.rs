@@ -383,9 +383,12 @@ fn alarms(now: Stamp, latest: &Latest, safety: Option<&SafetyView>, limits: &Sta
             Some(_) => {}
         }
     }
+    // Teleoperation goes on without a scene.
+    let driven = safety.is_some_and(|s| s.mode == SafetyMode::Teleop);
     match &latest.scene {
         Some(s) if age_ms(now, s) > limits.scene_ms as f64 => {
-            say(Level::Warning, false, format!("Scene {:.1} s old", age_ms(now, s) / 1e3));
+            let kept = if driven { ": kept from tissue where it was last seen" } else { "" };
+            say(Level::Warning, false, format!("Scene {:.1} s old{kept}", age_ms(now, s) / 1e3));
         }
         Some(s) => {
             for i in &s.value.instruments {
@@ -401,6 +404,7 @@ fn alarms(now: Stamp, latest: &Latest, safety: Option<&SafetyView>, limits: &Sta
                 say(Level::Warning, false, "Timing between video and robot is not known: no suggestions".to_owned());
             }
         }
+        None if driven => say(Level::Warning, false, "No scene yet: nothing is kept from tissue".to_owned()),
         None => say(Level::Warning, false, "No scene yet".to_owned()),
     }
     if let Some(s) = safety.filter(|s| s.mode == SafetyMode::Fault && s.cause != words::cause(Constraint::EStop)) {
@@ -528,6 +532,24 @@ mod tests {
             assert!(words(&v).contains(&expected), "{:?}", v.alarms);
         }
         assert_eq!(v.alarms.last().unwrap().level, Level::Warning, "worst first");
+    }
+
+    #[test]
+    fn who_teleoperates_without_a_live_scene_is_told_what_keeps_from_tissue() {
+        for (mode, none, old) in [
+            (
+                SafetyMode::Teleop,
+                "No scene yet: nothing is kept from tissue",
+                "Scene 1.0 s old: kept from tissue where it was last seen",
+            ),
+            (SafetyMode::Ready, "No scene yet", "Scene 1.0 s old"),
+        ] {
+            let mut l = healthy();
+            l.safety(at(1000), safety(mode));
+            assert!(words(&view(1000, &l)).contains(&old), "{mode:?}");
+            l.scene = None;
+            assert!(words(&view(1000, &l)).contains(&none), "{mode:?}");
+        }
     }
 
     #[test]
