@@ -22,7 +22,8 @@ use crate::{
 use nalgebra::{Isometry3, Matrix3, Matrix6, Point2, Point3, SymmetricEigen, Vector3};
 use proctor_kinematics::{Cell, Chain, Instrument};
 use proctor_types::{
-    Alignment, ArmId, ArmState, Finding, HandEye, InstrumentEstimate, Joints, Pose, Stamp, StereoRig, World,
+    Alignment, ArmId, ArmState, CameraModel, Finding, HandEye, InstrumentEstimate, Joints, Pose, Stamp, StereoRig,
+    World,
 };
 
 /// Fastest an instrument is assumed to move while its joints are unknown, m/s.
@@ -170,6 +171,12 @@ pub struct Look<'a> {
 /// Points of an instrument that are followed through the pictures to compare times: end of the shaft, middle of wrist and of jaws.
 pub const FOLLOWED: usize = 3;
 
+/// The followed points of an instrument, as a camera at the origin shows them; `None` behind it.
+pub fn followed(tool: &Tool, camera: &CameraModel) -> [Option<Point2<f64>>; FOLLOWED] {
+    let middle = |part, otherwise| Some(tool.middle(part).map_or(otherwise, |(p, _)| p));
+    [tool.shaft_rim(), middle(Part::Wrist, tool.yaw), middle(Part::Jaws, tool.end)].map(|p| project(camera, &p?))
+}
+
 /// Where a picture showed them.
 pub type Sighted = [Option<Point2<f64>>; FOLLOWED];
 
@@ -234,15 +241,6 @@ impl Arm {
             seams: self.seams,
         };
         Some(Posture { state: *state, tool, base_from_tip: links.tip })
-    }
-
-    /// Where the followed points are by kinematics, base coordinates. The rim of the shaft depends on where it is seen from; its axis will do.
-    pub fn followed(posture: &Posture) -> [Point3<f64>; FOLLOWED] {
-        let tool = &posture.tool;
-        let middle = |part, otherwise| tool.middle(part).map_or(otherwise, |(p, _)| p);
-        let axis = (tool.pitch - tool.top).try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
-        let end = tool.pitch - axis * tool.seams.shaft_end;
-        [end, middle(Part::Wrist, tool.yaw), middle(Part::Jaws, tool.end)]
     }
 
     /// How much longer the instrument looks than it is configured to be, m: how far along its own nominal axis the end of its shaft must be

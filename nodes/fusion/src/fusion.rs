@@ -174,7 +174,7 @@ impl Fusion {
         self.follow(&state);
     }
 
-    /// Where an arm's joints say that its followed points are.
+    /// Where an arm's joints say that its instrument is.
     fn follow(&mut self, state: &ArmState) {
         let Some(index) = self.arms.iter().position(|a| a.id == state.arm) else {
             self.camera_now = self.cell.world_from_camera(&state.position).unwrap_or(self.camera_now);
@@ -182,7 +182,7 @@ impl Fusion {
         };
         let camera_from_world = *self.camera_now.inverse().iso();
         if let Some(posture) = self.arms[index].posture(state) {
-            self.time.joints(index, state.stamp, Arm::followed(&posture), camera_from_world);
+            self.time.joints(index, state.stamp, &posture.tool, camera_from_world);
         }
     }
 

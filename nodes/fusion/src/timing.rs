@@ -2,13 +2,13 @@
 //! seconds, this remembers what it said, lets it age, and says when it is not to be trusted.
 
 use crate::{
-    arm::{FOLLOWED, Sighted},
-    geometry::project,
+    arm::{FOLLOWED, Sighted, followed},
     mask::MAX_ARMS,
     offset::{Motion, OffsetEstimator},
     params::FusionParams,
+    tool::Tool,
 };
-use nalgebra::{Isometry3, Point3};
+use nalgebra::Isometry3;
 use proctor_types::{CameraModel, Stamp, TimeOffset, Timing};
 use std::collections::VecDeque;
 
@@ -21,11 +21,11 @@ const PATIENCE: f64 = 1.0;
 /// Standard deviation of an offset of which nothing is known but that it is within +-0.5 s, s.
 const ANYTHING: f64 = 0.29;
 
-/// Where an arm's joints put its followed points (base coordinates), and where the camera was.
+/// Where an arm's joints put its instrument (base coordinates), and where the camera was.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     t: i64,
-    points: [Point3<f64>; FOLLOWED],
+    tool: Tool,
     camera_from_world: Isometry3<f64>,
 }
 
@@ -87,8 +87,8 @@ impl TimeKeeper {
         *self = Self { jumps: self.jumps, ..Self::new() };
     }
 
-    /// Takes in where an arm's joints put its points at their stamp.
-    pub fn joints(&mut self, arm: usize, stamp: Stamp, points: [Point3<f64>; FOLLOWED], camera: Isometry3<f64>) {
+    /// Takes in where an arm's joints put its instrument at their stamp, base coordinates.
+    pub fn joints(&mut self, arm: usize, stamp: Stamp, tool: &Tool, camera: Isometry3<f64>) {
         let Some(steps) = self.steps.get_mut(arm) else { return };
         if steps.back().is_some_and(|s| stamp.nanos() - s.t < STEP) {
             return;
@@ -96,7 +96,7 @@ impl TimeKeeper {
         if steps.len() == STEPS {
             steps.pop_front();
         }
-        steps.push_back(Step { t: stamp.nanos(), points, camera_from_world: camera });
+        steps.push_back(Step { t: stamp.nanos(), tool: *tool, camera_from_world: camera });
     }
 
     /// Takes in where a picture showed an arm's points.
@@ -126,9 +126,9 @@ impl TimeKeeper {
             let of_other = (&mut self.crossed, &self.steps[other], nominal);
             for (estimator, steps, world_from_base) in [of_own, of_other] {
                 for step in steps {
-                    let camera_from_base = step.camera_from_world * world_from_base;
-                    for (point, p) in step.points.iter().enumerate() {
-                        estimator.joints(arm, point, step.t, project(camera, &(camera_from_base * p)));
+                    let tool = step.tool.transformed(&(step.camera_from_world * world_from_base));
+                    for (point, at) in followed(&tool, camera).into_iter().enumerate() {
+                        estimator.joints(arm, point, step.t, at);
                     }
                 }
             }

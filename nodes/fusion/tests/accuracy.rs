@@ -6,7 +6,7 @@ mod cell;
 
 use cell::{Cell, rms};
 use proctor_sim::{HandEyeError, JointOffsets};
-use proctor_types::{Alignment, ArmId};
+use proctor_types::{Alignment, ArmId, Timing};
 
 const ERROR: HandEyeError = HandEyeError { translation: 0.010, rotation: 0.087_27 };
 const OFFSETS: JointOffsets = JointOffsets { angle: 0.01, insertion: 0.001 };
@@ -23,6 +23,8 @@ struct Measured {
     back: Vec<f64>,
     aligned: (usize, usize),
     nees: Vec<f64>,
+    /// Offsets in time that were believed, s; there is none.
+    offsets: Vec<f64>,
 }
 
 fn percentile(values: &[f64], share: f64) -> f64 {
@@ -37,6 +39,9 @@ fn measure(seed: u64) -> Measured {
     cell.away = Some(AWAY);
     let mut out = Measured::default();
     cell.run(20.0, 15.0, |_, scene, truth| {
+        if scene.time.timing == Timing::Known {
+            out.offsets.push(scene.time.seconds);
+        }
         for arm in ArmId::PSMS {
             let away = arm == ArmId::Psm1 && (AWAY.0..AWAY.1 + 0.5).contains(&truth.t);
             if truth.t < LEARNT || away {
@@ -59,14 +64,16 @@ fn measure(seed: u64) -> Measured {
 
 fn describe(what: &str, m: &Measured) {
     println!(
-        "{what}: tip RMS {:.2}, median {:.2}, p95 {:.2} mm, after coming back p95 {:.2} mm; aligned in {} of {}; NEES {:.1}",
+        "{what}: tip RMS {:.2}, median {:.2}, p95 {:.2} mm, after coming back p95 {:.2} mm; aligned in {} of {}; NEES {:.1}; \
+         offset RMS {:.1} ms",
         rms(&m.errors) * 1e3,
         percentile(&m.errors, 0.5) * 1e3,
         percentile(&m.errors, 0.95) * 1e3,
         percentile(&m.back, 0.95) * 1e3,
         m.aligned.0,
         m.aligned.1,
-        m.nees.iter().sum::<f64>() / m.nees.len() as f64
+        m.nees.iter().sum::<f64>() / m.nees.len() as f64,
+        rms(&m.offsets) * 1e3
     );
 }
 
@@ -76,6 +83,7 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
     for seed in 1..=3 {
         let m = measure(seed);
         describe(&format!("seed {seed}"), &m);
+        all.offsets.extend(m.offsets);
         all.errors.extend(m.errors);
         all.back.extend(m.back);
         all.nees.extend(m.nees);
@@ -86,5 +94,6 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
     assert!(percentile(&all.errors, 0.5) <= 0.001);
     assert!(percentile(&all.errors, 0.95) <= 0.0015);
     assert!(percentile(&all.back, 0.95) <= 0.0015, "it must recover when the tool comes back");
+    assert!(rms(&all.offsets) < 0.010, "there is no offset between pictures and joints");
     assert!(all.nees.iter().sum::<f64>() / (all.nees.len() as f64) < 9.0, "the covariance claims too much");
 }
