@@ -70,6 +70,24 @@ def ends_while_it_loads():
     fact(f"Ctrl-C while the server still loads ends it and {len(NODES)} nodes, cleanly")
 
 
+def ends_with_its_server():
+    """A server that dies takes the launch down, and is named."""
+    launch = Launch(*ARGUMENTS)
+    try:
+        until("a node on a server", lambda: launch.said("the Gazebo server runs") and any("[gazebo" in line and "-> active" in line for line in launch.lines))
+        (server,) = servers()
+        os.kill(server, signal.SIGKILL)
+        launch.process.wait(timeout=judge.PATIENCE)
+        launch.reader.join(timeout=10)
+    finally:
+        launch.process.send_signal(signal.SIGINT)
+        launch.process.wait(timeout=judge.PATIENCE)
+    cleanly = [line for line in launch.lines if "process has finished cleanly" in line]
+    assert any("the Gazebo server ended (signal: 9" in line for line in launch.lines), "".join(launch.lines)
+    assert len(cleanly) == len(NODES) - 1 and not servers(), "".join(launch.lines)
+    fact(f"a server that is killed ends the node gazebo, which says so, and with it the {len(cleanly)} others, cleanly")
+
+
 class Eyes:
     """What ROS hears of the launched system."""
 
@@ -176,6 +194,7 @@ def main(surgeon):
     os.environ |= {"GZ_PARTITION": PARTITION, "IGN_PARTITION": PARTITION, "GZ_IP": "127.0.0.1", "IGN_IP": "127.0.0.1"}
     rclpy.init()
     ends_while_it_loads()
+    ends_with_its_server()
     launch = Launch(*ARGUMENTS)
     eyes = Eyes(launch)
     try:
