@@ -120,7 +120,7 @@ fn a_node_that_still_waits_for_gazebo_ends_when_it_is_asked_to_and_its_server_wi
         let file = folder.path().join("pid");
         let node =
             with_gazebo(folder.path(), &format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", file.display()));
-        let (start, limit) = (Instant::now(), Duration::from_secs(60));
+        let (start, limit) = (Instant::now(), Duration::from_mins(1));
         while !file.exists() {
             assert!(start.elapsed() < limit, "no server was started");
             std::thread::sleep(Duration::from_millis(10));
