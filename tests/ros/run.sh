@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # `make test-ros`: Proctor as a citizen of the ROS 2 that is sourced: its packages built with colcon, its nodes launched, ROS's own
-# tools and rclpy as judges, and the whole loop. Without a sourced ROS 2 it says that it was skipped, and succeeds.
+# tools and rclpy as judges, and the whole loop, with a Gazebo (`gz sim` or `ign gazebo`) there too. Without a sourced ROS 2 it says that it was
+# skipped, and succeeds.
 # ROS_OUT says where build and install go (target/ros), PROCTOR_TARGET where cargo builds (below it); PROCTOR_EXECUTABLE names an executable
 # that is built already with the feature r2r, CARGO_ARGS further arguments of cargo.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 skip() { printf 'test-ros: SKIPPED: %s\n' "$*"; exit 0; }
+there() { local said; said=$("$@" --versions 2>/dev/null) && [[ $said =~ ^[0-9] ]]; }
 step() { printf '\n\033[1m== %s\033[0m (%s s)\n' "$*" "$SECONDS"; }
 
 [ -n "${ROS_DISTRO:-}" ] || skip "no ROS 2 is sourced (source /opt/ros/jazzy/setup.bash first)"
@@ -41,4 +43,14 @@ import json, sys
 summary = json.loads(open(sys.argv[1]).read().strip().splitlines()[-1])
 assert summary["executed"] >= 1 and summary["violations"] == 0, summary
 PY
-printf '\n\033[1m== test-ros passed\033[0m: ROS 2 %s, %s (%s s)\n' "$ROS_DISTRO" "${RMW_IMPLEMENTATION:-default RMW}" "$SECONDS"
+
+step "the whole loop in Gazebo on this ROS: gazebo.launch.py"
+gazebo=skipped
+if there gz sim || there ign gazebo; then
+  ${CARGO:-cargo} build --release --workspace --features proctor/r2r --example surgeon --target-dir "$target" ${CARGO_ARGS:-}
+  timeout --foreground 1800 python3 tests/ros/gazebo.py "$target/release/examples/surgeon"
+  gazebo=passed
+else
+  echo "SKIPPED: neither \`gz sim\` nor \`ign gazebo\` is there"
+fi
+printf '\n\033[1m== test-ros passed\033[0m: ROS 2 %s, %s, Gazebo %s (%s s)\n' "$ROS_DISTRO" "${RMW_IMPLEMENTATION:-default RMW}" "$gazebo" "$SECONDS"

@@ -5,6 +5,7 @@
 
 use crate::{
     gazebo::World,
+    leave::Leave,
     live::{Live, say},
     middleware::{self, BusKind},
     monitor::{Monitor, Summary},
@@ -69,6 +70,7 @@ pub struct DemoArgs {
 
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let leave = Leave::on_signals()?;
     let mut config = StackConfig::simulated(&find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
     config.use_models(&args.models)?;
@@ -77,7 +79,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut live = Live::new();
     let gazebo = match args.sim {
         Sim::BuiltIn => None,
-        Sim::Gazebo => Some(World::start(&config.sim, args.camera_fps)?),
+        Sim::Gazebo => Some(World::start(&config.sim, args.camera_fps, &leave)?),
     };
     let on = if gazebo.is_some() { "Gazebo" } else { "the built-in simulator" };
     say(&format!("Proctor demo on {on}. Research software, not a medical device."));
@@ -97,7 +99,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         None => live.simulator(&bus, &config)?,
     }
     let console = live.serve(&shared, args.console_port)?;
-    wait(&args, console, &shared, &monitor)?;
+    wait(&args, console, &shared, &monitor, &leave)?;
     live.stop();
     if let Some(world) = &gazebo {
         say(&world.pace());
@@ -121,8 +123,14 @@ fn spawn_nodes(live: &mut Live, nodes: Nodes) -> anyhow::Result<()> {
     finders.into_iter().try_for_each(|finder| live.spawn(finder))
 }
 
-/// Until the time is over or Ctrl-C; shows progress once a second when the length is known.
-fn wait(args: &DemoArgs, console: SocketAddr, shared: &Arc<Shared>, monitor: &Mutex<Monitor>) -> anyhow::Result<()> {
+/// Until the time is over or the process is asked to end; shows progress once a second when the length is known.
+fn wait(
+    args: &DemoArgs,
+    console: SocketAddr,
+    shared: &Arc<Shared>,
+    monitor: &Mutex<Monitor>,
+    leave: &Leave,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let length = args.seconds.map(Duration::from_secs);
@@ -141,7 +149,7 @@ fn wait(args: &DemoArgs, console: SocketAddr, shared: &Arc<Shared>, monitor: &Mu
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => break,
+                () = leave.wait() => break,
                 _ = second.tick() => {}
             }
             let Some(length) = length else { continue };

@@ -3,6 +3,7 @@
 //! A [`World`] is a running Gazebo server with our cell in it, its own or somebody's; [`World::spawn`] puts its arms and its endoscope on the bus.
 
 use crate::{
+    leave::Leave,
     live::Live,
     stack::{self, StackConfig},
 };
@@ -110,12 +111,13 @@ impl Server {
         Ok(Self { child, log, _folder: folder })
     }
 
-    /// Fails, with what the server said last, if it has ended.
-    fn check(&mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("the Gazebo server ended ({status}):\n{}", self.last_words());
-        }
-        Ok(())
+    /// Fails, with what the server said last, if it has ended; with [`crate::leave::Left`] where both were asked to.
+    fn check(&mut self, leave: &Leave) -> anyhow::Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        // Ctrl-C in a terminal reaches both, and the server may be quicker.
+        std::thread::sleep(LOOK);
+        leave.check()?;
+        bail!("the Gazebo server ended ({status}):\n{}", self.last_words())
     }
 
     fn last_words(&self) -> String {
@@ -174,37 +176,32 @@ pub struct World {
     pictures: Subscription<Image>,
     since: Instant,
     /// Ends after the client.
-    _server: Option<Server>,
+    server: Option<Server>,
 }
 
 impl World {
-    /// Starts a server of its own with the cell of `config`, without a window.
-    pub fn start(config: &SimConfig, fps: u32) -> anyhow::Result<Self> {
+    /// Starts a server of its own with the cell of `config`, without a window. It takes seconds, on a busy machine a minute; `leave` cuts it short.
+    pub fn start(config: &SimConfig, fps: u32, leave: &Leave) -> anyhow::Result<Self> {
         let partition = said("PARTITION").unwrap_or_else(|| format!("proctor-{}", std::process::id()));
         let options = options(Partition::new(&partition)?)?;
         let client = Client::new(options.clone())?;
         let mut server = Server::start(config, fps, &options, &partition)?;
-        let clock = client.subscribe::<Clock>("/clock", 1)?;
-        let start = Instant::now();
-        while clock.wait(LOOK).is_none() {
-            server.check()?;
-            ensure!(
-                start.elapsed() < LOADING,
-                "the Gazebo server says no /clock within {LOADING:?}:\n{}",
-                server.last_words()
-            );
-        }
+        tracing::info!(partition, log = %server.log.display(), "a Gazebo server loads the cell");
+        let ticks = first_tick(&client, LOADING, || {
+            leave.check()?;
+            server.check(leave)
+        })?;
+        ensure!(ticks, "the Gazebo server says no /clock within {LOADING:?}:\n{}", server.last_words());
         tracing::info!(partition, "the Gazebo server runs");
         Self::around(client, Some(server))
     }
 
     /// Joins the server that runs in the partition and on the address that the environment names.
-    pub fn join() -> anyhow::Result<Self> {
+    pub fn join(leave: &Leave) -> anyhow::Result<Self> {
         let partition = said("PARTITION").map_or_else(default_partition, |name| Ok(Partition::new(&name)?))?;
         let client = Client::new(options(partition)?)?;
-        let clock = client.subscribe::<Clock>("/clock", 1)?;
         ensure!(
-            clock.wait(WAITING).is_some(),
+            first_tick(&client, WAITING, || Ok(leave.check()?))?,
             "no Gazebo server says /clock within {WAITING:?}: give it and Proctor the same GZ_PARTITION (IGN_PARTITION) and GZ_IP (IGN_IP), 127.0.0.1 \
              where nothing is said, and let it run"
         );
@@ -217,7 +214,7 @@ impl World {
             pictures: client.subscribe(Camera::Left.topic(), 1)?,
             client,
             since: Instant::now(),
-            _server: server,
+            server,
         })
     }
 
@@ -229,6 +226,11 @@ impl World {
         let from = Commander::Safety(config.root.clone());
         live.spawn_on_wall_clock(ArmsNode::new(bus, &self.client, stands, params, &from)?)?;
         live.spawn_on_wall_clock(EndoscopeNode::new(bus, &self.client, cell.cell().rig())?)
+    }
+
+    /// Fails if the server that was started has ended.
+    pub fn check(&mut self, leave: &Leave) -> anyhow::Result<()> {
+        self.server.as_mut().map_or(Ok(()), |server| server.check(leave))
     }
 
     /// How fast the simulation ran since it was joined, in words.
@@ -246,9 +248,26 @@ impl World {
     }
 }
 
+/// Whether the world's clock is heard `within` this time; `check` is asked meanwhile whether to go on.
+fn first_tick(
+    client: &Client,
+    within: Duration,
+    mut check: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let clock = client.subscribe::<Clock>("/clock", 1)?;
+    let start = Instant::now();
+    while clock.wait(LOOK).is_none() {
+        check()?;
+        if start.elapsed() >= within {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Takes pictures and their labels; pairs are of one moment.
 fn capture(args: &CaptureArgs) -> anyhow::Result<()> {
-    let world = World::join()?;
+    let world = World::join(&Leave::default())?;
     let left = world.client.subscribe::<Image>(Camera::Left.topic(), 64)?;
     let labels = world.client.subscribe::<Image>(Camera::Labels.topic(), 8)?;
     std::fs::create_dir(&args.out).with_context(|| args.out.display().to_string())?;

@@ -3,6 +3,7 @@
 //! - [`exec`]: the two executors that drive node shells: a thread per node with the wall clock, or lockstep with a simulated clock.
 //! - [`sim_time`]: nodes on the clock of a simulation instead of the machine's.
 //! - [`stack`]: which nodes make a whole loop on the built-in simulator, and their parameters.
+//! - [`leave`]: Ctrl-C and SIGTERM.
 //! - [`live`]: nodes in threads, the real-time safety core, the console's server, as `demo` and `run` need them.
 //! - [`logging`]: what the process says in words, and `/rosout`.
 //! - [`middleware`]: which bus, and how it is opened; [`overrides`]: parameters as ROS says them, [`declared`]: as it is shown them.
@@ -21,6 +22,7 @@ pub mod exec;
 pub mod faults;
 pub mod fuse;
 pub mod gazebo;
+pub mod leave;
 pub mod live;
 pub mod logging;
 pub mod middleware;

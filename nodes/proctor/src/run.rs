@@ -3,6 +3,7 @@
 use crate::{
     declared::{self, Declaration},
     gazebo::World,
+    leave::{Leave, Left},
     live::Live,
     middleware::{self, BusKind},
     overrides::Overrides,
@@ -24,7 +25,9 @@ use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
 use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+
+/// How often services, signals and the world are looked after.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What can run on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,11 +150,13 @@ impl RunArgs {
     }
 
     /// The world that the node `gazebo` is part of.
-    fn gazebo(&self, config: &StackConfig) -> anyhow::Result<Option<World>> {
+    fn gazebo(&self, config: &StackConfig, leave: &Leave) -> anyhow::Result<Option<World>> {
         if !self.nodes.contains(&NodeName::Gazebo) {
             return Ok(None);
         }
-        Ok(Some(if self.gazebo_server { World::start(&config.sim, self.camera_fps)? } else { World::join()? }))
+        let world =
+            if self.gazebo_server { World::start(&config.sim, self.camera_fps, leave)? } else { World::join(leave)? };
+        Ok(Some(world))
     }
 
     fn check(&self, ros: &RosArgs) -> anyhow::Result<()> {
@@ -234,6 +239,7 @@ fn default_key_file() -> anyhow::Result<PathBuf> {
 
 /// Runs the nodes until Ctrl-C.
 pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
+    let leave = Leave::on_signals()?;
     args.check(&ros)?;
     let root = stack::find_root()?;
     let mut config = StackConfig::simulated(&root, args.seed)?;
@@ -284,7 +290,7 @@ pub fn run(args: RunArgs, ros: RosArgs) -> anyhow::Result<()> {
         let settings = settings.clone();
         bus.accept_parameters(move |changes| settings.set(only, changes));
     }
-    let managed = Managed { args, settings, bus, sim_time: sim_time.simulated(), live: None, world: None };
+    let managed = Managed { args, settings, bus, sim_time: sim_time.simulated(), leave, live: None, world: None };
     let done = manage(managed, services);
     voice.stop();
     done
@@ -296,6 +302,7 @@ struct Managed {
     settings: Arc<Settings>,
     bus: Bus,
     sim_time: bool,
+    leave: Leave,
     /// What runs or is ready to; nothing before *configure*.
     live: Option<Live>,
     /// The world of the node `gazebo`.
@@ -341,7 +348,7 @@ impl Managed {
         if let Some(file) = &self.args.record {
             live.record(&self.bus, file)?;
         }
-        self.world = self.args.gazebo(config)?;
+        self.world = self.args.gazebo(config, &self.leave)?;
         if let Some(world) = &self.world {
             world.spawn(&mut live, &self.bus, config).context("cannot start gazebo")?;
         }
@@ -349,8 +356,14 @@ impl Managed {
             start(name, &mut live, &self.bus, config, (&self.args, &self.settings))
                 .with_context(|| format!("cannot start {name:?}"))?;
             tracing::info!(node = ?name, "ready");
+            self.leave.check()?;
         }
         Ok(live)
+    }
+
+    /// Fails if what the nodes stand on has ended.
+    fn check(&mut self) -> anyhow::Result<()> {
+        self.world.as_mut().map_or(Ok(()), |world| world.check(&self.leave))
     }
 
     fn stop(&mut self) {
@@ -362,8 +375,16 @@ impl Managed {
     }
 }
 
-/// Configures and activates the nodes, unless a lifecycle manager is to, and does what it asks for until they are shut down or Ctrl-C or SIGTERM comes.
-fn manage(mut managed: Managed, mut services: LifecycleServices) -> anyhow::Result<()> {
+/// Configures and activates the nodes, unless a lifecycle manager is to, and does what it asks for until they are shut down, Ctrl-C or SIGTERM comes,
+/// or a Gazebo server of theirs ends.
+fn manage(mut managed: Managed, services: LifecycleServices) -> anyhow::Result<()> {
+    let done = serve(&mut managed, services);
+    managed.stop();
+    // Asked to end while nodes were made, or together with the world: that is no mistake.
+    done.or_else(|error| if error.is::<Left>() { Ok(()) } else { Err(error) })
+}
+
+fn serve(managed: &mut Managed, mut services: LifecycleServices) -> anyhow::Result<()> {
     let mut life = Lifecycle::default();
     if !managed.args.managed {
         managed.configure()?;
@@ -373,23 +394,12 @@ fn manage(mut managed: Managed, mut services: LifecycleServices) -> anyhow::Resu
         });
         anyhow::ensure!(made, "the nodes could not be activated");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
-        // Listening all the time: a listener made anew at every turn would miss what came in between.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut look = tokio::time::interval(Duration::from_millis(20));
-        while life.state() != LifecycleState::Finalized {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = look.tick() => services.serve(&mut life, &mut |t| managed.act(t)),
-            }
-        }
-        anyhow::Ok(())
-    });
-    managed.stop();
-    done
+    while life.state() != LifecycleState::Finalized && !managed.leave.asked() {
+        services.serve(&mut life, &mut |t| managed.act(t));
+        managed.check()?;
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Whether the nodes of this process run on a simulation's clock, which they share.

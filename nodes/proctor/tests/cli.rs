@@ -3,8 +3,10 @@
 
 use std::{
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 fn proctor(arguments: &[&str], input: &str) -> Output {
@@ -92,4 +94,51 @@ fn the_probe_refuses_what_makes_no_sense() {
         let said = text(&out.stderr);
         assert!(!out.status.success() && said.contains(part), "{arguments:?}: {said}");
     }
+}
+
+/// `proctor run gazebo --gazebo-server` with a Gazebo in `folder` that is `server`, a line of shell.
+fn with_gazebo(folder: &Path, server: &str) -> Child {
+    let gz = folder.join("gz");
+    std::fs::write(&gz, format!("#!/bin/sh\n[ \"$2\" != --versions ] || exec echo 8.0.0\n{server}\n")).unwrap();
+    std::fs::set_permissions(&gz, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    Command::new(env!("CARGO_BIN_EXE_proctor"))
+        .args(["run", "gazebo", "--gazebo-server"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .envs([("PATH", path.as_str()), ("XDG_CONFIG_HOME", folder.to_str().unwrap())])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_node_that_still_waits_for_gazebo_ends_when_it_is_asked_to_and_its_server_with_it() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let node =
+            with_gazebo(folder.path(), &format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", file.display()));
+        let (start, limit) = (Instant::now(), Duration::from_mins(1));
+        while !file.exists() {
+            assert!(start.elapsed() < limit, "no server was started");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let server = Path::new("/proc").join(std::fs::read_to_string(&file).unwrap().trim());
+        assert!(server.exists());
+        assert!(Command::new("kill").args([signal, &node.id().to_string()]).status().unwrap().success());
+        let out = node.wait_with_output().unwrap();
+        assert!(out.status.success(), "{signal}: {}\n{}", out.status, text(&out.stderr));
+        assert!(!server.exists(), "{signal}: the server was left");
+        assert!(start.elapsed() < limit, "{signal}: it waited for Gazebo");
+    }
+}
+
+#[test]
+fn a_gazebo_that_ends_is_said_with_its_last_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = with_gazebo(folder.path(), "echo no display; exit 3").wait_with_output().unwrap();
+    let said = text(&out.stderr);
+    assert!(!out.status.success() && said.contains("server ended") && said.contains("no display"), "{said}");
 }
