@@ -68,9 +68,9 @@ class SlimUNet(nn.Module):
     """See the module's head. Sizes must be multiples of 32. Channels at 1/2, 1/4 and so on are few where pixels are many; what
     distinguishes a jaw from the wrist it grows out of, when both fill the picture, is found at 1/16 and 1/32, where width costs little."""
 
-    def __init__(self, classes: int = 10, channels: tuple[int, ...] = (8, 16, 32, 96, 192)) -> None:
+    def __init__(self, classes: int = 10) -> None:
         super().__init__()
-        c0, c1, c2, c3, c4 = channels
+        c0, c1, c2, c3, c4 = 8, 16, 32, 96, 192
         self.fine = conv(3, c0, 3, 2)
         self.stem = conv(c0, c1, 3, 2)
         self.d2 = conv(c1, c2, 3, 2)

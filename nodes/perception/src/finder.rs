@@ -51,7 +51,7 @@ impl Eye {
     }
 
     /// The network's input as it was shown last, to be written over.
-    pub fn input(&mut self) -> &mut Vec<f32> {
+    pub fn input(&mut self) -> &mut [f32] {
         &mut self.input
     }
 

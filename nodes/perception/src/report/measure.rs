@@ -35,12 +35,8 @@ impl Engine {
     pub fn new(model: Model) -> Result<Self, PerceptionError> {
         let m = model.manifest();
         if m.head != Head::Segmentation(Planes::Logits) || !m.is_anatomy() {
-            return Err(PerceptionError::Value {
-                path: "parameters".into(),
-                what: "model".into(),
-                expected: "a segmentation of Proctor's classes by logits".into(),
-                got: m.name.clone(),
-            });
+            let expected = "a segmentation of Proctor's classes by logits";
+            return Err(PerceptionError::value("parameters", "model", expected, &m.name));
         }
         Ok(Self { eye: Eye::new(model) })
     }
@@ -63,16 +59,16 @@ impl Engine {
         picture: &Rgb,
     ) -> Result<((usize, usize), impl FnMut(Option<&Patch>) -> Result<Answer, PerceptionError>), PerceptionError> {
         let Shown { placement, .. } = self.eye.show(picture)?;
-        let open = self.eye.input().clone();
+        let open = self.eye.input().to_vec();
         let run = move |patch: Option<&Patch>| {
-            let ((w, h), (left, top)) = (placement.input, placement.corner);
             let input = self.eye.input();
             input.copy_from_slice(&open);
-            for plane in input.chunks_exact_mut(w * h) {
-                let rows = patch.map_or(0..0, |p| p.rows.clone());
-                let columns = patch.map_or(0..0, |p| p.columns.clone());
-                // 0 is the mean colour.
-                rows.for_each(|y| plane[(y + top) * w + left..][columns.clone()].fill(0.0));
+            if let Some(patch) = patch {
+                let ((w, h), (left, top)) = (placement.input, placement.corner);
+                for plane in input.chunks_exact_mut(w * h) {
+                    // 0 is the mean colour.
+                    patch.rows.clone().for_each(|y| plane[(y + top) * w + left..][patch.columns.clone()].fill(0.0));
+                }
             }
             self.read(&placement)
         };
@@ -85,12 +81,7 @@ impl Engine {
             .answer(|tensor| Ok(((tensor.axis_from_end(1), tensor.axis_from_end(2)), tensor.floats().to_vec())))?;
         if logits.len() != Class::COUNT * size.0 * size.1 {
             let expected = format!("{} x {} x {} logits", Class::COUNT, size.1, size.0);
-            return Err(PerceptionError::Value {
-                path: "parameters".into(),
-                what: "model's answer".into(),
-                expected,
-                got: logits.len().to_string(),
-            });
+            return Err(PerceptionError::value("parameters", "model's answer", expected, logits.len()));
         }
         if let Some(crop) = placement.crop(size) {
             logits = logits.chunks_exact(size.0 * size.1).flat_map(|plane| crop.take(plane)).collect();
