@@ -45,6 +45,18 @@ pub struct Links {
     pub jaw_end: Point3<f64>,
 }
 
+/// Where an arm runs at some joints, base frame: what its shape takes, without quaternions. For the ECM and for arms of their own form all of it is
+/// at the tip.
+#[derive(Debug, Clone, Copy)]
+pub struct Outline {
+    /// As [`Links::shaft`].
+    pub shaft: Frame,
+    /// As [`Links::tip`].
+    pub tip: Frame,
+    /// As [`Links::jaw_end`], m.
+    pub jaw_end: [f64; 3],
+}
+
 /// Axes and points of a chain at some joints, base frame.
 struct Walk {
     /// Axis of the pitch joint.
@@ -65,7 +77,7 @@ struct Wrist {
 /// Axis of the yaw joint, base frame.
 const YAW_AXIS: V3 = [0.0, -1.0, 0.0];
 
-/// One arm's serial chain, read from its URDF. [`Chain::fk`], [`Chain::fk_jacobian`], [`Chain::links`] and [`Chain::capsules`] use no heap.
+/// One arm's serial chain, read from its URDF. [`Chain::fk`], [`Chain::fk_jacobian`], [`Chain::links`], [`Chain::outline`] and [`Chain::capsules`] use no heap.
 #[derive(Debug, Clone)]
 pub struct Chain {
     limits: JointLimits,
@@ -303,11 +315,17 @@ impl Chain {
 
     /// Forward kinematics and geometric [`Jacobian`] in one pass. Refuses what [`Chain::fk`] refuses.
     pub fn fk_jacobian(&self, q: &[f64]) -> Result<(Pose<Base, Tip>, Jacobian), KinematicsError> {
+        let (tip, jacobian) = self.tip_jacobian(q)?;
+        Ok((Pose::new(tip.iso()), jacobian))
+    }
+
+    /// The same without a quaternion.
+    pub fn tip_jacobian(&self, q: &[f64]) -> Result<(Frame, Jacobian), KinematicsError> {
         if let Some(general) = &self.general {
             self.check(q)?;
             let steps = general.walk(q);
             let columns = steps.columns().map(|(linear, angular)| column(linear, angular));
-            return Ok((Pose::new(steps.tip.iso()), Jacobian::from_array_storage(ArrayStorage(columns))));
+            return Ok((steps.tip, Jacobian::from_array_storage(ArrayStorage(columns))));
         }
         let Walk { pitch_axis, roll, wrist, tip } = self.walk(q)?;
         let turning = |axis: V3, through: V3| column(cross(axis, sub(tip.p, through)), axis);
@@ -323,7 +341,19 @@ impl Chain {
             // The tip lies on the jaw axis.
             *c6 = column([0.0; 3], pitch.y);
         }
-        Ok((Pose::new(tip.iso()), Jacobian::from_array_storage(ArrayStorage(columns))))
+        Ok((tip, Jacobian::from_array_storage(ArrayStorage(columns))))
+    }
+
+    /// Where the arm runs at `q`. Refuses what [`Chain::fk`] refuses.
+    pub fn outline(&self, q: &[f64]) -> Result<Outline, KinematicsError> {
+        let one = |tip: Frame| Outline { shaft: tip, tip, jaw_end: tip.p };
+        if let Some(general) = &self.general {
+            self.check(q)?;
+            return Ok(one(general.walk(q).tip));
+        }
+        let Walk { roll, tip, .. } = self.walk(q)?;
+        let of_psm = |i: &Instrument| Outline { shaft: roll, tip, jaw_end: tip.slid(i.jaw_length).p };
+        Ok(self.instrument.as_ref().map_or(one(tip), of_psm))
     }
 
     /// Frames of the links at `q`. Refuses what [`Chain::fk`] refuses.
@@ -347,18 +377,17 @@ impl Chain {
     /// Capsules around the arm inside the patient, base frame: shaft from RCM to wrist, wrist, closed jaws; for the ECM one
     /// around the scope, for an arm of its own form one around the shaft from RCM to tip. Refuses what [`Chain::fk`] refuses.
     pub fn capsules(&self, q: &[f64]) -> Result<ArrayVec<Capsule, 3>, KinematicsError> {
-        Ok(self.capsules_of(&self.links(q)?))
+        Ok(self.capsules_of(&self.outline(q)?))
     }
 
-    /// The capsules of links that are known: those of [`Chain::links`] at the same joints.
-    pub fn capsules_of(&self, links: &Links) -> ArrayVec<Capsule, 3> {
-        let (wrist_start, jaw_axis) =
-            (Point3::from(links.shaft.translation.vector), Point3::from(links.jaw.translation.vector));
+    /// The capsules of an outline that is known.
+    pub fn capsules_of(&self, outline: &Outline) -> ArrayVec<Capsule, 3> {
+        let (wrist_start, jaw_axis) = (outline.shaft.origin(), outline.tip.origin());
         let mut capsules = ArrayVec::new();
         capsules.push(Capsule { a: Point3::origin(), b: wrist_start, radius: self.shaft_radius });
         if let Some(instrument) = &self.instrument {
             capsules.push(Capsule { a: wrist_start, b: jaw_axis, radius: instrument.wrist_radius });
-            capsules.push(Capsule { a: jaw_axis, b: links.jaw_end, radius: instrument.jaw_width / 2.0 });
+            capsules.push(Capsule { a: jaw_axis, b: outline.jaw_end.into(), radius: instrument.jaw_width / 2.0 });
         }
         capsules
     }

@@ -155,7 +155,26 @@ fn fk_refuses_wrong_lengths_and_nan() {
         let n = chain.dof();
         for bad in [vec![0.0; n - 1], vec![0.0; n + 1], vec![f64::NAN; n], vec![f64::INFINITY; n], vec![]] {
             assert!(chain.fk(&bad).is_err() && chain.fk_jacobian(&bad).is_err() && chain.links(&bad).is_err());
-            assert!(chain.capsules(&bad).is_err());
+            assert!(chain.capsules(&bad).is_err() && chain.outline(&bad).is_err());
+        }
+    }
+}
+
+#[test]
+fn an_outline_runs_where_the_links_are() {
+    let own = Chain::held("LEAN7_PROBE").unwrap();
+    for chain in CHAINS.iter().chain([&own]) {
+        for i in 0..100 {
+            let q: Vec<f64> = (0..chain.dof()).map(|j| 0.3 * f64::from(i * 7 + j as u32).sin()).collect();
+            let (links, outline) = (chain.links(&q).unwrap(), chain.outline(&q).unwrap());
+            for (frame, link) in [(outline.shaft, links.shaft), (outline.tip, links.tip)] {
+                let gap = link.inverse() * frame.iso();
+                assert!(gap.translation.vector.norm() < 1e-12 && gap.rotation.imag().norm() < 1e-12, "{q:?}");
+            }
+            assert!((nalgebra::Point3::from(outline.jaw_end) - links.jaw_end).norm() < 1e-12);
+            let (tip, jacobian) = chain.fk_jacobian(&q).unwrap();
+            let (frame, same) = chain.tip_jacobian(&q).unwrap();
+            assert!(Pose::new(frame.iso()) == tip && same == jacobian);
         }
     }
 }

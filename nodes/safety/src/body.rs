@@ -9,7 +9,7 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Point3, Vector3};
-use proctor_kinematics::{ArmFile, Capsule, Chain, KinematicsError};
+use proctor_kinematics::{ArmFile, Capsule, Chain, Frame, KinematicsError};
 use proctor_types::{ArmId, Constraint, InvalidValue};
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub struct Shape {
     /// The dVRK tool tip.
     pub tip: Point3<f64>,
     /// Its frame.
-    pub pose: Isometry3<f64>,
+    pub frame: Frame,
     /// End of the closed jaws; the tip for the ECM.
     pub jaw_end: Point3<f64>,
     /// How far the wrist-pitch axis (ECM: the tip) lies beyond the remote centre, m.
@@ -47,6 +47,8 @@ pub struct Body {
     /// Kept by software, for an arm whose mechanism does not.
     remote_centre: Option<RemoteCentre>,
     world_from_base: Isometry3<f64>,
+    /// The same without a quaternion.
+    base: Frame,
     wrist_a: f64,
     jaw_length: f64,
     /// How far from an endoscope's pivot things are that must not leave its picture, m.
@@ -58,7 +60,8 @@ impl Body {
     pub fn new(arm: ArmId, chain: Chain, world_from_base: Isometry3<f64>) -> Self {
         let (wrist_a, jaw_length) = chain.instrument().map_or((0.0, 0.0), |i| (i.wrist_a, i.jaw_length));
         let (layout, remote_centre) = (Layout::of(chain.limits()), RemoteCentre::of(&chain));
-        Self { arm, chain, layout, remote_centre, world_from_base, wrist_a, jaw_length, sight: 0.0 }
+        let base = Frame::of(&world_from_base);
+        Self { arm, chain, layout, remote_centre, world_from_base, base, wrist_a, jaw_length, sight: 0.0 }
     }
 
     /// The arm's body in the standard cell with what the configuration says its place holds.
@@ -136,7 +139,7 @@ impl Body {
 
     /// Moves the arm's base to where fusion sees it.
     pub fn place(&mut self, world_from_base: Isometry3<f64>) {
-        self.world_from_base = world_from_base;
+        (self.world_from_base, self.base) = (world_from_base, Frame::of(&world_from_base));
     }
 
     /// Counts what an endoscope sees as far as this from its pivot as part of what it moves, m.
@@ -147,25 +150,19 @@ impl Body {
     /// Shape at `q`; `None` when a joint is not finite. Open jaws make the jaws' capsule as wide as they are.
     pub fn shape(&self, q: &Q) -> Option<Shape> {
         let joints = q.get(..self.chain.dof())?;
-        let links = self.chain.links(joints).ok()?;
-        let mut capsules = self.chain.capsules_of(&links);
+        let outline = self.chain.outline(joints).ok()?;
+        let mut capsules = self.chain.capsules_of(&outline);
         if let (true, Some(jaws)) = (self.layout.jaw, capsules.last_mut()) {
             jaws.radius += self.jaw_length * (self.layout.jaw(q).abs() / 2.0).min(1.57).sin();
         }
-        let pivot = capsules.first().map_or(Point3::origin(), |c| c.a);
-        let wrist = Point3::from(links.shaft.translation.vector);
         // Along the shaft, so that a wrist drawn back beyond the remote centre has a negative depth.
-        let depth = (wrist - pivot).dot(&(links.shaft.rotation * Vector3::z()));
+        let depth = Vector3::from(outline.shaft.p).dot(&Vector3::from(outline.shaft.z));
+        let placed = |p: [f64; 3]| Point3::from(self.base.at(p));
         for c in &mut capsules {
-            *c = c.transformed(&self.world_from_base);
+            (c.a, c.b) = (placed(c.a.into()), placed(c.b.into()));
         }
-        Some(Shape {
-            capsules,
-            pose: self.world_from_base * links.tip,
-            tip: self.world_from_base * Point3::from(links.tip.translation.vector),
-            jaw_end: self.world_from_base * links.jaw_end,
-            depth,
-        })
+        let frame = self.base.then(&outline.tip);
+        Some(Shape { capsules, frame, tip: frame.origin(), jaw_end: placed(outline.jaw_end), depth })
     }
 
     /// The most any point of the shape moves, and, for an endoscope that keeps things in its picture, the picture of them, m, while the joints go straight from `a` to `b` (or any way on which each
@@ -203,7 +200,7 @@ impl Body {
     /// Speed of the tip at the start of the way, taken as one unit of time, and the most that it grows by: the second derivative over angles and levers.
     fn straight_travel(&self, a: &Q, b: &Q) -> Option<f64> {
         let joints = a.get(..self.chain.dof())?;
-        let (_, jacobian) = self.chain.fk_jacobian(joints).ok()?;
+        let (_, jacobian) = self.chain.tip_jacobian(joints).ok()?;
         let way = map2(b, a, |b, a| b - a);
         let start: Vector3<f64> = jacobian.column_iter().zip(&way).map(|(c, w)| c.fixed_rows::<3>(0) * *w).sum();
         let (mut turned, mut moved) = (0.0, 0.0);
@@ -223,20 +220,19 @@ impl Body {
     /// How the ends of the capsules' axes move at `q`; `None` when a joint is not finite.
     pub(crate) fn ends(&self, q: &Q) -> Option<Ends> {
         let joints = q.get(..self.chain.dof())?;
-        let (pose, jacobian) = self.chain.fk_jacobian(joints).ok()?;
-        let links = self.chain.links(joints).ok()?;
-        let turn = self.world_from_base.rotation;
+        let (_, jacobian) = self.chain.tip_jacobian(joints).ok()?;
+        let outline = self.chain.outline(joints).ok()?;
         // From the tip, base frame. A PSM's shaft follows the first four joints, the tip of the wrist the first five, the jaws all.
-        let points = [links.shaft.translation.vector, links.tip.translation.vector, links.jaw_end.coords];
+        let points = [outline.shaft.p, outline.tip.p, outline.jaw_end].map(Vector3::from);
         let reach = if self.remote_centre.is_some() { [N; 3] } else { [4, 5, 6] };
         let mut rates = [[Vector3::zeros(); N]; 4];
         let [_, moving @ ..] = &mut rates;
         for ((rates, point), reach) in moving.iter_mut().zip(points).zip(reach) {
-            let from_tip = point - pose.translation();
+            let from_tip = point - Vector3::from(outline.tip.p);
             for (slot, column) in rates.iter_mut().zip(jacobian.column_iter()).take(reach.min(self.chain.dof())) {
                 let linear: Vector3<f64> = column.fixed_rows::<3>(0).into();
                 let angular: Vector3<f64> = column.fixed_rows::<3>(3).into();
-                *slot = turn * (linear + angular.cross(&from_tip));
+                *slot = self.base.along((linear + angular.cross(&from_tip)).into()).into();
             }
         }
         let angle = self.layout.jaw(q);
@@ -248,7 +244,7 @@ impl Body {
     /// Speed of the faster of tool tip and jaw end at `q` with joint rates `v`, m/s.
     pub fn tip_speed(&self, q: &Q, v: &Q) -> Option<f64> {
         let joints = q.get(..self.chain.dof())?;
-        let (pose, jacobian) = self.chain.fk_jacobian(joints).ok()?;
+        let (tip, jacobian) = self.chain.tip_jacobian(joints).ok()?;
         let mut rates = nalgebra::SVector::<f64, N>::zeros();
         for (slot, &x) in rates.iter_mut().zip(v).take(self.chain.dof()) {
             *slot = x;
@@ -256,7 +252,7 @@ impl Body {
         let twist = jacobian * rates;
         let linear = twist.fixed_rows::<3>(0).into_owned();
         let angular = twist.fixed_rows::<3>(3).into_owned();
-        let to_end = pose.rotation() * Vector3::z() * self.jaw_length;
+        let to_end = Vector3::from(tip.z) * self.jaw_length;
         Some(linear.norm().max((linear + angular.cross(&to_end)).norm()))
     }
 }
@@ -542,11 +538,11 @@ mod tests {
             let q = somewhere(&body, 4);
             let (shape, rates) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
             // The jaws point along the tool's z.
-            let along = |length: f64| shape.pose * Point3::new(0.0, 0.0, length);
+            let along = |length: f64| Point3::from(shape.frame.at([0.0, 0.0, length]));
             assert!((along(0.0) - shape.tip).norm().max((along(body.jaw_length) - shape.jaw_end).norm()) < 1e-12);
             let tip = body.world_from_base() * body.chain().fk(&q[..body.chain().dof()]).unwrap().iso();
-            assert!((shape.pose.inverse() * tip).translation.vector.norm() < 1e-12);
-            assert!(shape.pose.rotation.angle_to(&tip.rotation) < 1e-7);
+            assert!((shape.tip - Point3::from(tip.translation.vector)).norm() < 1e-12);
+            assert!(shape.frame.iso().rotation.angle_to(&tip.rotation) < 1e-7);
             let by = Isometry3::new(Vector3::new(0.1, -0.2, 0.3), Vector3::new(0.4, 0.5, -0.6));
             body.place(by * body.world_from_base());
             let (moved, turned) = (body.shape(&q).unwrap(), body.ends(&q).unwrap().rates);
@@ -555,7 +551,7 @@ mod tests {
             }
             assert!((by * shape.tip - moved.tip).norm().max((by * shape.jaw_end - moved.jaw_end).norm()) < 1e-12);
             assert!(
-                (by * shape.pose).rotation.angle_to(&moved.pose.rotation) < 1e-7
+                (by * shape.frame.iso()).rotation.angle_to(&moved.frame.iso().rotation) < 1e-7
                     && (moved.depth - shape.depth).abs() < 1e-15
             );
             for (rate, turned) in rates.iter().flatten().zip(turned.iter().flatten()) {

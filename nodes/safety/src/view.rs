@@ -5,13 +5,13 @@
 
 use crate::{body::Body, braking::MotionState, dofs::PerArm, params::View};
 use nalgebra::{Isometry3, Point3};
-use proctor_kinematics::Cell;
+use proctor_kinematics::{Cell, Frame};
 use proctor_types::ArmId;
 
 /// How far inside the pyramid a point is that the camera sees at `p`, less the margin, m.
-fn inside(view: &View, p: &Point3<f64>) -> f64 {
-    let side = |half: f64, off: f64| p.z * half.sin() - off.abs() * half.cos();
-    side(view.horizontal, p.x).min(side(view.vertical, p.y)) - view.margin
+fn inside(view: &View, [x, y, z]: [f64; 3]) -> f64 {
+    let side = |half: f64, off: f64| z * half.sin() - off.abs() * half.cos();
+    side(view.horizontal, x).min(side(view.vertical, y)) - view.margin
 }
 
 /// What an autonomous motion keeps in the picture.
@@ -21,7 +21,7 @@ pub struct Lookout {
     /// The camera on the endoscope's tip.
     mount: Isometry3<f64>,
     /// World from camera, while something is to be kept in the picture.
-    camera: Option<Isometry3<f64>>,
+    camera: Option<Frame>,
     /// Tips that the endoscope keeps in the picture.
     kept: PerArm<Option<Point3<f64>>>,
     /// The one nearest to its edge.
@@ -46,35 +46,33 @@ impl Lookout {
         let scope = bodies.get(ArmId::Ecm);
         let stands = states.ecm.is_some_and(|s| s.rests());
         let tip = states.ecm.and_then(|s| scope.shape(&s.q));
-        self.camera = tip.as_ref().map(|shape| shape.pose * self.mount);
+        self.camera = tip.as_ref().map(|shape| shape.frame.then(&Frame::of(&self.mount)));
         let before = std::mem::take(&mut self.kept);
         let Some(camera) = self.camera else { return 0.0 };
         let pivot = Point3::from(scope.world_from_base().translation.vector);
         let mut farthest: f64 = 0.0;
         for arm in ArmId::PSMS {
             let Some(shape) = states.get(arm).and_then(|s| bodies.get(arm).shape(&s.q)) else { continue };
-            let in_picture = inside(&self.view, &camera.inverse_transform_point(&shape.tip)) >= -self.view.margin;
+            let in_picture = inside(&self.view, camera.seen(shape.tip.into())) >= -self.view.margin;
             if in_picture && (stands || before.get(arm).is_some()) {
                 *self.kept.get_mut(arm) = Some(shape.tip);
                 farthest = farthest.max((shape.tip - pivot).norm());
             }
         }
-        self.nearest = tip.and_then(|shape| self.clearance(ArmId::Ecm, &shape.pose)).map(|(_, arm)| arm);
+        self.nearest = tip.and_then(|shape| self.clearance(ArmId::Ecm, &shape.frame)).map(|(_, arm)| arm);
         farthest
     }
 
     /// How far inside the picture the tip that an arm moves is, or, for the endoscope, the tip nearest to the edge, less the margin, m;
-    /// and that tip's arm. `None` when nothing is watched. `pose` is the arm's tip's, world frame.
-    pub fn clearance(&self, arm: ArmId, pose: &Isometry3<f64>) -> Option<(f64, ArmId)> {
+    /// and that tip's arm. `None` when nothing is watched. `frame` is the arm's tip's, world frame.
+    pub fn clearance(&self, arm: ArmId, frame: &Frame) -> Option<(f64, ArmId)> {
         let camera = self.camera?;
         if arm.has_jaw() {
-            let tip = Point3::from(pose.translation.vector);
-            return Some((inside(&self.view, &camera.inverse_transform_point(&tip)), arm));
+            return Some((inside(&self.view, camera.seen(frame.p)), arm));
         }
-        let camera = pose * self.mount;
+        let camera = frame.then(&Frame::of(&self.mount));
         let each = ArmId::PSMS.into_iter().filter_map(|psm| Some((psm, (*self.kept.get(psm))?)));
-        each.map(|(psm, tip)| (inside(&self.view, &camera.inverse_transform_point(&tip)), psm))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
+        each.map(|(psm, tip)| (inside(&self.view, camera.seen(tip.into())), psm)).min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// The camera on the endoscope's tip.
@@ -97,23 +95,22 @@ impl Lookout {
 mod tests {
     use super::*;
     use crate::{SafetyParams, dofs::Q};
-    use nalgebra::Vector3;
 
     const VIEW: View = View { horizontal: 0.5, vertical: 0.39, margin: 0.002 };
 
     #[test]
     fn distances_from_the_edges_are_those_of_school_geometry() {
         // On the axis, 0.1 m away, the upper and lower edges are nearer: 0.1 sin(0.39).
-        let on_axis = inside(&VIEW, &Point3::new(0.0, 0.0, 0.1));
+        let on_axis = inside(&VIEW, [0.0, 0.0, 0.1]);
         assert!((on_axis - (0.1 * 0.39_f64.sin() - 0.002)).abs() < 1e-15);
         for sign in [-1.0, 1.0] {
             // On an edge: minus the margin.
-            let edge = Point3::new(sign * 0.1 * 0.5_f64.tan(), 0.0, 0.1);
-            assert!((inside(&VIEW, &edge) + 0.002).abs() < 1e-15);
-            let edge = Point3::new(0.0, sign * 0.1 * 0.39_f64.tan(), 0.1);
-            assert!((inside(&VIEW, &edge) + 0.002).abs() < 1e-15);
+            let edge = [sign * 0.1 * 0.5_f64.tan(), 0.0, 0.1];
+            assert!((inside(&VIEW, edge) + 0.002).abs() < 1e-15);
+            let edge = [0.0, sign * 0.1 * 0.39_f64.tan(), 0.1];
+            assert!((inside(&VIEW, edge) + 0.002).abs() < 1e-15);
         }
-        assert!(inside(&VIEW, &Point3::new(0.0, 0.0, -0.05)) < 0.0, "behind the camera");
+        assert!(inside(&VIEW, [0.0, 0.0, -0.05]) < 0.0, "behind the camera");
     }
 
     #[test]
@@ -121,7 +118,7 @@ mod tests {
         let params = SafetyParams::default();
         let bodies = PerArm::from_fn(|arm| Body::configured(arm, &params).unwrap());
         let mut lookout = Lookout::new(VIEW, &Cell::standard().unwrap());
-        let tip = |arm, q: &Q| bodies.get(arm).shape(q).unwrap().pose;
+        let tip = |arm, q: &Q| bodies.get(arm).shape(q).unwrap().frame;
         let (psm, ecm) = ([0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2], [0.0, 0.0, 0.08, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(lookout.clearance(ArmId::Psm1, &tip(ArmId::Psm1, &psm)), None, "nothing is watched yet");
         // PSM2 drawn back out of the picture.
@@ -138,9 +135,8 @@ mod tests {
         let (still, whose) = lookout.clearance(ArmId::Ecm, &tip(ArmId::Ecm, &ecm)).unwrap();
         assert!((still - mine).abs() < 1e-12 && whose == ArmId::Psm1);
         // A tip moved along the picture's width nears the side by the cosine of the side's angle, at most.
-        let width = lookout.camera.unwrap().rotation * Vector3::x();
         let mut moved = tip(ArmId::Psm1, &psm);
-        moved.translation.vector += width * 0.001;
+        moved.p.iter_mut().zip(lookout.camera.unwrap().x).for_each(|(p, width)| *p += width * 0.001);
         let (then, _) = lookout.clearance(ArmId::Psm1, &moved).unwrap();
         assert!((then - mine).abs() <= 0.001 * 0.5_f64.cos() + 1e-12);
         lookout.rest();
@@ -157,7 +153,7 @@ mod tests {
         let far_in = [0.0, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2];
         let mut watch = |psm1: Q, ecm| {
             lookout.watch(&bodies, &PerArm { psm1: Some(MotionState::resting(psm1)), psm2: None, ecm: Some(ecm) });
-            lookout.clearance(ArmId::Ecm, &bodies.ecm.shape(&ecm.q).unwrap().pose).map(|(d, _)| d)
+            lookout.clearance(ArmId::Ecm, &bodies.ecm.shape(&ecm.q).unwrap().frame).map(|(d, _)| d)
         };
         // Yawed, the tip leaves the picture; between its edge and the margin there is a place, by bisection.
         let mut at = |yaw: f64| watch([yaw, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2], stands);
@@ -186,7 +182,7 @@ mod tests {
         let ecm = Some(MotionState::resting([0.0, 0.0, 0.08, 0.0, 0.0, 0.0, 0.0]));
         let psm = |yaw: f64| Some(MotionState::resting([yaw, 0.0, 0.16, 0.0, 0.0, 0.0, 0.2]));
         let margin_of = |lookout: &Lookout, arm: ArmId, state: &Option<MotionState>| {
-            lookout.clearance(arm, &bodies.get(arm).shape(&state.unwrap().q).unwrap().pose).unwrap().0
+            lookout.clearance(arm, &bodies.get(arm).shape(&state.unwrap().q).unwrap().frame).unwrap().0
         };
         for (yaws, nearest) in [([0.1, 0.0], ArmId::Psm1), ([0.0, -0.1], ArmId::Psm2)] {
             let at = PerArm { psm1: psm(yaws[0]), psm2: psm(yaws[1]), ecm };

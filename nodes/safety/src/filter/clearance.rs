@@ -110,7 +110,7 @@ impl Filter {
         }
         if rules.watched
             && near(VIEW)
-            && let Some((inside, _)) = self.lookout.clearance(arm, &shape.pose)
+            && let Some((inside, _)) = self.lookout.clearance(arm, &shape.frame)
         {
             set(VIEW, inside.min(within));
         }

@@ -149,7 +149,7 @@ impl World {
         }
         // From the four sides of the pyramid: an instrument's own tip, or those that the endoscope saw, where they are in the picture.
         let scope = if arm == ArmId::Ecm { *q } else { self.states.ecm.unwrap().q };
-        let camera = |q: &Q| self.filter.body(ArmId::Ecm).shape(q).unwrap().pose * self.filter.camera_mount();
+        let camera = |q: &Q| self.filter.body(ArmId::Ecm).shape(q).unwrap().frame.iso() * self.filter.camera_mount();
         let inside = |scope: &Q, tip: &Point3<f64>| {
             let p = camera(scope).inverse_transform_point(tip).coords;
             let ((sw, cw), (sh, ch)) = (0.5_f64.sin_cos(), 0.39_f64.sin_cos());

@@ -1,8 +1,8 @@
 //! How far a capsule is from a box, as the filter works it out.
 //!
 //! The distance of a point from a box (negative inside: how deep below the nearest face) is convex, so along a capsule's axis it has one
-//! lowest value. Outside, its square is a parabola between the places where the axis crosses a face's plane; inside, it is made of
-//! straight pieces, and lowest where two of them meet.
+//! lowest value. Outside, its square is a parabola between the places where the axis crosses a face's plane: its slope is straight there, never
+//! falls, and is 0 where it is lowest. Inside, it is made of straight pieces, and lowest where two of them meet.
 
 use super::Rotation;
 use nalgebra::{Isometry3, Point3, Translation3, Vector3};
@@ -34,50 +34,67 @@ impl OrientedBox {
         let (a, b): (Point3<f64>, Point3<f64>) = (self.box_from_world * c.a, self.box_from_world * c.b);
         let along: Vector3<f64> = b - a;
         let axis = Axis { from: a.coords.into(), along: along.into(), half: self.half };
-        let outside = axis.outside();
-        let axial = if outside > 0.0 { outside } else { axis.inside() };
+        let crossings = axis.crossings();
+        let axial = if axis.meets(&crossings) { axis.inside() } else { axis.outside(&crossings) };
         axial - c.radius
     }
 }
 
+/// Per direction, where an axis crosses the planes of the two faces, in either order; no number, or infinite, where it runs along them.
+type Crossings = [[f64; 2]; 3];
+
 impl Axis {
-    /// Per direction: where the axis is at `t`, and half the box's length.
-    fn at(&self, t: f64) -> impl Iterator<Item = (f64, f64)> {
-        self.from.iter().zip(&self.along).zip(&self.half).map(move |((x, d), h)| (x + t * d, *h))
+    /// Per direction: where the axis starts and leads, and half the box's length.
+    fn directions(&self) -> impl Iterator<Item = (f64, f64, f64)> {
+        self.from.iter().zip(&self.along).zip(&self.half).map(|((x, d), h)| (*x, *d, *h))
     }
 
-    /// Smallest distance from the box; 0 where the axis meets it.
-    fn outside(&self) -> f64 {
-        let square = |t: f64| self.at(t).map(|(x, h)| (x.abs() - h).max(0.0).powi(2)).sum::<f64>();
-        let mut cuts = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        let planes = self.from.iter().zip(&self.along).zip(&self.half);
-        let crossings = planes.flat_map(|((x, d), h)| [(-h - x) / d, (h - x) / d]);
-        cuts.iter_mut().skip(2).zip(crossings).for_each(|(cut, t)| *cut = unit(t));
-        cuts.sort_unstable_by(f64::total_cmp);
-        let mut best = f64::INFINITY;
-        for (&from, &to) in cuts.iter().zip(cuts.iter().skip(1)) {
-            let lowest = self.lowest(f64::midpoint(from, to));
-            best = best.min(square(from)).min(square(to)).min(square(lowest.clamp(from, to)));
-        }
-        best.sqrt()
+    fn crossings(&self) -> Crossings {
+        let mut crossings = Crossings::default();
+        crossings.iter_mut().zip(self.directions()).for_each(|(c, (x, d, h))| *c = [(-h - x) / d, (h - x) / d]);
+        crossings
     }
 
-    /// Where the parabola that holds around `t` is lowest.
-    fn lowest(&self, t: f64) -> f64 {
-        let (mut slope, mut curvature) = (0.0, 0.0);
-        for ((x, d), h) in self.from.iter().zip(&self.along).zip(&self.half) {
-            let beyond = x + t * d;
-            if beyond.abs() > *h {
-                slope += d * (x - h.copysign(beyond));
-                curvature += d * d;
+    /// Whether a part of the axis, or one point of it, is between the faces of each direction.
+    fn meets(&self, crossings: &Crossings) -> bool {
+        let (mut enters, mut leaves) = (0.0f64, 1.0f64);
+        for ((x, d, h), &[one, other]) in self.directions().zip(crossings) {
+            if d != 0.0 {
+                (enters, leaves) = (enters.max(one.min(other)), leaves.min(one.max(other)));
+            } else if x.abs() > h {
+                return false;
             }
         }
-        if curvature == 0.0 { t } else { -slope / curvature }
+        enters <= leaves
+    }
+
+    /// Distance from the box of an axis that does not meet it. The slope of its square never falls along the axis, and is straight between crossings: the
+    /// stretch on which it turns is found crossing by crossing.
+    fn outside(&self, crossings: &Crossings) -> f64 {
+        // How far beyond the nearer face, to its side; 0 between the two.
+        let beyond =
+            |t: f64| self.directions().map(move |(x, d, h)| (d, ((x + t * d).abs() - h).max(0.0).copysign(x + t * d)));
+        let slope = |t: f64| beyond(t).map(|(d, e)| d * e).sum::<f64>();
+        let ((mut falls, mut falling), (mut rises, mut rising)) = ((0.0, slope(0.0)), (1.0, slope(1.0)));
+        for &t in crossings.iter().flatten() {
+            if falls < t && t < rises {
+                let there = slope(t);
+                if there < 0.0 {
+                    (falls, falling) = (t, there);
+                } else {
+                    (rises, rising) = (t, there);
+                }
+            }
+        }
+        // At an end, when it only rises, or only falls.
+        let turns = falls + (rises - falls) * unit(falling / (falling - rising));
+        beyond(turns).map(|(_, e)| e * e).sum::<f64>().sqrt()
     }
 
     /// How deep the axis goes below the nearest face, as a negative number, for an axis that meets the box.
     fn inside(&self) -> f64 {
-        let height = |t: f64| self.at(t).map(|(x, h)| x.abs() - h).fold(f64::NEG_INFINITY, f64::max);
+        let height =
+            |t: f64| self.directions().map(|(x, d, h)| (x + t * d).abs() - h).fold(f64::NEG_INFINITY, f64::max);
         let line = |i: usize| {
             let get = |v: &[f64; 3]| v.get(i).copied().unwrap_or(0.0);
             (get(&self.from), get(&self.along), get(&self.half))
