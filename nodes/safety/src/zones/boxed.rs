@@ -45,20 +45,19 @@ type Crossings = [[f64; 2]; 3];
 
 impl Axis {
     /// Per direction: where the axis starts and leads, and half the box's length.
-    fn directions(&self) -> impl Iterator<Item = (f64, f64, f64)> {
-        self.from.iter().zip(&self.along).zip(&self.half).map(|((x, d), h)| (*x, *d, *h))
+    fn directions(&self) -> [(f64, f64, f64); 3] {
+        let ([x, y, z], [dx, dy, dz], [hx, hy, hz]) = (self.from, self.along, self.half);
+        [(x, dx, hx), (y, dy, hy), (z, dz, hz)]
     }
 
     fn crossings(&self) -> Crossings {
-        let mut crossings = Crossings::default();
-        crossings.iter_mut().zip(self.directions()).for_each(|(c, (x, d, h))| *c = [(-h - x) / d, (h - x) / d]);
-        crossings
+        self.directions().map(|(x, d, h)| [(-h - x) / d, (h - x) / d])
     }
 
     /// Whether a part of the axis, or one point of it, is between the faces of each direction.
     fn meets(&self, crossings: &Crossings) -> bool {
         let (mut enters, mut leaves) = (0.0f64, 1.0f64);
-        for ((x, d, h), &[one, other]) in self.directions().zip(crossings) {
+        for ((x, d, h), &[one, other]) in self.directions().into_iter().zip(crossings) {
             if d != 0.0 {
                 (enters, leaves) = (enters.max(one.min(other)), leaves.min(one.max(other)));
             } else if x.abs() > h {
@@ -73,8 +72,8 @@ impl Axis {
     fn outside(&self, crossings: &Crossings) -> f64 {
         // How far beyond the nearer face, to its side; 0 between the two.
         let beyond =
-            |t: f64| self.directions().map(move |(x, d, h)| (d, ((x + t * d).abs() - h).max(0.0).copysign(x + t * d)));
-        let slope = |t: f64| beyond(t).map(|(d, e)| d * e).sum::<f64>();
+            |t: f64| self.directions().map(|(x, d, h)| (d, ((x + t * d).abs() - h).max(0.0).copysign(x + t * d)));
+        let slope = |t: f64| beyond(t).iter().map(|(d, e)| d * e).sum::<f64>();
         let ((mut falls, mut falling), (mut rises, mut rising)) = ((0.0, slope(0.0)), (1.0, slope(1.0)));
         for &t in crossings.iter().flatten() {
             if falls < t && t < rises {
@@ -88,13 +87,13 @@ impl Axis {
         }
         // At an end, when it only rises, or only falls.
         let turns = falls + (rises - falls) * unit(falling / (falling - rising));
-        beyond(turns).map(|(_, e)| e * e).sum::<f64>().sqrt()
+        beyond(turns).iter().map(|(_, e)| e * e).sum::<f64>().sqrt()
     }
 
     /// How deep the axis goes below the nearest face, as a negative number, for an axis that meets the box.
     fn inside(&self) -> f64 {
         let height =
-            |t: f64| self.directions().map(|(x, d, h)| (x + t * d).abs() - h).fold(f64::NEG_INFINITY, f64::max);
+            |t: f64| self.directions().iter().map(|(x, d, h)| (x + t * d).abs() - h).fold(f64::NEG_INFINITY, f64::max);
         let line = |i: usize| {
             let get = |v: &[f64; 3]| v.get(i).copied().unwrap_or(0.0);
             (get(&self.from), get(&self.along), get(&self.half))
