@@ -28,6 +28,8 @@ use proctor_types::{
 
 /// Fastest an instrument is assumed to move while its joints are unknown, m/s.
 const UNKNOWN_SPEED: f64 = 0.1;
+/// Speed of a tip that moves quickly, m/s.
+const QUICK: f64 = 0.05;
 /// Cap on the doubt about an instrument whose joints are unknown, m.
 const UNKNOWN_REACH: f64 = 0.05;
 /// While contradicted, the estimate is thrown away this often, s.
@@ -35,9 +37,6 @@ const RETRY: f64 = 3.0;
 /// Time that a picture without one before it stands for, s: it is worth what any other picture of a sequence is, so that if it alone is wrong
 /// the next ones can say so.
 const FIRST: f64 = 0.02;
-
-/// Share of features beyond the gate below which they fit.
-const FITTING: f64 = 0.25;
 
 /// Fewest features of which a share means anything.
 const MIN_FEATURES: usize = 5;
@@ -304,9 +303,22 @@ impl Arm {
         self.filter.predict(walked, params);
     }
 
-    /// What was learnt is in doubt: with joints of another time, or at a depth that nothing bears out.
-    pub fn doubt(&mut self) {
+    /// What was learnt is in doubt altogether.
+    fn doubt(&mut self) {
         self.filter.reopen();
+        self.settled = false;
+        self.last_update = None;
+        self.movement.spent = 0.0;
+    }
+
+    /// What was learnt was learnt with joints of another time, by so many seconds.
+    pub fn retime(&mut self, by: f64, params: &FusionParams) {
+        let far = by * QUICK;
+        if far >= params.prior_translation_m {
+            self.doubt();
+            return;
+        }
+        self.filter.widen(far);
         self.last_update = None;
         self.movement.spent = 0.0;
     }
@@ -377,7 +389,6 @@ impl Arm {
             });
             if self.borne_out.observe(stamp, off, params) {
                 self.doubt();
-                self.settled = false;
             }
             *borne_out = self.borne_out.holds();
         }
@@ -456,15 +467,16 @@ impl Arm {
     /// What follows from a contradiction, when it comes and while it lasts.
     fn retry(&mut self, stamp: Stamp, sight: Sight, just_contradicted: bool, params: &FusionParams) {
         let overdue = self.retried.is_some_and(|t| stamp.seconds_since(t) > RETRY);
+        let misfits = self.verdict.misfit_px() > params.inconsistent_px;
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
-            // What was right before and fits its features still wins nothing by being opened: it is the outline that something changes.
-            Sight::Seen { rejected, .. } if just_contradicted && self.settled && rejected < FITTING => {
+            // What was right before is kept for as long again: more often than a mount has slipped, something lies before the instrument.
+            Sight::Seen { .. } if just_contradicted && self.settled => {
                 self.retried = Some(stamp);
                 return;
             }
-            Sight::Seen { .. } if just_contradicted => self.filter.reopen(),
-            Sight::Seen { residual_px, .. } if overdue && residual_px > params.inconsistent_px => self.filter.reset(),
+            Sight::Seen { .. } if just_contradicted || (overdue && misfits && self.settled) => self.filter.reopen(),
+            Sight::Seen { .. } if overdue && misfits => self.filter.reset(),
             _ if just_contradicted => {}
             _ => return,
         }
@@ -636,6 +648,56 @@ mod tests {
             arm.movement.spent = spent;
             assert!(!arm.conclude(Stamp::FIRST, sight, &params), "{sight:?}, {spent}");
         }
+    }
+
+    #[test]
+    fn what_was_aligned_is_kept_through_single_bad_pictures_and_opened_by_a_misfit_that_lasts() {
+        let params = FusionParams::default();
+        let seen = |residual_px| Sight::Seen {
+            residual_px,
+            pixel_m: 8.1e-5,
+            rejected: 0.4,
+            tip_sigma: 5e-4,
+            implausible: false,
+            borne_out: true,
+        };
+        // Aligned for a second, then as it is seen at every picture of ten seconds: when it was opened, and when thrown away, s after.
+        let opened = |sight: &dyn Fn(u64) -> f64| {
+            let cell = Cell::standard().unwrap();
+            let mut arm = Arm::new(ArmId::Psm1, "LARGE_NEEDLE_DRIVER_400006", &cell, &params).unwrap();
+            let at = |k: u64| Stamp::FIRST.plus(Duration::from_millis(33 * k));
+            (0..30).for_each(|k| assert!(!arm.conclude(at(k), seen(3.0), &params)));
+            assert!(arm.is_aligned());
+            let mut times = Vec::new();
+            for k in 30..330 {
+                arm.last_update = Some(at(k));
+                arm.conclude(at(k), seen(sight(k)), &params);
+                if arm.last_update.is_none() {
+                    times.push(0.033 * (k - 30) as f64);
+                }
+            }
+            (times, arm.verdict.alignment())
+        };
+        // Something before it for a second; then every tenth picture is bad.
+        let (times, now) = opened(&|k| if k < 60 || k.is_multiple_of(10) { 30.0 } else { 9.0 });
+        assert!(times.is_empty() && now == Alignment::Inconsistent, "{times:?} {now:?}");
+        // A mount that slipped: a contradiction after 0.7 s, opened 3 s later, and thrown away every 3 s after that.
+        let (times, _) = opened(&|_| 30.0);
+        assert!(times.len() == 3 && times.iter().zip([3.7, 6.7, 9.7]).all(|(t, e)| (t - e).abs() < 0.1), "{times:?}");
+        // What fits again is aligned again.
+        assert_eq!(opened(&|k| if k < 60 { 30.0 } else { 3.0 }), (vec![], Alignment::Aligned));
+    }
+
+    #[test]
+    fn joints_of_another_time_put_in_doubt_what_a_quick_tip_goes_in_that_time() {
+        let params = FusionParams::default();
+        let mut arm = Arm::new(ArmId::Psm1, "LARGE_NEEDLE_DRIVER_400006", &Cell::standard().unwrap(), &params).unwrap();
+        let doubt = |arm: &Arm| arm.filter.covariance_at_base()[(0, 0)].sqrt();
+        let prior = doubt(&arm);
+        arm.retime(0.04, &params);
+        assert!((doubt(&arm) - prior.hypot(0.002)).abs() < 1e-12);
+        arm.retime(0.2, &params);
+        assert_eq!(doubt(&arm), prior, "nothing of what was learnt holds");
     }
 
     #[test]

@@ -282,8 +282,8 @@ impl Fusion {
         }
         let bases = self.arms.each_ref().map(Arm::bases);
         if let Some(jumped) = self.time.update(stamp, &bases, &self.camera, &self.params) {
-            if jumped {
-                self.arms.iter_mut().for_each(Arm::doubt);
+            if jumped > 0.0 {
+                self.arms.iter_mut().for_each(|arm| arm.retime(jumped, &self.params));
             }
             self.notice(input, evidence, postures, camera_from_world);
         }

@@ -127,6 +127,14 @@ impl HandEyeFilter {
         self.reopen();
     }
 
+    /// The tip may be so far, m, from where it is believed to be, in addition to what was doubted.
+    pub fn widen(&mut self, far: f64) {
+        /// Lever by which that is a turn, m.
+        const LEVER: f64 = 0.1;
+        let (t, r) = (far.powi(2), (far / LEVER).powi(2));
+        self.covariance += Matrix6::from_diagonal(&Vector6::new(t, t, t, r, r, r));
+    }
+
     /// Takes in one picture's features of an instrument (`tool` in base coordinates). `weight` in (0, 1] scales their
     /// information. Nothing changes when every feature is beyond the gate (then `used` is 0), and nothing changes on `None`:
     /// the equations could not be solved.

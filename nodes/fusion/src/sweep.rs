@@ -34,6 +34,9 @@ const MIN_CORRELATION: f64 = 0.6;
 const INDIFFERENT: f64 = 0.04;
 /// Standard deviation as a share of the width within which agreement is no worse.
 const SPREAD: f64 = 0.25;
+/// Agreement this much above the best nearby is clearly better, and farthest that it is looked for, px.
+const CLEARLY: f64 = 0.1;
+const FAR: i32 = 24;
 /// Step of the search, px.
 const STEP: f64 = 0.5;
 /// Most steps to each side.
@@ -41,8 +44,8 @@ const MAX_STEPS: i32 = 32;
 
 /// Finds the shift within `range` px either way that makes both pictures agree best. Pixels that a shift within the range would push out
 /// of the right picture do not vote: beside its edge the left camera sees what the right one does not. `None` when what
-/// is left of the patch is small, flat, agrees nowhere, agrees at two places, or agrees best at the end of the range (then the
-/// truth may lie beyond).
+/// is left of the patch is small, flat, agrees nowhere, agrees at two places, agrees best at the end of the range (then the
+/// truth may lie beyond), or agrees clearly better somewhere beyond it: near a depth that is believed wrongly there is often something that agrees somewhat.
 pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shift> {
     let steps = ((range / STEP).ceil() as i32).clamp(2, MAX_STEPS);
     let farthest = f64::from(steps) * STEP;
@@ -64,12 +67,30 @@ pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shif
     if peak < MIN_CORRELATION || rival {
         return None;
     }
+    if beaten(pictures, &samples, farthest, peak) {
+        return None;
+    }
     let (before, after) = (scores[best - 1], scores[best + 1]);
     let bend = before - 2.0 * peak + after;
     let fine = if bend < -1e-6 { (0.5 * (before - after) / bend).clamp(-0.5, 0.5) } else { 0.0 };
     Some(Shift {
         disparity: (best as f64 - f64::from(steps) + fine) * STEP,
         sigma: SPREAD * (right - left) as f64 * STEP,
+    })
+}
+
+/// Whether the pictures agree clearly better farther away than was looked, as far as nearly all of the patch lies in both.
+fn beaten(pictures: &Pictures, samples: &[Sample], farthest: f64, peak: f64) -> bool {
+    let far = (farthest as i32 + 1)..=FAR;
+    far.flat_map(|px| [-px, px]).any(|px| {
+        let shift = f64::from(px);
+        let seen = |s: &&Sample| {
+            let u = s.u as f64 - s.disparity - shift;
+            u >= 0.0 && u < (pictures.width - 1) as f64
+        };
+        let there: Vec<Sample> = samples.iter().filter(seen).copied().collect();
+        10 * there.len() >= 9 * samples.len()
+            && correlation(pictures, &there, shift).is_some_and(|score| score > peak + CLEARLY)
     })
 }
 
@@ -127,6 +148,23 @@ mod tests {
             (20..40).flat_map(|v| (60..105).map(move |u| Sample { u, v, disparity: 68.0 })).collect();
         let s = sweep(&pictures(70.0), &patch, 6.0).unwrap();
         assert!((s.disparity - 2.0).abs() < 0.1, "{s:?}");
+    }
+
+    #[test]
+    fn what_agrees_somewhat_nearby_and_better_farther_off_is_no_answer() {
+        // Stripes that fade: one stripe off they agree, but less.
+        let striped = |period: f64, shift: f64| {
+            let value = |u: f64| {
+                let off = u - 80.0;
+                (100.0 + 80.0 * (-(off / 11.0).powi(2)).exp() * (std::f64::consts::TAU * off / period).cos()) as u8
+            };
+            let paint = |offset: f64| (0..160 * 64).map(|i| value(f64::from(i % 160) + offset)).collect();
+            Pictures { left: paint(0.0), right: paint(shift), ..pictures(0.0) }
+        };
+        let (truth, period) = (20.0, 9.0);
+        let near_truth = sweep(&striped(period, truth), &patch(truth + 1.0), 4.0).unwrap();
+        assert!((near_truth.disparity + 1.0).abs() < 0.2, "{near_truth:?}");
+        assert!(sweep(&striped(period, truth), &patch(truth + period), 4.0).is_none());
     }
 
     #[test]

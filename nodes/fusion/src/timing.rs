@@ -50,6 +50,15 @@ struct Held {
     read: Stamp,
 }
 
+impl Held {
+    /// What might as well be nothing is not applied: it would only jitter.
+    fn applied(&self) -> f64 {
+        /// Standard deviations that are something.
+        const SURE: f64 = 3.0;
+        if self.seconds.abs() > SURE * self.sigma { self.seconds } else { 0.0 }
+    }
+}
+
 /// The offset as it is believed.
 #[derive(Debug)]
 pub struct TimeKeeper {
@@ -137,21 +146,20 @@ impl TimeKeeper {
 
     /// The stamp of the joints of the instant at which a picture was taken.
     pub fn joints_stamp(&self, picture: Stamp) -> Stamp {
-        // What might as well be nothing is not applied: it would only jitter.
-        let seconds = self.held.map_or(0.0, |h| if h.seconds.abs() > 2.0 * h.sigma { h.seconds } else { 0.0 });
+        let seconds = self.held.map_or(0.0, |h| h.applied());
         let by = std::time::Duration::from_secs_f64(seconds.abs());
         if seconds < 0.0 { picture.minus(by) } else { picture.plus(by) }
     }
 
-    /// Asks the estimator, if it is time to, when the picture at `now` has been taken in; `None` when it is not. True when the offset that is
-    /// applied changed by more than `params.time_jump_s`: what was learnt with the old one is in doubt.
+    /// Asks the estimator, if it is time to, when the picture at `now` has been taken in; `None` when it is not. Otherwise by how much, s, the
+    /// offset that is applied changed, if by more than `params.time_jump_s`: what was learnt with the old one is in doubt.
     pub fn update(
         &mut self,
         now: Stamp,
         bases: &[Bases; MAX_ARMS],
         camera: &CameraModel,
         params: &FusionParams,
-    ) -> Option<bool> {
+    ) -> Option<f64> {
         if self.asked.is_some_and(|t| now.seconds_since(t) < EVERY) {
             return None;
         }
@@ -164,17 +172,19 @@ impl TimeKeeper {
         self.candidate = reading.found.map(|(seconds, _)| seconds);
         if let Some((seconds, sigma)) = confirmed {
             self.unclear_since = None;
-            let before = self.held.replace(Held { seconds, sigma, read: now });
-            let jumped = (seconds - before.map_or(0.0, |h| h.seconds)).abs() > params.time_jump_s;
+            let held = Held { seconds, sigma, read: now };
+            let before = self.held.replace(held);
+            let by = (held.applied() - before.map_or(0.0, |h| h.applied())).abs();
+            let jumped = by > params.time_jump_s;
             self.jumps += u64::from(jumped && before.is_some());
-            return Some(jumped);
+            return Some(if jumped { by } else { 0.0 });
         }
         if !reading.telling || reading.held_fits {
             self.unclear_since = None;
         } else {
             self.unclear_since.get_or_insert(now);
         }
-        Some(false)
+        Some(0.0)
     }
 
     /// What is believed at the picture of `now`.

@@ -39,6 +39,8 @@ pub struct Verdict {
     good_since: Option<Stamp>,
     last_seen: Option<Stamp>,
     residual_px: f64,
+    /// The same over [`Verdict::LATELY`].
+    misfit_px: f64,
 }
 
 impl Verdict {
@@ -53,6 +55,14 @@ impl Verdict {
             Alignment::Unknown | Alignment::KinematicOnly => 0.0,
             Alignment::Converging | Alignment::Aligned | Alignment::Inconsistent => self.residual_px,
         }
+    }
+
+    /// Time over which a silhouette distance is averaged that says more than one picture does, s.
+    const LATELY: f64 = 0.7;
+
+    /// The silhouette distance of late, px: what lies before an instrument spoils single pictures of it.
+    pub fn misfit_px(&self) -> f64 {
+        self.misfit_px
     }
 
     /// Takes in one picture's sight. Returns true when a contradiction has just lasted long enough to be called one.
@@ -74,8 +84,9 @@ impl Verdict {
                 }
             }
             Sight::Seen { residual_px, pixel_m, rejected, tip_sigma, implausible, borne_out } => {
-                self.last_seen = Some(now);
+                let since = self.last_seen.replace(now).map_or(f64::INFINITY, |last| now.seconds_since(last).max(0.0));
                 self.residual_px = residual_px;
+                self.misfit_px += (residual_px - self.misfit_px) * (since / Self::LATELY).min(1.0);
                 // Near the camera the same misfit spans more pixels.
                 let fit_px = params.aligned_px.max(params.aligned_m / pixel_m.max(1e-6));
                 // Features may clash for a moment (a tool at the rim, a wrong blob) while the outline still fits.
@@ -165,6 +176,25 @@ mod tests {
             v.observe(Stamp::from_nanos("test", 1_000_000_000).unwrap(), sight, &params);
             assert_eq!(v.alignment(), expected, "{residual_px} px of {pixel_m} m");
         }
+    }
+
+    #[test]
+    fn the_misfit_of_late_is_no_single_picture_s() {
+        let (params, mut v) = (FusionParams::default(), Verdict::default());
+        let mut at = |ms: i64, residual_px| {
+            v.observe(
+                Stamp::from_nanos("test", 1_000_000_000 + ms * 1_000_000).unwrap(),
+                seen(residual_px, 5e-4),
+                &params,
+            );
+            v.misfit_px()
+        };
+        assert_eq!(at(0, 3.0), 3.0, "the first is all there is");
+        assert!((at(70, 33.0) - 6.0).abs() < 1e-9, "a tenth of the time");
+        (2..40).for_each(|k| assert!(at(70 * k, 3.0) < 6.0));
+        let lasting: Vec<f64> = (40..60).map(|k| at(70 * k, 33.0)).collect();
+        assert!(lasting[5] < 20.0 && lasting[19] > 28.0, "{lasting:?}");
+        assert_eq!(at(60_000, 3.0), 3.0, "after a minute the old ones say nothing");
     }
 
     #[test]

@@ -22,6 +22,8 @@ struct Measured {
     /// Those of the instrument that came back, and its share of pictures that called it aligned.
     back: Vec<f64>,
     aligned: (usize, usize),
+    /// Tip errors, m, of instruments that were called aligned.
+    trusted: Vec<f64>,
     nees: Vec<f64>,
     /// Offsets in time that were believed, s; there is none.
     offsets: Vec<f64>,
@@ -55,7 +57,10 @@ fn measure(seed: u64) -> Measured {
             if arm == ArmId::Psm1 && truth.t > AWAY.1 {
                 out.back.push(e.norm());
             }
-            out.aligned.0 += usize::from(instrument.alignment == Alignment::Aligned);
+            if instrument.alignment == Alignment::Aligned {
+                out.aligned.0 += 1;
+                out.trusted.push(e.norm());
+            }
             out.aligned.1 += 1;
         }
     });
@@ -64,7 +69,7 @@ fn measure(seed: u64) -> Measured {
 
 fn describe(what: &str, m: &Measured) {
     println!(
-        "{what}: tip RMS {:.2}, median {:.2}, p95 {:.2} mm, after coming back p95 {:.2} mm; aligned in {} of {}; NEES {:.1}; \
+        "{what}: tip RMS {:.2}, median {:.2}, p95 {:.2} mm, after coming back p95 {:.2} mm; aligned in {} of {}, within {:.2} mm; NEES {:.1}; \
          offset RMS {:.1} ms",
         rms(&m.errors) * 1e3,
         percentile(&m.errors, 0.5) * 1e3,
@@ -72,6 +77,7 @@ fn describe(what: &str, m: &Measured) {
         percentile(&m.back, 0.95) * 1e3,
         m.aligned.0,
         m.aligned.1,
+        m.trusted.iter().copied().fold(0.0, f64::max) * 1e3,
         m.nees.iter().sum::<f64>() / m.nees.len() as f64,
         rms(&m.offsets) * 1e3
     );
@@ -85,6 +91,7 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
         describe(&format!("seed {seed}"), &m);
         all.offsets.extend(m.offsets);
         all.errors.extend(m.errors);
+        all.trusted.extend(m.trusted);
         all.back.extend(m.back);
         all.nees.extend(m.nees);
         all.aligned = (all.aligned.0 + m.aligned.0, all.aligned.1 + m.aligned.1);
@@ -96,4 +103,23 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
     assert!(percentile(&all.back, 0.95) <= 0.0015, "it must recover when the tool comes back");
     assert!(rms(&all.offsets) < 0.010, "there is no offset between pictures and joints");
     assert!(all.nees.iter().sum::<f64>() / (all.nees.len() as f64) < 9.0, "the covariance claims too much");
+}
+
+/// Where what lies before the instruments contradicts a right estimate again and again, and one is thrown away at the wrong moment: 6.4 mm on
+/// seed 6 when a single bad picture could do that, the depth then found was false, and readings of the offset were applied that might as well be nothing.
+#[test]
+fn tips_stay_known_where_what_hides_them_contradicts_them() {
+    let mut all = Measured::default();
+    for seed in [4, 6, 9] {
+        let m = measure(seed);
+        describe(&format!("seed {seed}"), &m);
+        assert!(percentile(&m.errors, 0.95) <= 0.002);
+        all.errors.extend(m.errors);
+        all.trusted.extend(m.trusted);
+    }
+    assert!(percentile(&all.errors, 0.95) <= 0.0015);
+    assert!(
+        percentile(&all.trusted, 0.95) <= 0.0015 && percentile(&all.trusted, 1.0) <= 0.0025,
+        "what is called aligned is"
+    );
 }
