@@ -86,19 +86,6 @@ pub fn least(mut run: impl FnMut() -> Vec<u64>) -> Vec<u64> {
     (1..RUNS).fold(first, |least, _| least.iter().zip(run()).map(|(a, b)| *a.min(&b)).collect())
 }
 
-/// Times by the clock, ns, of a loop that only counts and takes about `ns`: what the machine itself adds to a tick of that length.
-pub fn counting(ns: f64, times: usize) -> Vec<u64> {
-    let count = |most: u64| {
-        let begin = Instant::now();
-        (0..most).for_each(|i| {
-            std::hint::black_box(i);
-        });
-        begin.elapsed().as_nanos() as u64
-    };
-    let whole = (0..100).map(|_| count(100_000)).min().unwrap_or(1) as f64;
-    (0..times).map(|_| count((1e5 * ns / whole) as u64)).collect()
-}
-
 /// How often the same ticks are run for the least time.
 const RUNS: usize = 5;
 
