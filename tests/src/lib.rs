@@ -83,6 +83,8 @@ impl Operator {
 
 /// The whole loop in lockstep with an operator.
 pub struct World {
+    /// What all of them speak on.
+    pub bus: Bus,
     /// The nodes and the clock.
     pub exec: Lockstep,
     /// The simulated cell.
@@ -115,16 +117,18 @@ impl World {
         let (monitor, simulator) = (stack.nodes.monitor.monitor(), stack.simulator.clone());
         let mut exec = Lockstep::new(start());
         let Stack { plant, camera, nodes, .. } = stack;
-        let Nodes { perception, fusion, autonomy, console, safety, monitor: judge, .. } = nodes;
+        let Nodes { perception, fusion, frames, autonomy, console, safety, monitor: judge, .. } = nodes;
         exec.add(Box::new(plant));
         exec.add(Box::new(camera));
         exec.add(Box::new(perception));
         exec.add(Box::new(fusion));
+        exec.add(Box::new(frames));
         exec.add(Box::new(autonomy));
         exec.add(Box::new(console));
         exec.add(Box::new(safety));
         exec.add(Box::new(judge));
         Ok(Self {
+            bus,
             exec,
             simulator,
             operator,

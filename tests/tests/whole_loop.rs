@@ -1,5 +1,6 @@
 //! The whole loop with the real model: what a surgeon does, and what goes wrong around it.
 
+use proctor_bus::graph;
 use proctor_sim::{Faults, faults::ArmFaults};
 use proctor_tests::World;
 use proctor_types::{ArmId, Class, Constraint, DecisionKind, RequestKind, SafetyMode, Skill};
@@ -231,6 +232,27 @@ fn killing_autonomy_loses_suggestions_and_nothing_else() {
     w.run_ms(3000);
     assert!(w.live_proposal(None).is_none_or(|p| p.id == proposal.id), "somebody suggested");
     w.assert_no_violation();
+}
+
+#[test]
+fn every_topic_is_said_as_often_as_the_graph_says() {
+    const SECONDS: u64 = 3;
+    let (mut w, proposal, _) = moving();
+    let topics = graph::all();
+    let said: Vec<_> = topics.iter().map(|t| w.bus.raw_subscriber(t, 8192).unwrap()).collect();
+    let latched: Vec<_> = said.iter().map(|s| s.waiting()).collect();
+    assert!(!w.hold_until(&proposal, 1000 * SECONDS, |_| false));
+    for ((topic, said), latched) in topics.iter().zip(&said).zip(latched) {
+        // Nobody teleoperates, no other model runs, the ECM measures no force; the operator of these tests speaks as often as these tests say.
+        let silent =
+            topic.writer == "teleop" || *topic == graph::findings() || *topic == graph::measured_cf(ArmId::Ecm);
+        if topic.rate_hz == 0.0 || *topic == graph::presence() {
+            continue;
+        }
+        let expected = if silent { 0.0 } else { topic.rate_hz * topic.writer.split(", ").count() as f64 };
+        let rate = (said.waiting() - latched) as f64 / SECONDS as f64;
+        assert!((rate - expected).abs() <= 0.1 * expected, "{}: {rate} Hz, expected {expected}", topic.name);
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Topic {
     pub type_name: &'static str,
     /// Keeping and delivery.
     pub qos: Qos,
-    /// Nominal rate, Hz; 0 for events.
+    /// Nominal rate of each writer, Hz; 0 for events.
     pub rate_hz: f64,
     /// The only node that writes it ("sim" stands for whatever drives the arms and the endoscope).
     pub writer: &'static str,
@@ -216,7 +216,7 @@ pub const fn skill_request() -> Topic {
 /// State of the safety node.
 pub const fn safety_state() -> Topic {
     let readers = &["autonomy", "console", "teleop"];
-    topic("/proctor/safety_state", "proctor_msgs/msg/SafetyState", Qos::LATCHED, 10.0, "safety", readers)
+    topic("/proctor/safety_state", "proctor_msgs/msg/SafetyState", Qos::LATCHED, 50.0, "safety", readers)
 }
 
 /// Judgements of the safety node.
