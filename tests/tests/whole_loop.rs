@@ -1,6 +1,6 @@
 //! The whole loop with the real model: what a surgeon does, and what goes wrong around it.
 
-use proctor_bus::graph;
+use proctor_bus::{RawSubscriber, graph};
 use proctor_sim::{Faults, faults::ArmFaults};
 use proctor_tests::World;
 use proctor_types::{ArmId, Class, Constraint, DecisionKind, RequestKind, SafetyMode, Skill};
@@ -240,7 +240,7 @@ fn every_topic_is_said_as_often_as_the_graph_says() {
     let (mut w, proposal, _) = moving();
     let topics = graph::all();
     let said: Vec<_> = topics.iter().map(|t| w.bus.raw_subscriber(t, 8192).unwrap()).collect();
-    let latched: Vec<_> = said.iter().map(|s| s.waiting()).collect();
+    let latched: Vec<_> = said.iter().map(RawSubscriber::waiting).collect();
     assert!(!w.hold_until(&proposal, 1000 * SECONDS, |_| false));
     for ((topic, said), latched) in topics.iter().zip(&said).zip(latched) {
         // Nobody teleoperates, no other model runs, the ECM measures no force; the operator of these tests speaks as often as these tests say.
