@@ -470,7 +470,7 @@ impl Arm {
         let misfits = self.verdict.misfit_px() > params.inconsistent_px;
         match sight {
             Sight::Seen { implausible: true, .. } if just_contradicted => self.filter.reset(),
-            // What was right before is kept for as long again: more often than a mount has slipped, something lies before the instrument.
+            // What was right before is kept until then: more often than a mount has slipped, something lies before the instrument.
             Sight::Seen { .. } if just_contradicted && self.settled => {
                 self.retried = Some(stamp);
                 return;

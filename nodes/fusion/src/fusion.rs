@@ -265,7 +265,7 @@ impl Fusion {
     /// Standard deviation of the picture's time among the joints, s, as far as it is reckoned with.
     fn time_sigma(&self, stamp: Stamp) -> f64 {
         let offset = self.time.offset(stamp, &self.params);
-        if offset.timing == Timing::Known { offset.sigma } else { self.params.time_prior_s }
+        if offset.timing == Timing::Known { offset.sigma.hypot(self.time.ignored()) } else { self.params.time_prior_s }
     }
 
     /// Takes in what the picture says about the offset between the stamps of pictures and joints, and looks for what is wrong.

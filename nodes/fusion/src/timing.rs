@@ -151,6 +151,11 @@ impl TimeKeeper {
         if seconds < 0.0 { picture.minus(by) } else { picture.plus(by) }
     }
 
+    /// What is believed and not applied, s.
+    pub fn ignored(&self) -> f64 {
+        self.held.map_or(0.0, |h| h.seconds - h.applied())
+    }
+
     /// Asks the estimator, if it is time to, when the picture at `now` has been taken in; `None` when it is not. Otherwise by how much, s, the
     /// offset that is applied changed, if by more than `params.time_jump_s`: what was learnt with the old one is in doubt.
     pub fn update(
