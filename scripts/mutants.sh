@@ -17,6 +17,8 @@ with() {
     --skip no_violation_reaches_an_arm_in_a_million_steps --skip random_and_hostile_inputs_never_bring_it_beside_its_trocar \
     --skip breaking_the_core_on_purpose_is_found
 }
-# Unit tests, which build in a third of the time, first; what survives them, with all.
-with --cargo-arg=--lib || with --iterate --cargo-arg=--lib --cargo-arg=--tests || code=$?
+# Unit tests, which build in a third of the time, first; what survives them, with all. 3: none survived, and some never ended.
+last=0
+with --cargo-arg=--lib || with --iterate --cargo-arg=--lib --cargo-arg=--tests || last=$?
+[ "$last" = 0 ] || [ "$last" = 3 ] || code=$last
 exit "$code"
