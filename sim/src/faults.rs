@@ -1,12 +1,12 @@
 //! Faults on request: what goes wrong, and a timetable of when.
 //!
 //! [`Fault`]s of the picture are rendered or applied by the camera; those of the arms and of the clock by the shells, so that a NaN
-//! really is on the wire.
+//! really is on the wire. The shells of Gazebo's arms and endoscope apply the same ones.
 
 use crate::render::ImageFaults;
-use proctor_types::ArmId;
+use proctor_types::{ArmId, Stamp};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// One thing that can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -239,6 +239,21 @@ impl Faults {
         }
     }
 
+    /// `stamp` as a jumping clock would write it.
+    pub fn jumped(&self, stamp: Stamp) -> Stamp {
+        let by = Duration::try_from_secs_f64(self.clock_jump.abs()).unwrap_or(Duration::ZERO);
+        if self.clock_jump < 0.0 { stamp.minus(by) } else { stamp.plus(by) }
+    }
+
+    /// Whether picture number `seq` is among those that are lost: a hash, so that it depends on nothing else.
+    pub fn drops(&self, seed: u64, seq: u64) -> bool {
+        let mut x = seed ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 <= self.dropped && self.dropped > 0.0
+    }
+
     /// Those the renderer draws.
     pub fn image(&self) -> ImageFaults {
         ImageFaults { blackout: self.blackout, smoke: self.smoke as f32, blood: self.blood as f32 }
@@ -265,6 +280,34 @@ impl Faults {
             joint_lag: self.joint_lag.max(other.joint_lag),
             clock_jump: self.clock_jump + other.clock_jump,
         }
+    }
+}
+
+/// What was taken and has yet to arrive.
+#[derive(Debug)]
+pub struct InFlight<T> {
+    taken: VecDeque<(Stamp, T)>,
+    most: usize,
+}
+
+impl<T> InFlight<T> {
+    /// At most this many at once; the oldest are lost.
+    pub fn new(most: usize) -> Self {
+        Self { taken: VecDeque::new(), most }
+    }
+
+    /// What arrives at `now`, when `item` is taken, if everything is `lag` on its way: the newest that is that old, `None` until there is one.
+    /// A clock that went back begins anew.
+    pub fn pass(&mut self, now: Stamp, item: T, lag: Duration) -> Option<T> {
+        if self.taken.back().is_some_and(|(last, _)| *last > now) {
+            self.taken.clear();
+        }
+        if self.taken.len() >= self.most {
+            self.taken.pop_front();
+        }
+        self.taken.push_back((now, item));
+        let due = self.taken.iter().take_while(|(taken, _)| taken.age(now) >= lag).count();
+        self.taken.drain(..due).next_back().map(|(_, item)| item)
     }
 }
 
@@ -308,5 +351,41 @@ mod tests {
         }
         let many = FaultSchedule(vec![entry(0.0, None, Fault::Blackout); FaultSchedule::MAX + 1]);
         assert!(matches!(many.validate(), Err(FaultError::TooMany { got: 257 })));
+    }
+
+    #[test]
+    fn what_is_on_its_way_arrives_in_order_and_once() {
+        let at = |ms| Stamp::FIRST.plus(Duration::from_millis(ms));
+        let lag = Duration::from_millis(20);
+        let mut flying = InFlight::new(4);
+        let arrived: Vec<_> = (0..5).map(|i| flying.pass(at(10 * i), i, lag)).collect();
+        assert_eq!(arrived, [None, None, Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            flying.pass(at(50), 5, Duration::ZERO),
+            Some(5),
+            "without a lag the newest, and the late ones are overtaken"
+        );
+        assert_eq!(flying.pass(at(60), 6, lag), None);
+        assert_eq!(flying.pass(at(10), 7, Duration::from_millis(40)), None, "a clock that went back begins anew");
+        assert_eq!(flying.pass(at(50), 8, Duration::from_millis(40)), Some(7));
+    }
+
+    #[test]
+    fn a_clock_jumps_either_way() {
+        let stamp = Stamp::FIRST.plus(Duration::from_secs(10));
+        let at = |clock_jump| Faults { clock_jump, ..Faults::default() }.jumped(stamp);
+        assert_eq!(at(2.5), stamp.plus(Duration::from_millis(2500)));
+        assert_eq!(at(-2.5), stamp.minus(Duration::from_millis(2500)));
+        assert_eq!(at(0.0), stamp);
+    }
+
+    #[test]
+    fn about_the_wanted_share_of_pictures_is_lost() {
+        let lost = |dropped| {
+            let faults = Faults { dropped, ..Faults::default() };
+            (0..1000).filter(|seq| faults.drops(1, *seq)).count()
+        };
+        assert_eq!((lost(0.0), lost(1.0)), (0, 1000));
+        assert!((250..350).contains(&lost(0.3)), "{}", lost(0.3));
     }
 }

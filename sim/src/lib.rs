@@ -13,5 +13,5 @@ pub mod simulator;
 pub use proctor_controller as plant;
 use proctor_controller::seconds;
 
-pub use faults::{Fault, FaultSchedule, Faults, ScheduledFault};
+pub use faults::{Fault, FaultSchedule, Faults, InFlight, ScheduledFault};
 pub use simulator::{HandEyeError, JointOffsets, SimConfig, SimError, Simulator, Snapshot};

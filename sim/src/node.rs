@@ -4,7 +4,7 @@
 //! refusal is what protects them.
 
 use crate::{
-    faults::Faults,
+    faults::{Fault, InFlight},
     plant::{ArmPorts, Due, Report},
     render::{Appearance, RenderError, Renderer, View, Want},
     simulator::{Simulator, Snapshot},
@@ -16,7 +16,6 @@ use proctor_types::{
     JointCommand, Stamp,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,12 +39,6 @@ pub enum SimNodeError {
 /// A panic elsewhere while the lock was held leaves a simulator that is still consistent tick by tick.
 fn lock(simulator: &Mutex<Simulator>) -> MutexGuard<'_, Simulator> {
     simulator.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// `stamp` as a jumping clock would write it.
-fn jumped(stamp: Stamp, faults: &Faults) -> Stamp {
-    let by = Duration::try_from_secs_f64(faults.clock_jump.abs()).unwrap_or(Duration::ZERO);
-    if faults.clock_jump < 0.0 { stamp.minus(by) } else { stamp.plus(by) }
 }
 
 /// Parameters of [`PlantNode`].
@@ -96,9 +89,9 @@ struct DueNow {
 /// What an arm has to say, gathered under the lock and published after it.
 fn report(simulator: &Simulator, arm: ArmId) -> Report {
     let faults = simulator.faults();
-    let now = jumped(simulator.now(), faults);
+    let now = faults.jumped(simulator.now());
     let measured = simulator.reported_state(arm).map(|s| {
-        let stamp = jumped(s.stamp, faults);
+        let stamp = faults.jumped(s.stamp);
         let joints = ArmJoints { arm, stamp, position: s.position, velocity: s.velocity };
         (joints, Jaw { arm, stamp, position: s.jaw })
     });
@@ -172,7 +165,7 @@ impl Node for PlantNode {
         let arms = Due { measured: fresh(self.params.measured_every_ms), state: fresh(self.params.state_every_ms) };
         let due = DueNow { arms, clock: fresh(self.params.clock_every_ms) };
         self.last_tick = ticks;
-        let stamp = jumped(simulator.now(), simulator.faults());
+        let stamp = simulator.faults().jumped(simulator.now());
         let reports = self.arms.each_ref().map(|arm| report(&simulator, arm.arm()));
         if due.arms.state {
             Self::log_warnings(&mut simulator);
@@ -221,6 +214,10 @@ impl CameraParams {
     }
 }
 
+/// Most pictures that lag: [`Fault::MAX_LAG`] at the highest rate.
+const IN_FLIGHT: usize = 121;
+const _: () = assert!(IN_FLIGHT as u64 > 120 * Fault::MAX_LAG.as_secs());
+
 /// One camera's topics.
 struct CameraPorts {
     side: CameraSide,
@@ -236,8 +233,8 @@ pub struct CameraNode {
     appearance: Appearance,
     ports: [CameraPorts; 2],
     last: Option<[CameraImage; 2]>,
-    /// What pictures are yet to be taken of while they lag; at most [`CameraNode::IN_FLIGHT`].
-    in_flight: VecDeque<Snapshot>,
+    /// What pictures are yet to be taken of while they lag.
+    in_flight: InFlight<Snapshot>,
     seed: u64,
     seq: u64,
 }
@@ -271,24 +268,10 @@ impl CameraNode {
             appearance,
             ports,
             last: None,
-            in_flight: VecDeque::new(),
+            in_flight: InFlight::new(IN_FLIGHT),
             seed,
             seq: 0,
         })
-    }
-
-    /// Most pictures that lag: [`crate::Fault::MAX_LAG`] at the highest rate.
-    const IN_FLIGHT: usize = 121;
-
-    /// What the picture that arrives now shows: how things were `lag` ago; `None` until there is one that old.
-    fn lagged(&mut self, now: Snapshot, lag: Duration) -> Option<Snapshot> {
-        if self.in_flight.len() == Self::IN_FLIGHT {
-            self.in_flight.pop_front();
-        }
-        let taken = now.stamp.minus(lag);
-        self.in_flight.push_back(now);
-        let due = self.in_flight.iter().take_while(|s| s.stamp <= taken).count();
-        self.in_flight.drain(..due).next_back()
     }
 
     fn take_picture(&mut self, snapshot: &Snapshot, stamp: Stamp) -> [CameraImage; 2] {
@@ -320,15 +303,6 @@ impl CameraNode {
     }
 }
 
-/// Whether picture number `seq` is among the `fraction` that is lost: a hash, so that it depends on nothing else.
-fn is_dropped(seed: u64, seq: u64, fraction: f64) -> bool {
-    let mut x = seed ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 <= fraction && fraction > 0.0
-}
-
 impl Node for CameraNode {
     fn name(&self) -> &'static str {
         "camera"
@@ -342,14 +316,14 @@ impl Node for CameraNode {
         let snapshot = lock(&self.simulator).snapshot();
         self.seq += 1;
         let (now, lag) = (snapshot.stamp, snapshot.faults.video_lag);
-        let Some(snapshot) = self.lagged(snapshot, lag) else { return };
+        let Some(snapshot) = self.in_flight.pass(now, snapshot, lag) else { return };
         let snapshot = Snapshot { stamp: now, ..snapshot };
-        let stamp = jumped(snapshot.stamp, &snapshot.faults);
+        let stamp = snapshot.faults.jumped(snapshot.stamp);
         let pair = match self.last.take() {
             Some(frozen) if snapshot.faults.frozen => frozen.map(|picture| CameraImage { stamp, ..picture }),
             _ => self.take_picture(&snapshot, stamp),
         };
-        if !is_dropped(self.seed, self.seq, snapshot.faults.dropped)
+        if !snapshot.faults.drops(self.seed, self.seq)
             && let Err(error) = self.publish(&pair)
         {
             tracing::error!(%error, "picture not published");

@@ -91,6 +91,13 @@ impl WorldArm {
         }
     }
 
+    /// The arm stops itself.
+    pub fn fault(&mut self) {
+        if let Phase::Running(plant) = &mut self.phase {
+            plant.fault();
+        }
+    }
+
     /// Warnings since the last call.
     pub fn take_warnings(&mut self) -> Warnings {
         match &mut self.phase {

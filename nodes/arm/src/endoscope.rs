@@ -1,17 +1,49 @@
 //! The endoscope of the world on the bus.
 
-use crate::{ArmNodeError, stamp};
+use crate::{ArmNodeError, SharedFaults, stamp};
 use proctor_bus::{Bus, BusError, Node, Publisher, graph};
 use proctor_gazebo::Camera;
 use proctor_gz::{
     Client, Subscription,
     messages::{Header, Image, PixelFormat},
 };
+use proctor_sim::{Faults, InFlight, render::spoiled};
 use proctor_types::{CameraCalibration, CameraImage, CameraSide, Stamp, StereoRig};
 use std::time::Duration;
 
 /// Pictures that may wait for a poll.
 const DEPTH: usize = 4;
+/// Most pictures that lag: a second of the highest rate.
+const IN_FLIGHT: usize = 121;
+/// Seed of which pictures are lost, and of where smoke and blood are.
+const SEED: u32 = 1;
+
+/// What is wrong with the pictures of one camera.
+struct Spoiler {
+    in_flight: InFlight<CameraImage>,
+    last: Option<CameraImage>,
+}
+
+impl Spoiler {
+    fn new() -> Self {
+        Self { in_flight: InFlight::new(IN_FLIGHT), last: None }
+    }
+
+    /// What arrives when the world has taken `picture`, if anything does.
+    fn pass(&mut self, picture: CameraImage, faults: &Faults) -> Option<CameraImage> {
+        let now = picture.stamp;
+        let millis = now.nanos() as u64 / 1_000_000;
+        let taken = self.in_flight.pass(now, picture, faults.video_lag)?;
+        let shown = match self.last.take() {
+            Some(frozen) if faults.frozen => frozen.image,
+            _ => spoiled(taken.image, &faults.image(), SEED, millis),
+        };
+        let said = CameraImage { stamp: faults.jumped(now), side: taken.side, image: shown };
+        self.last = Some(said.clone());
+        // By its time, so that both cameras lose the same.
+        (!faults.drops(SEED.into(), millis)).then_some(said)
+    }
+}
 
 /// One camera.
 struct Eye {
@@ -19,6 +51,7 @@ struct Eye {
     pictures: Subscription<Image>,
     image: Publisher<CameraImage>,
     info: Publisher<CameraCalibration>,
+    spoiler: Spoiler,
     refused: u64,
 }
 
@@ -28,11 +61,17 @@ impl Eye {
             CameraSide::Left => (Camera::Left, graph::image_left(), graph::camera_info_left()),
             CameraSide::Right => (Camera::Right, graph::image_right(), graph::camera_info_right()),
         };
-        let pictures = world.subscribe(camera.topic(), DEPTH)?;
-        Ok(Self { side, pictures, image: bus.publisher(&image)?, info: bus.publisher(&info)?, refused: 0 })
+        Ok(Self {
+            side,
+            pictures: world.subscribe(camera.topic(), DEPTH)?,
+            image: bus.publisher(&image)?,
+            info: bus.publisher(&info)?,
+            spoiler: Spoiler::new(),
+            refused: 0,
+        })
     }
 
-    fn pass_on(&mut self, rig: &StereoRig) -> Result<(), BusError> {
+    fn pass_on(&mut self, rig: &StereoRig, faults: &Faults) -> Result<(), BusError> {
         while let Some(picture) = self.pictures.take() {
             let Some(picture) = converted(&picture, self.side, rig) else {
                 self.refused += 1;
@@ -42,6 +81,7 @@ impl Eye {
                 }
                 continue;
             };
+            let Some(picture) = self.spoiler.pass(picture, faults) else { continue };
             let offset = if self.side == CameraSide::Left { 0.0 } else { rig.baseline };
             self.info.publish(&CameraCalibration { stamp: picture.stamp, side: self.side, model: rig.left, offset })?;
             self.image.publish(&picture)?;
@@ -67,13 +107,14 @@ fn converted(picture: &Image, side: CameraSide, rig: &StereoRig) -> Option<Camer
 pub struct EndoscopeNode {
     rig: StereoRig,
     eyes: [Eye; 2],
+    faults: SharedFaults,
 }
 
 impl EndoscopeNode {
-    /// Between `world` and `bus`.
-    pub fn new(bus: &Bus, world: &Client, rig: StereoRig) -> Result<Self, ArmNodeError> {
+    /// Between `world` and `bus`; `faults` says what is wrong.
+    pub fn new(bus: &Bus, world: &Client, rig: StereoRig, faults: SharedFaults) -> Result<Self, ArmNodeError> {
         let [left, right] = [CameraSide::Left, CameraSide::Right].map(|side| Eye::new(bus, world, side));
-        Ok(Self { rig, eyes: [left?, right?] })
+        Ok(Self { rig, eyes: [left?, right?], faults })
     }
 }
 
@@ -87,8 +128,9 @@ impl Node for EndoscopeNode {
     }
 
     fn poll(&mut self, _now: Stamp) {
+        let faults = self.faults.now();
         for eye in &mut self.eyes {
-            if let Err(error) = eye.pass_on(&self.rig) {
+            if let Err(error) = eye.pass_on(&self.rig, &faults) {
                 tracing::error!(%error, "picture not published");
             }
         }
@@ -124,5 +166,35 @@ mod tests {
         ] {
             assert!(converted(&bad, CameraSide::Left, &rig).is_none());
         }
+    }
+
+    /// What comes of pictures of growing brightness, one every 100 ms, as brightness and time in ms.
+    fn passed(faults: &Faults) -> Vec<Option<(u8, i64)>> {
+        let mut spoiler = Spoiler::new();
+        let picture = |i: i64| CameraImage {
+            stamp: Stamp::FIRST.plus(Duration::from_millis(100 * i as u64)),
+            side: CameraSide::Left,
+            image: proctor_types::Image::new(2, 2, vec![[10 * i as u8; 3]; 4]).unwrap(),
+        };
+        (1..=5)
+            .map(|i| {
+                let said = spoiler.pass(picture(i), faults)?;
+                Some((said.image.pixels()[0][0], said.stamp.nanos() / 1_000_000))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pictures_freeze_lag_jump_go_black_or_are_lost_as_those_of_the_built_in_simulator() {
+        let whole = |shown: [u8; 5]| shown.iter().zip(1..).map(|(s, i)| Some((*s, 100 * i))).collect::<Vec<_>>();
+        let none = Faults::default();
+        assert_eq!(passed(&none), whole([10, 20, 30, 40, 50]));
+        assert_eq!(passed(&Faults { frozen: true, ..none }), whole([10; 5]), "new stamps, old picture");
+        assert_eq!(passed(&Faults { blackout: true, ..none }), whole([0; 5]));
+        let late = passed(&Faults { video_lag: Duration::from_millis(200), ..none });
+        assert_eq!(late, [None, None, Some((10, 300)), Some((20, 400)), Some((30, 500))]);
+        let jumped = passed(&Faults { clock_jump: 5.0, ..none });
+        assert_eq!(jumped[2], Some((30, 5300)));
+        assert_eq!(passed(&Faults { dropped: 1.0, ..none }), [None; 5]);
     }
 }

@@ -1,6 +1,6 @@
 //! The arms of the world on the bus, and the world's time.
 
-use crate::{ArmNodeError, Following, Sample, WorldArm, stamp};
+use crate::{ArmNodeError, Following, Sample, SharedFaults, WorldArm, stamp};
 use proctor_bus::{Bus, BusError, Node, Publisher, Urgency, graph};
 use proctor_controller::{ArmConfig, ArmPorts, Commander, Due, Report, TICK};
 use proctor_gazebo::{Arm, Joint};
@@ -9,12 +9,15 @@ use proctor_gz::{
     messages::{Clock, Double, Model},
 };
 use proctor_kinematics::Chain;
+use proctor_sim::{Fault, Faults, InFlight, faults::ArmFaults};
 use proctor_types::{ArmId, ArmJoints, ArmPose, InvalidValue, Jaw, JointCommand, Joints, Stamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Messages of the world that may wait for a poll: a second of its steps.
 const DEPTH: usize = 512;
+/// Most samples that are late: those of the longest delay and lag together, one per millisecond.
+const LATE: usize = (Fault::MAX_DELAY.as_millis() + Fault::MAX_LAG.as_millis()) as usize + 1;
 
 /// Parameters of [`ArmsNode`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -62,6 +65,8 @@ struct Between {
     joints: Vec<Advertised<Double>>,
     jaws: Vec<Advertised<Double>>,
     ports: ArmPorts,
+    /// How the joints stood, while the encoders' words are late.
+    late: InFlight<Sample>,
     /// Measured joints fell due, but nothing newer than what was said last had come.
     owes: bool,
     /// Stamp of the measured joints that were said last.
@@ -84,6 +89,7 @@ impl Between {
             jaws: described.jaw.iter().flat_map(|jaw| &jaw.sides).map(command).collect::<Result<_, _>>()?,
             described,
             ports,
+            late: InFlight::new(LATE),
             owes: false,
             said: None,
             refused: 0,
@@ -105,41 +111,52 @@ impl Between {
         }
     }
 
-    /// Steers the world's joints at simulated time `now`.
-    fn steer(&mut self, now: Stamp) {
+    /// Steers the world's joints at simulated time `now`. A silent arm hears nothing.
+    fn steer(&mut self, now: Stamp, faults: &ArmFaults) {
         let logic = &mut self.logic;
-        self.ports.hear(now, |command| logic.command(command));
-        let Some((joints, jaw)) = self.logic.step(now) else { return };
+        self.ports.hear(now, |command| {
+            if !faults.silent {
+                logic.command(command);
+            }
+        });
+        if faults.fault {
+            logic.fault();
+        }
+        let Some((joints, jaw)) = logic.step(now) else { return };
         self.joints.iter().zip(joints.iter()).for_each(|(to, at)| to.publish(&Double { data: *at }));
         self.jaws.iter().for_each(|to| to.publish(&Double { data: jaw / 2.0 }));
     }
 
     /// Says how the arm fares, once it is one.
-    fn say(&mut self, now: Stamp, due: Due) -> Result<(), BusError> {
-        let arm = self.logic.id();
+    fn say(&mut self, now: Stamp, due: Due, faults: &Faults) -> Result<(), BusError> {
+        let (arm, of_arm) = (self.logic.id(), faults.arm(self.logic.id()));
         let (Some(plant), Some(sample)) = (self.logic.plant(), self.logic.sample()) else { return Ok(()) };
-        let Sample { stamp, position, velocity, jaw } = *sample;
         // What was measured is finite and of the chain's length.
-        let Ok(base_from_tip) = self.chain.fk(&position) else { return Ok(()) };
+        let Ok(base_from_tip) = self.chain.fk(&sample.position) else { return Ok(()) };
+        let measured = self.late.pass(now, *sample, of_arm.delay + faults.joint_lag).map(|late| {
+            let Sample { position, velocity, jaw, .. } = late;
+            let stamp = faults.jumped(late.stamp.plus(faults.joint_lag));
+            (ArmJoints { arm, stamp, position, velocity }, Jaw { arm, stamp, position: jaw })
+        });
         let report = Report {
-            measured: Some((ArmJoints { arm, stamp, position, velocity }, Jaw { arm, stamp, position: jaw })),
-            nan: false,
-            setpoint: JointCommand { arm, stamp: now, position: plant.setpoint() },
-            pose: ArmPose { arm, stamp, base_from_tip },
+            measured,
+            nan: of_arm.nan,
+            setpoint: JointCommand { arm, stamp: faults.jumped(now), position: plant.setpoint() },
+            pose: ArmPose { arm, stamp: faults.jumped(sample.stamp), base_from_tip },
             force: None,
-            status: plant.status(now),
-            silent: false,
+            status: plant.status(faults.jumped(now)),
+            silent: of_arm.silent,
         };
         // Never the same joints twice: readers take a stamp that does not rise for a fault.
         self.owes |= due.measured;
-        let measured = self.owes && self.said != Some(stamp);
-        if measured {
+        let news = measured.map(|(joints, _)| joints.stamp).filter(|stamp| self.owes && self.said != Some(*stamp));
+        if news.is_some() {
             if self.said.is_none() {
                 tracing::info!(%arm, "stands where operations begin");
             }
-            (self.owes, self.said) = (false, Some(stamp));
+            (self.owes, self.said) = (false, news);
         }
-        self.ports.publish(&report, Due { measured, ..due })
+        self.ports.publish(&report, Due { measured: news.is_some(), ..due })
     }
 
     fn warn(&mut self) {
@@ -156,17 +173,18 @@ pub struct ArmsNode {
     clock_in: Subscription<Clock>,
     clock_out: Publisher<Stamp>,
     arms: Vec<Between>,
+    faults: SharedFaults,
     now: Option<Stamp>,
 }
 
 impl ArmsNode {
-    /// Between `world` and `bus`. `stands` says what stands in each arm's place, and its joints where operations begin.
+    /// Between `world` and `bus`. `stands` says what stands in each arm's place, and its joints where operations begin; `faults` what is wrong.
     pub fn new(
         bus: &Bus,
         world: &Client,
         stands: impl Fn(ArmId) -> (Chain, Joints),
         params: ArmsParams,
-        from: &Commander,
+        (from, faults): (&Commander, SharedFaults),
     ) -> Result<Self, ArmNodeError> {
         params.validate()?;
         let expiry = Duration::from_millis(params.expiry_ms.into());
@@ -177,7 +195,7 @@ impl ArmsNode {
             arms.push(Between::new(world, (&chain, &home), ports, params.jaw)?);
         }
         let clock_in = world.subscribe("/clock", DEPTH)?;
-        Ok(Self { params, clock_in, clock_out: bus.publisher(&graph::clock())?, arms, now: None })
+        Ok(Self { params, clock_in, clock_out: bus.publisher(&graph::clock())?, arms, faults, now: None })
     }
 }
 
@@ -207,10 +225,11 @@ impl Node for ArmsNode {
         self.now = Some(now);
         let fresh = |every| began_anew || Due::is(last, at, every);
         let due = Due { measured: fresh(self.params.measured_every_ms), state: fresh(self.params.state_every_ms) };
+        let faults = self.faults.now();
         for arm in &mut self.arms {
             arm.hear_world();
-            arm.steer(now);
-            if let Err(error) = arm.say(now, due) {
+            arm.steer(now, faults.arm(arm.logic.id()));
+            if let Err(error) = arm.say(now, due, &faults) {
                 tracing::error!(arm = %arm.logic.id(), %error, "not published");
             }
             if due.state {

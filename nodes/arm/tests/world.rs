@@ -1,6 +1,6 @@
 //! The arms' shell between a bus in memory and a world that is ours: Gazebo's topics over real sockets, joints that go where they are steered.
 
-use proctor_arm::{ArmsNode, ArmsParams};
+use proctor_arm::{ArmsNode, ArmsParams, SharedFaults};
 use proctor_bus::{Bus, Node, Subscriber, graph};
 use proctor_controller::Commander;
 use proctor_gazebo::{Arm, Joint};
@@ -8,7 +8,7 @@ use proctor_gz::{
     Advertised, Client, Options, Partition, Subscription,
     messages::{self, Axis, Clock, Double, Header, Model, Time},
 };
-use proctor_sim::{SimConfig, Simulator};
+use proctor_sim::{Fault, Faults, SimConfig, Simulator};
 use proctor_types::{
     ArmId, ArmJoints, ArmStatus, Jaw, JointCommand, Joints, OperatingState, Stamp, StateCommand, StateRequest, ToArm,
 };
@@ -64,7 +64,7 @@ struct World {
 }
 
 impl World {
-    fn new(bus: &Bus) -> Self {
+    fn new(bus: &Bus, faults: &SharedFaults) -> Self {
         let options = Options {
             topics_port: 20_447,
             services_port: 20_448,
@@ -87,7 +87,8 @@ impl World {
         let clock = world.advertise("/clock").unwrap();
         let cell = Simulator::new(SimConfig::default()).unwrap();
         let stands = |arm| (cell.chain(arm).clone(), cell.plant(arm).position());
-        let node = ArmsNode::new(bus, &ours, stands, ArmsParams::default(), &Commander::Anybody).unwrap();
+        let from = (&Commander::Anybody, faults.clone());
+        let node = ArmsNode::new(bus, &ours, stands, ArmsParams::default(), from).unwrap();
         let heard = bus.subscriber(&graph::clock()).unwrap();
         Self { clock, arms, ms: 0, node, heard, _clients: [world, ours] }
     }
@@ -150,7 +151,8 @@ fn a_world_of_gazebos_is_a_crtk_robot() {
     let orders = bus.publisher::<ToArm<StateCommand>>(&graph::state_command(ARM)).unwrap();
     let servo = bus.publisher::<ToArm<JointCommand>>(&graph::servo_jp(ARM)).unwrap();
     let jaws = bus.publisher::<ToArm<Jaw>>(&graph::jaw_servo_jp(ARM)).unwrap();
-    let mut world = World::new(&bus);
+    let faults = SharedFaults::default();
+    let mut world = World::new(&bus, &faults);
     let mut last = None;
 
     world.run_until(6000, || state(&states, &mut last).is_some());
@@ -183,4 +185,46 @@ fn a_world_of_gazebos_is_a_crtk_robot() {
         world.step();
     }
     assert!((world.value("PSM1_jaw_1") - 0.3).abs() < 1e-3 && (world.value("PSM1_jaw_2") - 0.3).abs() < 1e-3);
+
+    go_wrong(&mut world, &bus, &faults);
+}
+
+/// Every fault of an arm, one after the other, on the arm that is enabled and homed.
+fn go_wrong(world: &mut World, bus: &Bus, faults: &SharedFaults) {
+    let states = bus.subscriber::<ArmStatus>(&graph::operating_state(ARM)).unwrap();
+    let measured = bus.subscriber::<ArmJoints>(&graph::measured_js(ARM)).unwrap();
+    let steps = |world: &mut World, fault: Option<Fault>| {
+        let mut now = Faults::default();
+        fault.into_iter().for_each(|fault| now.add(fault));
+        faults.inject(now);
+        while states.take().is_some() {}
+        while measured.take().is_some() {}
+        (0..250).for_each(|_| world.step());
+        let heard: Vec<_> = std::iter::from_fn(|| measured.take()).collect();
+        let ages: Vec<_> = heard.iter().flatten().map(|joints| world.ms - joints.stamp.nanos() / 1_000_000).collect();
+        (heard.len(), ages.last().copied(), states.newest().map(|status| status.state))
+    };
+    let (all, age, state) = steps(world, None);
+    assert!(all > 50 && age.is_some_and(|ms| (0..10).contains(&ms)) && state == Some(OperatingState::Enabled));
+
+    let (heard, age, state) = steps(world, Some(Fault::SilentArm { arm: ARM }));
+    assert_eq!((heard, age, state), (0, None, None));
+
+    let (heard, age, state) = steps(world, Some(Fault::NanJoints { arm: ARM }));
+    assert!(heard > 50 && age.is_none(), "they come, and none is taken for joints");
+    assert_eq!(state, Some(OperatingState::Enabled));
+
+    let delay = Duration::from_millis(200);
+    let (_, age, _) = steps(world, Some(Fault::DelayedJoints { arm: ARM, delay }));
+    assert!(age.is_some_and(|ms| (200..210).contains(&ms)), "{age:?}");
+    let (_, age, _) = steps(world, Some(Fault::JointLag { lag: delay }));
+    assert!(age.is_some_and(|ms| (0..10).contains(&ms)), "a lag does not show in the stamp: {age:?}");
+    let (_, age, _) = steps(world, Some(Fault::ClockJump { seconds: 5.0 }));
+    assert!(age.is_some_and(|ms| (-5000..-4990).contains(&ms)), "{age:?}");
+
+    let (_, _, state) = steps(world, Some(Fault::ArmFault { arm: ARM }));
+    assert_eq!(state, Some(OperatingState::Fault));
+    let (heard, age, state) = steps(world, None);
+    assert!(heard > 50 && age.is_some_and(|ms| (0..10).contains(&ms)));
+    assert_eq!(state, Some(OperatingState::Fault), "what stopped the arm is over, and nobody has put it back");
 }

@@ -1,7 +1,9 @@
 //! Faults by name, as typed on the demo's standard input: `fault camera_frozen on`.
 
+use crate::live::say;
 use proctor_sim::Faults;
 use proctor_types::ArmId;
+use std::io::BufRead;
 
 /// Every fault that can be typed.
 pub const NAMES: &[&str] = &[
@@ -54,6 +56,20 @@ pub fn apply(line: &str, faults: &mut Faults) -> Result<String, String> {
         _ => return Err(usage()),
     }
     Ok(format!("fault {name} {switch}"))
+}
+
+/// Hands on what is wrong whenever a line on standard input has changed it, until the input ends or nobody takes it any more (`inject` is false).
+pub fn hear(inject: impl Fn(Faults) -> bool + Send + 'static) {
+    std::thread::spawn(move || {
+        let mut current = Faults::default();
+        for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
+            match apply(&line, &mut current) {
+                Ok(_) if !inject(current) => return,
+                Ok(done) => say(&done),
+                Err(problem) => eprintln!("{problem}"),
+            }
+        }
+    });
 }
 
 #[cfg(test)]

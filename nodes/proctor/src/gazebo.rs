@@ -3,13 +3,14 @@
 //! A [`World`] is a running Gazebo server with our cell in it, its own or somebody's; [`World::spawn`] puts its arms and its endoscope on the bus.
 
 use crate::{
+    faults,
     leave::Leave,
     live::Live,
     stack::{self, StackConfig},
 };
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
-use proctor_arm::{ArmsNode, ArmsParams, EndoscopeNode};
+use proctor_arm::{ArmsNode, ArmsParams, EndoscopeNode, SharedFaults};
 use proctor_bus::Bus;
 use proctor_controller::Commander;
 use proctor_gazebo::{Camera, export};
@@ -218,14 +219,21 @@ impl World {
         })
     }
 
-    /// Starts arms and endoscope, which are the robot from now on. What stands in the arms' places is what `config` says.
+    /// Starts arms and endoscope, which are the robot from now on. What stands in the arms' places is what `config` says; what is typed on standard
+    /// input goes wrong with them.
     pub fn spawn(&self, live: &mut Live, bus: &Bus, config: &StackConfig) -> anyhow::Result<()> {
         let cell = Simulator::new(config.sim.clone())?;
         let stands = |arm| (cell.chain(arm).clone(), cell.plant(arm).position());
         let params = ArmsParams { jaw: config.sim.arm.jaw, ..ArmsParams::default() };
         let from = Commander::Safety(config.root.clone());
-        live.spawn_on_wall_clock(ArmsNode::new(bus, &self.client, stands, params, &from)?)?;
-        live.spawn_on_wall_clock(EndoscopeNode::new(bus, &self.client, cell.cell().rig())?)
+        let faults = SharedFaults::default();
+        live.spawn_on_wall_clock(ArmsNode::new(bus, &self.client, stands, params, (&from, faults.clone()))?)?;
+        live.spawn_on_wall_clock(EndoscopeNode::new(bus, &self.client, cell.cell().rig(), faults.clone())?)?;
+        faults::hear(move |now| {
+            faults.inject(now);
+            true
+        });
+        Ok(())
     }
 
     /// Fails if the server that was started has ended.

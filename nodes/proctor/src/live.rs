@@ -15,12 +15,12 @@ use proctor_recorder::{RecorderNode, RecorderParams};
 use proctor_safety::{SafetyNode, SafetyParams, realtime};
 use proctor_seal::Verifier;
 use proctor_sim::{
-    Faults, Simulator,
-    node::{CameraNode, Commander, PlantNode, PlantParams, SharedSimulator},
+    Simulator,
+    node::{CameraNode, Commander, PlantNode, PlantParams},
 };
 use proctor_types::Role;
 use std::{
-    io::{BufRead, Write},
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -134,26 +134,12 @@ impl Live {
         let from = Commander::Safety(config.root.clone());
         self.spawn_on_wall_clock(PlantNode::new(bus, simulator.clone(), PlantParams::default(), &from)?)?;
         self.spawn_on_wall_clock(CameraNode::new(bus, simulator.clone(), config.camera)?)?;
-        Self::hear_faults(&simulator);
-        Ok(())
-    }
-
-    /// Applies faults typed on standard input to a simulator, until the input or the simulator ends.
-    fn hear_faults(simulator: &SharedSimulator) {
-        let simulator = Arc::downgrade(simulator);
-        std::thread::spawn(move || {
-            let mut current = Faults::default();
-            for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
-                let Some(simulator) = simulator.upgrade() else { return };
-                match faults::apply(&line, &mut current) {
-                    Ok(done) => {
-                        simulator.lock().unwrap_or_else(PoisonError::into_inner).inject(current);
-                        say(&done);
-                    }
-                    Err(problem) => eprintln!("{problem}"),
-                }
-            }
+        let simulator = Arc::downgrade(&simulator);
+        faults::hear(move |now| {
+            let simulator = simulator.upgrade();
+            simulator.map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).inject(now)).is_some()
         });
+        Ok(())
     }
 
     /// Ends every thread and waits for it; recordings are complete afterwards.

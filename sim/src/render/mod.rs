@@ -19,6 +19,7 @@ mod raster;
 mod shade;
 mod shelf;
 mod sight;
+mod spoil;
 mod texture;
 mod tone;
 
@@ -27,6 +28,7 @@ pub use appearance::{Appearance, Surface};
 pub use foreign::{FIRST_FOREIGN, Foreign, ForeignKind, MOST_FOREIGN};
 pub use instrument::{InstrumentShape, Link as InstrumentLink};
 pub use lens::RAW_DISTORTION;
+pub use spoil::spoiled;
 
 use crate::scene::{Tissue, mesh::V3};
 use crew::Crew;

@@ -28,9 +28,15 @@ pub(crate) const MATERIALS: usize = 64;
 const FOREIGN: usize = 8 + 3 * 8;
 const _: () = assert!(FOREIGN + MOST_FOREIGN <= MATERIALS);
 /// Side of the coarse grid that holds blood on the lens, pixels.
-const LENS_CELL: usize = 16;
+pub(super) const LENS_CELL: usize = 16;
 /// Average colour that metal mirrors.
 const SURROUNDINGS: [f32; 3] = [0.55, 0.30, 0.24];
+/// Light that smoke scatters back.
+pub(super) const SMOKE: [f32; 3] = [0.40, 0.38, 0.38];
+/// What blood on the lens lets through.
+pub(super) const STAIN: [f32; 3] = [0.75, 0.06, 0.05];
+/// What it adds.
+pub(super) const STAIN_ITSELF: [f32; 3] = [0.05, 0.0, 0.0];
 
 /// Material number of a part of an instrument (instance counts from 1).
 pub(crate) fn instrument_material(instance: u8, class: Class) -> f32 {
@@ -340,7 +346,7 @@ impl<'a> Shader<'a> {
         // (1 - smoke)^thickness, rational: exact at 0 and 1 and monotone between.
         let kept = through / (through + (s(1.0) - through) * thickness);
         for (c, l) in light.iter_mut().enumerate() {
-            *l = *l * kept + s([0.40, 0.38, 0.38][c] * self.look.light) * (s(1.0) - kept);
+            *l = *l * kept + s(SMOKE[c] * self.look.light) * (s(1.0) - kept);
         }
     }
 
@@ -360,7 +366,7 @@ impl<'a> Shader<'a> {
         let film = self.film(&self.lens, x, y);
         let grey = (light[0] + light[1] + light[2]) * s(1.0 / 3.0);
         for (c, l) in light.iter_mut().enumerate() {
-            let stained = (*l * s(0.3) + grey * s(0.2)) * s([0.75, 0.06, 0.05][c]) + s([0.05, 0.0, 0.0][c]);
+            let stained = (*l * s(0.3) + grey * s(0.2)) * s(STAIN[c]) + s(STAIN_ITSELF[c]);
             *l = mix(*l, stained, film);
         }
     }
@@ -384,16 +390,16 @@ fn wetted(surface: &Surface, wetness: f32) -> Surface {
 }
 
 /// What a lens film is made of: how many drops, their least and further radius in cells.
-struct Drops {
+pub(super) struct Drops {
     count: i32,
     radius: [f32; 2],
 }
 
-const BLOOD: Drops = Drops { count: 7, radius: [1.5, 9.0] };
+pub(super) const BLOOD: Drops = Drops { count: 7, radius: [1.5, 9.0] };
 const DIRT: Drops = Drops { count: 9, radius: [3.2, 5.0] };
 
 /// Coverage of the lens, 0..1, on a coarse grid: round drops that merge and grow with the amount.
-fn lens_film(seed: u32, (columns, rows): (usize, usize), amount: f32, of: &Drops) -> Vec<f32> {
+pub(super) fn lens_film(seed: u32, (columns, rows): (usize, usize), amount: f32, of: &Drops) -> Vec<f32> {
     let drops: Vec<[f32; 3]> = (0..of.count)
         .map(|i| {
             let r = |k: i32| unit(hash(i, k, 3, seed));
