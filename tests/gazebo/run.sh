@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make test-gazebo`: the whole loop on a real Gazebo server, with the scripted surgeon; a CRTK arm judged by `proctor conformance`; the segmentation
-# scored against Gazebo's own segmentation camera. Without a Gazebo (`gz sim` or `ign gazebo`) it says that it was skipped, and succeeds.
+# scored against Gazebo's own segmentation camera; faults typed into the demo. Without a Gazebo (`gz sim` or `ign gazebo`) it says that it was skipped, and succeeds.
 # GAZEBO_SECONDS (180) is how long the surgeon works, GAZEBO_FPS (10) the endoscope's rate: software rendering makes the simulation slower than the clock.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -34,6 +34,9 @@ PY
 
 step "segmentation of Gazebo's pictures against its own segmentation camera"
 "$proctor" eval segmentation --model models/cholec-sim --images "$out/truth/images" --masks "$out/truth/masks" --map "$out/truth/map.toml"
+
+step "faults of camera and arms, typed, recorded and noticed"
+.venv/bin/python tests/gazebo/faults.py "$proctor" "${GAZEBO_FPS:-10}" --sim gazebo
 
 step "a Gazebo arm as a CRTK arm"
 "$proctor" authority-key "$out/authority.key" >/dev/null

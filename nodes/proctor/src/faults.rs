@@ -65,7 +65,11 @@ pub fn hear(inject: impl Fn(Faults) -> bool + Send + 'static) {
         for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|l| !l.trim().is_empty()) {
             match apply(&line, &mut current) {
                 Ok(_) if !inject(current) => return,
-                Ok(done) => say(&done),
+                Ok(done) => {
+                    // A recording has what was logged: when what went wrong.
+                    tracing::info!("{done}");
+                    say(&done);
+                }
                 Err(problem) => eprintln!("{problem}"),
             }
         }
