@@ -192,7 +192,7 @@ class Test:
             name: self.proctor(name, "run", *words, "--session", str(self.files / f"{name}.json5")) for name, words in node.items()
         }
         for process in self.nodes.values():
-            process.until("running", 60)
+            process.until("inactive -> active", 60)
         token = self.nodes["console"].until(r"token:? +(\S+)", 60)[1]
         self.surgeon = Process("console", str(BIN / "examples/surgeon"), "127.0.0.1:8080", token, "600")
 
