@@ -74,7 +74,7 @@ def _node(context, name, simulated, sim_time=False):
         "sim": ["--camera-fps", value("camera_fps"), "--seed", value("seed")] if simulated else [],
     }
     if name == "gazebo":
-        own[name] = own["sim"] + (["--gazebo-server"] if value("server") == "true" else [])
+        own[name] = own["sim"] + [f"--gazebo-{what}" for what in ("server", "gui") if value(what) == "true"]
     key = value("authority_key")
     remapped = [] if simulated else _remappings(value)
     return Node(

@@ -19,6 +19,11 @@ impl Partition {
         Ok(Self(name.to_owned()))
     }
 
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Gazebo's own choice when nobody names one: host and user.
     pub fn default_for(host: &str, user: &str) -> Result<Self, GzError> {
         Self::new(&format!("{host}:{user}"))

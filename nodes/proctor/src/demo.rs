@@ -29,7 +29,7 @@ use std::{
 pub enum Sim {
     /// The built-in simulator.
     BuiltIn,
-    /// The same cell as a world of Gazebo, whose server is started without a window.
+    /// The same cell as a world of Gazebo, whose server is started.
     Gazebo,
 }
 
@@ -66,6 +66,9 @@ pub struct DemoArgs {
     /// What moves the arms and draws the pictures.
     #[arg(long, value_enum, default_value_t = Sim::BuiltIn)]
     sim: Sim,
+    /// Opens Gazebo's own window, too.
+    #[arg(long)]
+    gazebo_gui: bool,
 }
 
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
@@ -77,10 +80,14 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.perception.device = args.device;
     let bus = middleware::open(args.bus, HirozConfig::default())?;
     let mut live = Live::new();
-    let gazebo = match args.sim {
+    anyhow::ensure!(args.sim == Sim::Gazebo || !args.gazebo_gui, "--gazebo-gui goes with --sim gazebo");
+    let mut gazebo = match args.sim {
         Sim::BuiltIn => None,
         Sim::Gazebo => Some(World::start(&config.sim, args.camera_fps, &leave)?),
     };
+    if args.gazebo_gui {
+        gazebo.iter_mut().try_for_each(World::show)?;
+    }
     let on = if gazebo.is_some() { "Gazebo" } else { "the built-in simulator" };
     say(&format!("Proctor demo on {on}. Research software, not a medical device."));
     if gazebo.is_some() {

@@ -21,13 +21,15 @@ use proctor_gz::{
 use proctor_sim::{SimConfig, Simulator};
 use proctor_types::Class;
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{BufWriter, Write},
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 /// How long a server may take to load the world.
 const LOADING: Duration = Duration::from_mins(2);
@@ -71,6 +73,33 @@ pub struct CaptureArgs {
     frames: u32,
 }
 
+/// Arguments of `proctor run` about the world of its node `gazebo`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorldArgs {
+    /// The node `gazebo` starts a server of the cell itself. Without it, it joins the one that runs (GZ_PARTITION, GZ_IP).
+    #[arg(long = "gazebo-server")]
+    server: bool,
+    /// The node `gazebo` opens Gazebo's own window, too.
+    #[arg(long = "gazebo-gui")]
+    gui: bool,
+}
+
+impl WorldArgs {
+    /// Whether nothing was asked for.
+    pub fn is_empty(self) -> bool {
+        !self.server && !self.gui
+    }
+
+    /// The world that they ask for.
+    pub fn world(self, config: &SimConfig, fps: u32, leave: &Leave) -> anyhow::Result<World> {
+        let mut world = if self.server { World::start(config, fps, leave)? } else { World::join(leave)? };
+        if self.gui {
+            world.show()?;
+        }
+        Ok(world)
+    }
+}
+
 /// Runs the command.
 pub fn run(what: &Gazebo, out: &mut impl Write) -> anyhow::Result<()> {
     match what {
@@ -84,41 +113,49 @@ pub fn run(what: &Gazebo, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that runs our cell, and ends when this is dropped.
-struct Server {
+/// A process of Gazebo's, in whose folder its log is; both end when this is dropped.
+struct Process {
+    what: &'static str,
     child: Child,
     log: PathBuf,
-    _folder: tempfile::TempDir,
+    _folder: TempDir,
 }
 
-impl Server {
-    fn start(config: &SimConfig, fps: u32, options: &Options, partition: &str) -> anyhow::Result<Self> {
+impl Process {
+    fn start(what: &'static str, arguments: &[&OsStr], folder: TempDir, options: &Options) -> anyhow::Result<Self> {
         let [program, subcommand] =
             command().context("no Gazebo: neither `gz sim` nor `ign gazebo` is there (docs/gazebo.md)")?;
-        let folder = tempfile::Builder::new().prefix("proctor-gazebo-").tempdir()?;
-        let world = export(folder.path(), config, fps)?;
-        let log = folder.path().join("server.log");
+        let log = folder.path().join(format!("{what}.log"));
         let file = File::create(&log).with_context(|| log.display().to_string())?;
-        let ip = options.ip.to_string();
+        let (partition, ip) = (options.partition.as_str(), options.ip.to_string());
         let child = Command::new(program)
-            .args([subcommand, "-s", "-r", "--headless-rendering", "-v", "3"])
-            .arg(&world)
+            .arg(subcommand)
+            .args(arguments)
             .envs([("GZ_PARTITION", partition), ("IGN_PARTITION", partition), ("GZ_IP", &ip), ("IGN_IP", &ip)])
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start {program} {subcommand}"))?;
-        Ok(Self { child, log, _folder: folder })
+        Ok(Self { what, child, log, _folder: folder })
     }
 
-    /// Fails, with what the server said last, if it has ended; with [`crate::leave::Left`] where both were asked to.
-    fn check(&mut self, leave: &Leave) -> anyhow::Result<()> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
-        // Ctrl-C in a terminal reaches both, and the server may be quicker.
-        std::thread::sleep(LOOK);
-        leave.check()?;
-        bail!("the Gazebo server ended ({status}):\n{}", self.last_words())
+    /// A server with the cell of `config`, without a window.
+    fn server(config: &SimConfig, fps: u32, options: &Options) -> anyhow::Result<Self> {
+        let folder = folder()?;
+        let world = export(folder.path(), config, fps)?;
+        let words = ["-s", "-r", "--headless-rendering", "-v", "3"].map(OsStr::new);
+        Self::start("server", &[&words[..], &[world.as_os_str()]].concat(), folder, options)
+    }
+
+    /// A window on the world of a server.
+    fn window(options: &Options) -> anyhow::Result<Self> {
+        Self::start("window", &["-g", "-v", "3"].map(OsStr::new), folder()?, options)
+    }
+
+    /// How it ended, if it has.
+    fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     fn last_words(&self) -> String {
@@ -129,12 +166,16 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            tracing::warn!(%error, "the Gazebo server was not ended");
+            tracing::warn!(%error, "Gazebo's {} was not ended", self.what);
         }
     }
+}
+
+fn folder() -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("proctor-gazebo-").tempdir()?)
 }
 
 /// The command that runs Gazebo here, if any: one that says a version.
@@ -163,7 +204,9 @@ fn default_partition() -> anyhow::Result<Partition> {
     Ok(Partition::default_for(host.trim(), &user)?)
 }
 
-fn options(partition: Partition) -> anyhow::Result<Options> {
+/// Where Gazebo's processes and we find each other: in the partition that the environment names, or `otherwise`, on the address that it names.
+fn options(otherwise: impl FnOnce() -> anyhow::Result<Partition>) -> anyhow::Result<Options> {
+    let partition = said("PARTITION").map_or_else(otherwise, |name| Ok(Partition::new(&name)?))?;
     let ip = said("IP")
         .map(|ip| ip.parse().with_context(|| format!("GZ_IP {ip:?}: expected an IPv4 address")))
         .transpose()?;
@@ -176,47 +219,56 @@ pub struct World {
     statistics: Subscription<WorldStatistics>,
     pictures: Subscription<Image>,
     since: Instant,
-    /// Ends after the client.
-    server: Option<Server>,
+    options: Options,
+    window: Option<Process>,
+    /// Ends last.
+    server: Option<Process>,
 }
 
 impl World {
     /// Starts a server of its own with the cell of `config`, without a window. It takes seconds, on a busy machine a minute; `leave` cuts it short.
     pub fn start(config: &SimConfig, fps: u32, leave: &Leave) -> anyhow::Result<Self> {
-        let partition = said("PARTITION").unwrap_or_else(|| format!("proctor-{}", std::process::id()));
-        let options = options(Partition::new(&partition)?)?;
+        let options = options(|| Ok(Partition::new(&format!("proctor-{}", std::process::id()))?))?;
         let client = Client::new(options.clone())?;
-        let mut server = Server::start(config, fps, &options, &partition)?;
-        tracing::info!(partition, log = %server.log.display(), "a Gazebo server loads the cell");
+        let mut server = Process::server(config, fps, &options)?;
+        tracing::info!(partition = options.partition.as_str(), log = %server.log.display(), "a Gazebo server loads the cell");
         let ticks = first_tick(&client, LOADING, || {
             leave.check()?;
-            server.check(leave)
+            check_server(&mut server, leave)
         })?;
         ensure!(ticks, "the Gazebo server says no /clock within {LOADING:?}:\n{}", server.last_words());
-        tracing::info!(partition, "the Gazebo server runs");
-        Self::around(client, Some(server))
+        tracing::info!(partition = options.partition.as_str(), "the Gazebo server runs");
+        Self::around(client, options, Some(server))
     }
 
     /// Joins the server that runs in the partition and on the address that the environment names.
     pub fn join(leave: &Leave) -> anyhow::Result<Self> {
-        let partition = said("PARTITION").map_or_else(default_partition, |name| Ok(Partition::new(&name)?))?;
-        let client = Client::new(options(partition)?)?;
+        let options = options(default_partition)?;
+        let client = Client::new(options.clone())?;
         ensure!(
             first_tick(&client, WAITING, || Ok(leave.check()?))?,
             "no Gazebo server says /clock within {WAITING:?}: give it and Proctor the same GZ_PARTITION (IGN_PARTITION) and GZ_IP (IGN_IP), 127.0.0.1 \
              where nothing is said, and let it run"
         );
-        Self::around(client, None)
+        Self::around(client, options, None)
     }
 
-    fn around(client: Client, server: Option<Server>) -> anyhow::Result<Self> {
+    fn around(client: Client, options: Options, server: Option<Process>) -> anyhow::Result<Self> {
         Ok(Self {
             statistics: client.subscribe("/stats", 1)?,
             pictures: client.subscribe(Camera::Left.topic(), 1)?,
             client,
             since: Instant::now(),
+            options,
+            window: None,
             server,
         })
+    }
+
+    /// Opens Gazebo's window on the world, for people to look; nothing depends on it, and it may be closed.
+    pub fn show(&mut self) -> anyhow::Result<()> {
+        self.window = Some(Process::window(&self.options)?);
+        Ok(())
     }
 
     /// Starts arms and endoscope, which are the robot from now on. What stands in the arms' places is what `config` says; what is typed on standard
@@ -236,9 +288,19 @@ impl World {
         Ok(())
     }
 
-    /// Fails if the server that was started has ended.
+    /// Fails if the server that was started has ended; says if the window has.
     pub fn check(&mut self, leave: &Leave) -> anyhow::Result<()> {
-        self.server.as_mut().map_or(Ok(()), |server| server.check(leave))
+        if let Some(window) = &mut self.window
+            && let Some(status) = window.ended()?
+        {
+            if status.success() {
+                tracing::info!("Gazebo's window was closed");
+            } else {
+                tracing::warn!("Gazebo's window ended ({status}):\n{}", window.last_words());
+            }
+            self.window = None;
+        }
+        self.server.as_mut().map_or(Ok(()), |server| check_server(server, leave))
     }
 
     /// How fast the simulation ran since it was joined, in words.
@@ -254,6 +316,15 @@ impl World {
             pictures as f64 / seconds
         )
     }
+}
+
+/// Fails, with what the server said last, if it has ended; with [`crate::leave::Left`] where both were asked to.
+fn check_server(server: &mut Process, leave: &Leave) -> anyhow::Result<()> {
+    let Some(status) = server.ended()? else { return Ok(()) };
+    // Ctrl-C in a terminal reaches both, and the server may be quicker.
+    std::thread::sleep(LOOK);
+    leave.check()?;
+    bail!("the Gazebo server ended ({status}):\n{}", server.last_words())
 }
 
 /// Whether the world's clock is heard `within` this time; `check` is asked meanwhile whether to go on.

@@ -2,7 +2,7 @@
 
 use crate::{
     declared::{self, Declaration},
-    gazebo::World,
+    gazebo::{World, WorldArgs},
     leave::{Leave, Left},
     live::Live,
     middleware::{self, BusKind},
@@ -109,9 +109,8 @@ pub struct RunArgs {
     /// Begin *unconfigured* and wait for a lifecycle manager (`ros2 lifecycle set NODE configure`, then `activate`).
     #[arg(long)]
     managed: bool,
-    /// The node `gazebo` starts a server of the cell itself. Without it, it joins the one that runs (GZ_PARTITION, GZ_IP).
-    #[arg(long)]
-    gazebo_server: bool,
+    #[command(flatten)]
+    world: WorldArgs,
 }
 
 impl RunArgs {
@@ -151,12 +150,8 @@ impl RunArgs {
 
     /// The world that the node `gazebo` is part of.
     fn gazebo(&self, config: &StackConfig, leave: &Leave) -> anyhow::Result<Option<World>> {
-        if !self.nodes.contains(&NodeName::Gazebo) {
-            return Ok(None);
-        }
-        let world =
-            if self.gazebo_server { World::start(&config.sim, self.camera_fps, leave)? } else { World::join(leave)? };
-        Ok(Some(world))
+        let here = self.nodes.contains(&NodeName::Gazebo);
+        here.then(|| self.world.world(&config.sim, self.camera_fps, leave)).transpose()
     }
 
     fn check(&self, ros: &RosArgs) -> anyhow::Result<()> {
@@ -166,7 +161,7 @@ impl RunArgs {
         let safety = self.nodes.contains(&NodeName::Safety);
         anyhow::ensure!(!self.shadow || safety, "--shadow is the safety node's");
         let gazebo = self.nodes.contains(&NodeName::Gazebo);
-        anyhow::ensure!(gazebo || !self.gazebo_server, "--gazebo-server is the node gazebo's");
+        anyhow::ensure!(gazebo || self.world.is_empty(), "--gazebo-server and --gazebo-gui are the node gazebo's");
         anyhow::ensure!(
             !gazebo || !self.nodes.contains(&NodeName::Sim),
             "sim and gazebo are two robots: run one of them"
