@@ -76,8 +76,7 @@ pub enum CdrFault {
 pub fn to_cdr<M: Message>(message: &M) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER.len() + message.cdr_serialized_size(0));
     bytes.extend_from_slice(&HEADER);
-    let mut body = hiroz_cdr::cdr_to_vec(message, message.cdr_serialized_size(0));
-    bytes.append(&mut body);
+    message.cdr_serialize(&mut hiroz_cdr::CdrWriter::<hiroz_cdr::LittleEndian>::new(&mut bytes));
     bytes
 }
 

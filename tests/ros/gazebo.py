@@ -48,11 +48,16 @@ def servers():
     return [int(process.name) for process in Path("/proc").iterdir() if process.name.isdigit() and ours(process)]
 
 
+def no_server_and_cleanly(launch, count):
+    """So many processes of a launch that is over ended without an error, and no server is left."""
+    cleanly = sum("process has finished cleanly" in line for line in launch.lines)
+    assert cleanly == count and not servers(), f"{cleanly} of {count} processes, servers {servers()}\n" + "".join(launch.lines)
+
+
 def ended_cleanly(launch):
     """Ctrl-C to the launch: every process ends by itself, without an error, and Gazebo with it."""
     launch.stop()
-    cleanly = [line for line in launch.lines if "process has finished cleanly" in line]
-    assert len(cleanly) == len(NODES) and not servers(), f"{len(cleanly)} of {len(NODES)} processes, servers {servers()}\n" + "".join(launch.lines)
+    no_server_and_cleanly(launch, len(NODES))
 
 
 def ends_while_it_loads():
@@ -82,10 +87,9 @@ def ends_with_its_server():
     finally:
         launch.process.send_signal(signal.SIGINT)
         launch.process.wait(timeout=judge.PATIENCE)
-    cleanly = [line for line in launch.lines if "process has finished cleanly" in line]
     assert any("the Gazebo server ended (signal: 9" in line for line in launch.lines), "".join(launch.lines)
-    assert len(cleanly) == len(NODES) - 1 and not servers(), "".join(launch.lines)
-    fact(f"a server that is killed ends the node gazebo, which says so, and with it the {len(cleanly)} others, cleanly")
+    no_server_and_cleanly(launch, len(NODES) - 1)
+    fact(f"a server that is killed ends the node gazebo, which says so, and with it the {len(NODES) - 1} others, cleanly")
 
 
 class Eyes:

@@ -57,17 +57,14 @@ pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shif
     if samples.len() < MIN_SAMPLES {
         return None;
     }
-    let score = |k: i32| correlation(pictures, &samples, f64::from(k) * STEP);
+    let score = |k: i32| correlation(pictures, samples.iter(), f64::from(k) * STEP);
     let scores: Vec<f64> = (-steps..=steps).map(|k| score(k).unwrap_or(-1.0)).collect();
     let (best, &peak) = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
     let worse = |score: &f64| *score < peak - INDIFFERENT;
     let left = scores[..best].iter().rposition(worse)?;
     let right = best + 1 + scores[best + 1..].iter().position(worse)?;
     let rival = scores[..left].iter().chain(&scores[right..]).any(|score| !worse(score));
-    if peak < MIN_CORRELATION || rival {
-        return None;
-    }
-    if beaten(pictures, &samples, farthest, peak) {
+    if peak < MIN_CORRELATION || rival || beaten(pictures, &samples, farthest, peak) {
         return None;
     }
     let (before, after) = (scores[best - 1], scores[best + 1]);
@@ -88,16 +85,17 @@ fn beaten(pictures: &Pictures, samples: &[Sample], farthest: f64, peak: f64) -> 
             let u = s.u as f64 - s.disparity - shift;
             u >= 0.0 && u < (pictures.width - 1) as f64
         };
-        let there: Vec<Sample> = samples.iter().filter(seen).copied().collect();
-        10 * there.len() >= 9 * samples.len()
-            && correlation(pictures, &there, shift).is_some_and(|score| score > peak + CLEARLY)
+        let there = samples.iter().filter(seen);
+        10 * there.clone().count() >= 9 * samples.len()
+            && correlation(pictures, there, shift).is_some_and(|score| score > peak + CLEARLY)
     })
 }
 
 /// Correlation of the patch in the left picture with its shifted image in the right one, in which all of it must lie.
-fn correlation(pictures: &Pictures, samples: &[Sample], shift: f64) -> Option<f64> {
-    let (n, mut sl, mut sr, mut sll, mut srr, mut slr) = (samples.len() as f64, 0.0, 0.0, 0.0, 0.0, 0.0);
+fn correlation<'a>(pictures: &Pictures, samples: impl Iterator<Item = &'a Sample>, shift: f64) -> Option<f64> {
+    let (mut n, mut sl, mut sr, mut sll, mut srr, mut slr) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for s in samples {
+        n += 1.0;
         let u = s.u as f64 - s.disparity - shift;
         let (left, row) = (f64::from(pictures.left[s.v * pictures.width + s.u]), s.v * pictures.width);
         let (x, f) = (u as usize, u.fract());
