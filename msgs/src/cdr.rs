@@ -74,10 +74,17 @@ pub enum CdrFault {
 
 /// CDR bytes of a message, with header.
 pub fn to_cdr<M: Message>(message: &M) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER.len() + message.cdr_serialized_size(0));
-    bytes.extend_from_slice(&HEADER);
-    message.cdr_serialize(&mut hiroz_cdr::CdrWriter::<hiroz_cdr::LittleEndian>::new(&mut bytes));
+    let mut bytes = Vec::new();
+    write_cdr(message, &mut bytes);
     bytes
+}
+
+/// The same into `bytes`, whose memory is used again.
+pub fn write_cdr<M: Message>(message: &M, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.reserve(HEADER.len() + message.cdr_serialized_size(0));
+    bytes.extend_from_slice(&HEADER);
+    message.cdr_serialize(&mut hiroz_cdr::CdrWriter::<hiroz_cdr::LittleEndian>::new(bytes));
 }
 
 /// A message from CDR bytes with header, checked against `layout`.

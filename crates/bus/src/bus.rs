@@ -282,7 +282,7 @@ impl<T: Wire> Publisher<T> {
             }
             Out::Hiroz(publisher) => publisher.publish(&value.encode()),
             #[cfg(feature = "r2r")]
-            Out::R2r(publisher) => publisher.publish(&cdr::to_cdr(&value.encode())),
+            Out::R2r(publisher) => publisher.publish(&value.encode()),
         }
     }
 }

@@ -17,7 +17,11 @@ use crate::{
     queue::Queue,
 };
 use futures_util::{FutureExt, Stream, StreamExt};
-use proctor_msgs::{cdr::Layout, registry::Entry};
+use proctor_msgs::{
+    Message,
+    cdr::{self, Layout},
+    registry::Entry,
+};
 use r2r::{Context, Node, PublisherUntyped, QosProfile};
 use std::{
     fmt::Display,
@@ -112,7 +116,8 @@ impl Session {
         let (reply, replies) = sync_channel(1);
         send(&self.orders, Order::Publish { topic: topic.clone(), reply })?;
         let inner = answer(&format!("publishing {}", topic.name), &replies)?;
-        Ok(R2rPublisher { inner: Mutex::new(inner), orders: self.orders.clone(), topic: topic.name.to_string() })
+        let inner = Mutex::new((inner, Vec::new()));
+        Ok(R2rPublisher { inner, orders: self.orders.clone(), topic: topic.name.to_string() })
     }
 
     pub(crate) fn subscriber(&self, topic: &Topic, depth: usize, entry: Entry) -> Result<R2rSubscriber, BusError> {
@@ -199,25 +204,26 @@ fn profile(qos: Qos, depth: usize) -> QosProfile {
 }
 
 pub(crate) struct R2rPublisher {
-    // r2r's handle may move between threads but not be shared.
-    inner: Mutex<PublisherUntyped>,
+    /// r2r's handle, which may move between threads but not be shared, and the memory in which messages become bytes.
+    inner: Mutex<(PublisherUntyped, Vec<u8>)>,
     orders: Orders,
     topic: String,
 }
 
 impl R2rPublisher {
-    /// Publishes CDR with its header.
-    pub(crate) fn publish(&self, cdr: &[u8]) -> Result<(), BusError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.publish_raw(cdr).map_err(|e| failed(format!("publishing on {}", self.topic), e))
+    pub(crate) fn publish<M: Message>(&self, message: &M) -> Result<(), BusError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (publisher, bytes) = &mut *inner;
+        cdr::write_cdr(message, bytes);
+        publisher.publish_raw(bytes).map_err(|e| failed(format!("publishing on {}", self.topic), e))
     }
 }
 
 impl Drop for R2rPublisher {
     fn drop(&mut self) {
         // r2r keeps a publisher whose handle is dropped. After the session's end there is nothing left to destroy.
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        _ = send(&self.orders, Order::Destroy(inner));
+        let publisher = self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
+        _ = send(&self.orders, Order::Destroy(publisher));
     }
 }
 
