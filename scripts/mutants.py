@@ -55,7 +55,7 @@ def build(tree, listed, bus):
     # The shell needs the whole workspace: its dependencies are built with other features otherwise.
     test = (["test", "--release", "--workspace", "--lib", "--test", "on_the_bus", "--test", "shadow", "--test", "wire_attacks"] if bus
             else ["test", "-p", "proctor-safety", "--lib", "--tests"])
-    env = {"CARGO_TARGET_DIR": str(ROOT / "target")} if bus else {"CARGO_PROFILE_DEV_OPT_LEVEL": "2"}
+    env = {"CARGO_TARGET_DIR": str(ROOT / "target/whole/target")} if bus else {"CARGO_PROFILE_DEV_OPT_LEVEL": "2"}
     sources = OUT / "sources"
     shutil.rmtree(sources, ignore_errors=True)
     shutil.copytree(tree / SRC, sources / SRC)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Recordings written by rosbags in every format: `proctor fuse` must say of them what it says of the same pictures and joints in a folder.
 
-usage: judge.py PROCTOR FOLDER      FOLDER: left/, right/, poses.csv, PSM1.toml, PSM2.toml as nodes/proctor/tests/fuse_pictures.rs writes them
+usage: judge.py PROCTOR FOLDER MOVED      FOLDER, and MOVED with an endoscope that moves: left/, right/, poses.csv, PSM1.toml, PSM2.toml as
+nodes/proctor/tests/fuse_pictures.rs writes them
 
 rosbags shares no code with Proctor. Estimates of lossless pictures must be the same texts, line for line. Then bags in which something is wrong:
 each must be read as far as it is whole, or be refused in words that name it.
@@ -28,7 +29,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 PAIRS = 24
 CAMERA = (560.0, 560.0, 319.5, 239.5, 0.0052, 640, 480)
+PINHOLE = '{},{},{},{},{},{},{}'.format(*CAMERA[:4], CAMERA[4] * 1e3, *CAMERA[5:])
 JOINTS = ['outer_yaw', 'outer_pitch', 'outer_insertion', 'outer_roll', 'outer_wrist_pitch', 'outer_wrist_yaw']
+ECM_JOINTS = ['outer_yaw', 'outer_pitch', 'outer_insertion', 'outer_roll']
 OTHER = ['PSM2=LARGE_NEEDLE_DRIVER_420006', 'PSM1=LARGE_NEEDLE_DRIVER_400006']
 
 ROS1, ROS2 = get_typestore(Stores.ROS1_NOETIC), get_typestore(Stores.ROS2_JAZZY)
@@ -109,9 +112,11 @@ def messages(store, source: Source, *, encoding: str = 'rgb8', rectified: bool =
     for seq, row in enumerate(source.rows):
         stamp, none = ns(row['stamp']), np.zeros(0)
         head = header(store, stamp, '', seq)
-        q = np.array([float(row[f'q{i}']) for i in range(1, 7)])
-        out.append((f"/{row['arm']}/measured_js", stamp + late, joint_state(head, JOINTS, q, none, none)))
-        out.append((f"/{row['arm']}/jaw/measured_js", stamp + late, joint_state(head, ['jaw'], np.array([float(row['jaw'])]), none, none)))
+        names = ECM_JOINTS if row['arm'] == 'ECM' else JOINTS
+        q = np.array([float(row[f'q{i}']) for i in range(1, len(names) + 1)])
+        out.append((f"/{row['arm']}/measured_js", stamp + late, joint_state(head, names, q, none, none)))
+        if row['arm'] != 'ECM':
+            out.append((f"/{row['arm']}/jaw/measured_js", stamp + late, joint_state(head, ['jaw'], np.array([float(row['jaw'])]), none, none)))
     # Something that nobody asked for.
     text = types['std_msgs/msg/String']
     out.extend(('/chatter', stamp, text(data='hello')) for stamp in source.stamps)
@@ -172,9 +177,7 @@ def judge_formats(fuse: Fuse, source: Source, origin: Path, scratch: Path) -> in
     """Every format against the folder."""
     folder = scratch / 'folder'
     source.write_folder(folder, origin)
-    fx, fy, cx, cy, baseline, width, height = CAMERA
-    pinhole = f'{fx},{fy},{cx},{cy},{baseline * 1e3},{width},{height}'
-    want, _ = fuse.estimates(folder, 'folder', '--pinhole', pinhole)
+    want, _ = fuse.estimates(folder, 'folder', '--pinhole', PINHOLE)
     check(len(want) > 2 * PAIRS - 8, f'only {len(want)} lines of estimates from the folder')
     check(sum(1 for line in want if ',aligned,' in line or ',converging,' in line) > PAIRS, 'the folder is not tracked')
 
@@ -211,6 +214,18 @@ def judge_formats(fuse: Fuse, source: Source, origin: Path, scratch: Path) -> in
     same('PSM1 of another instrument on PSM2', of(other, 'PSM1')[:3], of(want, 'PSM1')[:3])
     check(of(other, 'PSM2')[:3] != of(want, 'PSM2')[:3], 'PSM2 does not know its instrument')
     return len(cases)
+
+
+def judge_moved(fuse: Fuse, scratch: Path, origin: Path) -> None:
+    """An endoscope that is moved is followed in a bag as in a table."""
+    source, folder = Source(origin), scratch / 'moved'
+    source.write_folder(folder, origin)
+    write2(scratch / 'moved_mcap', messages(ROS2, source))
+    write1(scratch / 'moved.bag', messages(ROS1, source))
+    want, said = fuse.estimates(folder, 'moved', '--pinhole', PINHOLE)
+    check('the endoscope was moved: its joints are followed' in said, f'a moved endoscope is not noticed: {said}')
+    for name in ('moved_mcap', 'moved.bag'):
+        same(name, fuse.estimates(scratch / name, name)[0], want)
 
 
 def judge_segment(proctor: Path, scratch: Path) -> int:
@@ -381,20 +396,21 @@ def judge_shadow(proctor: Path, scratch: Path) -> int:
 
 
 def main() -> int:
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         print(__doc__, file=sys.stderr)
         return 2
-    proctor, origin = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    proctor, origin, moved = (Path(argument).resolve() for argument in sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         source, fuse = Source(origin), Fuse(proctor, origin, scratch)
         formats = judge_formats(fuse, source, origin, scratch)
+        judge_moved(fuse, scratch, moved)
         segmented = judge_segment(proctor, scratch)
         damage = judge_damage(fuse, source, scratch)
         shadows = judge_shadow(proctor, scratch)
     for problem in problems[:40]:
         print(f'judge: {problem}', file=sys.stderr)
-    print(f'judge: {formats} formats like the folder, {damage} damaged or odd ones, {shadows} judged in shadow, {segmented} pictures segmented: {len(problems)} problems')
+    print(f'judge: {formats} formats like the folder, 2 with a moved endoscope, {damage} damaged or odd ones, {shadows} judged in shadow, {segmented} pictures segmented: {len(problems)} problems')
     return 1 if problems else 0
 
 

@@ -22,7 +22,7 @@ use crate::{
 use nalgebra::{Isometry3, Point3};
 use proctor_kinematics::Cell;
 use proctor_types::{
-    ArmId, ArmState, Base, Camera, CameraModel, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame,
+    ArmId, ArmState, Base, Camera, CameraModel, Joints, Pose, QualityVerdict, Scene, Segmentation, Stamp, StereoFrame,
     StereoRig, Timing, World,
 };
 use std::time::Duration;
@@ -102,12 +102,18 @@ impl Fusion {
         })
     }
 
-    /// As [`Fusion::new`], with arms that stand elsewhere before the camera (as at the endoscope's nominal joints) than in the standard cell.
+    /// As [`Fusion::new`], with arms that stand elsewhere before the camera than in the standard cell: as at these joints of the `endoscope`, its
+    /// nominal ones where none are known.
     pub fn before_camera(
         params: FusionParams,
         camera_from_base: [Option<Pose<Camera, Base>>; MAX_ARMS],
+        endoscope: Option<&Joints>,
     ) -> Result<Self, FusionError> {
         let mut out = Self::new(params)?;
+        if let Some(joints) = endoscope {
+            out.world_from_camera = out.cell.world_from_camera(joints)?;
+            out.camera_now = out.world_from_camera;
+        }
         for (arm, base) in out.arms.iter_mut().zip(camera_from_base) {
             if let Some(base) = base {
                 arm.stand(*(out.world_from_camera * base).iso(), &out.params);

@@ -25,8 +25,27 @@ const HZ: u32 = 10;
 /// Tips in the camera by arm and picture's number.
 type Tips = BTreeMap<(ArmId, u32), Point3<f64>>;
 
-/// Writes the folder; the true tips come back.
-fn record(folder: &Path) -> Tips {
+/// A recording, and what is true about it.
+struct Recorded {
+    folder: PathBuf,
+    truth: Tips,
+}
+
+/// Recorded once for all tests: with an endoscope that stands still, and with one that is moved.
+static STILL: LazyLock<Recorded> = LazyLock::new(|| Recorded::new("fuse_pictures", 0.0));
+static MOVED: LazyLock<Recorded> = LazyLock::new(|| Recorded::new("fuse_pictures_moved", 1.0));
+
+impl Recorded {
+    fn new(name: &str, moved: f64) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        let truth = record(&folder, moved);
+        Self { folder, truth }
+    }
+}
+
+/// Writes the folder; the true tips come back. The endoscope moves by `moved` times what it may.
+fn record(folder: &Path, moved: f64) -> Tips {
     let instruments = [INSTRUMENT; 2].map(str::to_owned);
     let config = SimConfig { seed: 3, hand_eye_error: ERROR, instruments, ..SimConfig::default() };
     let mut sim = Simulator::new(config).unwrap();
@@ -36,6 +55,9 @@ fn record(folder: &Path) -> Tips {
     }
     (0..3000).for_each(|_| sim.step());
     let home = ArmId::PSMS.map(|arm| sim.arm_state(arm).position);
+    let view = sim.arm_state(ArmId::Ecm).position;
+    let camera_from_base =
+        ArmId::PSMS.map(|arm| sim.world_from_camera_true().inverse() * sim.cell().world_from_base(arm));
     for side in ["left", "right"] {
         std::fs::create_dir_all(folder.join(side)).unwrap();
     }
@@ -52,11 +74,16 @@ fn record(folder: &Path) -> Tips {
             sim.command(arm, Order::ServoJp(Joints::new(&q).unwrap()));
             sim.command(arm, Order::ServoJaw(0.4));
         }
+        // Two seconds at rest, then it looks around: 12 mm to the side and 6 mm nearer at most.
+        let swing = moved * (0.7 * (t - 2.0).max(0.0)).sin();
+        let look = [view[0] + 0.06 * swing, view[1], view[2] + 0.006 * swing, view[3]];
+        sim.command(ArmId::Ecm, Order::ServoJp(Joints::new(&look).unwrap()));
         sim.step();
         if tick % 10 == 0 {
-            for arm in ArmId::PSMS {
+            for arm in ArmId::ALL {
                 let state = sim.arm_state(arm);
-                let q: Vec<String> = state.position.iter().map(f64::to_string).collect();
+                let mut q: Vec<String> = state.position.iter().map(f64::to_string).collect();
+                q.resize(6, String::new());
                 writeln!(poses, "{},{},{},{}", sim.now().nanos(), arm.name(), q.join(","), state.jaw).unwrap();
             }
         }
@@ -92,8 +119,7 @@ fn record(folder: &Path) -> Tips {
     };
     let poses: String = poses.lines().map(|l| seconds(l) + "\n").collect();
     std::fs::write(folder.join("poses.csv"), poses).unwrap();
-    for arm in ArmId::PSMS {
-        let camera_from_base = sim.world_from_camera_true().inverse() * sim.cell().world_from_base(arm);
+    for (arm, camera_from_base) in ArmId::PSMS.into_iter().zip(camera_from_base) {
         let (p, q) = (camera_from_base.translation(), camera_from_base.rotation());
         let text = format!(
             "[camera_from_base]\nposition_m = [{}, {}, {}]\nquaternion_xyzw = [{}, {}, {}, {}]\n",
@@ -106,8 +132,8 @@ fn record(folder: &Path) -> Tips {
 
 /// Runs `proctor fuse` on a recording - the folder, if nothing else is named - and gives the distance of every estimated tip from the true one, m, by arm,
 /// and what was printed.
-fn fuse(recording: &[&str], truth: &Tips, hand_eyes: bool) -> (BTreeMap<ArmId, Vec<f64>>, String) {
-    let folder = &RECORDED.0;
+fn fuse(recorded: &Recorded, recording: &[&str], hand_eyes: bool) -> (BTreeMap<ArmId, Vec<f64>>, String) {
+    let Recorded { folder, truth } = recorded;
     let out = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let recording = if recording.is_empty() { vec![folder.to_str().unwrap()] } else { recording.to_vec() };
@@ -138,14 +164,6 @@ fn fuse(recording: &[&str], truth: &Tips, hand_eyes: bool) -> (BTreeMap<ArmId, V
     (errors, said)
 }
 
-/// Recorded once for all tests: the folder and the truth.
-static RECORDED: LazyLock<(PathBuf, Tips)> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuse_pictures");
-    let _ = std::fs::remove_dir_all(&folder);
-    let truth = record(&folder);
-    (folder, truth)
-});
-
 /// Median of the second half, m: what is learnt takes its time.
 fn later(errors: &[f64]) -> f64 {
     let mut late = errors[errors.len() / 2..].to_vec();
@@ -154,8 +172,8 @@ fn later(errors: &[f64]) -> f64 {
 }
 
 /// Runs it and says how far off the tips are: by arm, the median of the second half, m.
-fn measured(recording: &[&str], hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
-    let (errors, said) = fuse(recording, &RECORDED.1, hand_eyes);
+fn measured(recorded: &Recorded, recording: &[&str], hand_eyes: bool) -> (BTreeMap<ArmId, f64>, String) {
+    let (errors, said) = fuse(recorded, recording, hand_eyes);
     println!("{said}");
     for (arm, errors) in &errors {
         println!("{arm}: first {:.1} mm, later {:.2} mm", errors[0] * 1e3, later(errors) * 1e3);
@@ -166,7 +184,7 @@ fn measured(recording: &[&str], hand_eyes: bool) -> (BTreeMap<ArmId, f64>, Strin
 
 #[test]
 fn tips_are_found_in_pictures_from_a_hand_eye_file_that_is_off() {
-    let (errors, said) = measured(&[], true);
+    let (errors, said) = measured(&STILL, &[], true);
     assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.003), "{errors:?}");
     // Nine seconds at ten pictures a second do not always tell the offset; nothing else may be found to be wrong.
     let found = said.lines().filter(|l| l.contains("FINDING"));
@@ -175,9 +193,25 @@ fn tips_are_found_in_pictures_from_a_hand_eye_file_that_is_off() {
 
 #[test]
 fn bases_are_found_from_the_pictures_where_there_is_no_hand_eye_file() {
-    let (errors, said) = measured(&[], false);
+    let (errors, said) = measured(&STILL, &[], false);
     assert!(said.contains("no hand-eye file") && errors.len() == 2, "{said}");
     assert!(errors.values().all(|e| *e < 0.005), "{errors:?}");
+}
+
+#[test]
+fn tips_are_found_in_pictures_of_an_endoscope_that_is_moved() {
+    let (errors, said) = measured(&MOVED, &[], true);
+    assert!(said.contains("the endoscope was moved: its joints are followed"), "{said}");
+    assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.003), "{errors:?}");
+    // Without its joints the same pictures are of arms whose bases wander.
+    let poses = std::fs::read_to_string(MOVED.folder.join("poses.csv")).unwrap();
+    let without: String = poses.lines().filter(|l| !l.contains("ECM")).map(|l| [l, "\n"].concat()).collect();
+    let table = MOVED.folder.join("without_ecm.csv");
+    std::fs::write(&table, without).unwrap();
+    let folder = [MOVED.folder.to_str().unwrap(), "--poses", table.to_str().unwrap()];
+    let (still, said) = measured(&MOVED, &folder, true);
+    assert!(!said.contains("endoscope was moved"), "{said}");
+    assert!(still.values().sum::<f64>() > 1.5 * errors.values().sum::<f64>(), "{still:?} against {errors:?}");
 }
 
 /// Writes videos of the recorded pictures; a frame of `both` is the left picture above the right one.
@@ -215,14 +249,14 @@ fn film(folder: &Path) {
 
 #[test]
 fn tips_are_found_in_videos_of_each_camera_and_of_both() {
-    let folder = &RECORDED.0;
+    let folder = &STILL.folder;
     film(folder);
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (left, right, both) = (path("left.avi"), path("right.avi"), path("both.avi"));
     let (stamps, joints) = (path("film.csv"), path("poses.csv"));
     for videos in [&[left.as_str(), right.as_str()][..], &[both.as_str(), "--layout", "top-bottom"]] {
         let rest = ["--joints", &joints, "--stamps", &stamps];
-        let (errors, said) = measured(&[videos, &rest].concat(), true);
+        let (errors, said) = measured(&STILL, &[videos, &rest].concat(), true);
         // JPEG and half the colours cost a little.
         assert!(errors.len() == 2 && errors.values().all(|e| *e < 0.0035), "{errors:?}");
         assert!(said.contains("pairs of pictures"), "{said}");

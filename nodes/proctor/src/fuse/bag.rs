@@ -4,6 +4,7 @@ use super::{
     FuseArgs,
     cameras::Cameras,
     choose::{self, Arm, Measured},
+    endoscope::Endoscope,
     pictures::{Pictures, Source},
     poses::{PoseRow, Poses, Reading},
     session::{Session, short},
@@ -19,14 +20,13 @@ use proctor_msgs::{
 };
 use proctor_perception::{PerceptionError, message, picture::Rgb};
 use proctor_recording::{Entry, Recording, RecordingError};
+use proctor_types::{ArmId, Joints};
 use std::{collections::HashMap, path::Path};
 
 /// Pictures of both cameras that are farther apart are no pair, ns.
 const MOST_APART: i64 = 20_000_000;
 /// Of the opening of the jaws the sample nearest in time counts, within this, ns.
 const JAW_WITHIN: i64 = 200_000_000;
-/// An endoscope whose joints change by no more (rad, m) stands still.
-const STILL: f64 = 2e-3;
 /// Farthest tip from the base, m: beyond it poses are taken to be in millimetres.
 const MAX_REACH: f64 = 2.0;
 
@@ -84,12 +84,12 @@ pub fn open(path: &Path, args: &FuseArgs) -> anyhow::Result<Session> {
         listed.0.entry(entry.topic).or_default().push(entry);
     }
     let cameras = cameras(&mut recording, &listed, &eyes, args, &mut notes)?;
-    let poses = match &args.poses {
+    let mut poses = match &args.poses {
         Some(file) => Poses::read(file, &args.reading()?)?,
         None => poses(&mut recording, &listed, &arms, &args.reading()?, &mut notes)?,
     };
     if let Some(topic) = endoscope {
-        look_at_endoscope(&mut recording, &listed, topic, &mut notes)?;
+        look_at_endoscope(&mut recording, &listed, topic, &mut poses, &mut notes)?;
     }
     let pictures = pictures(recording, &listed, eyes.pictures, &mut notes).with_context(named)?;
     Ok(Session { name: path.display().to_string(), pictures, poses, cameras, hand_eyes: args.hand_eye.clone(), notes })
@@ -327,7 +327,7 @@ impl Said {
             reach <= MAX_REACH,
             "the tip is {reach:.0} m from the base: metres are expected, are these millimetres?"
         );
-        let (line, stamp, arm, jaw) = (0, 0, proctor_types::ArmId::Psm1, 0.0);
+        let (line, stamp, arm, jaw) = (0, 0, ArmId::Psm1, 0.0);
         Ok(PoseRow { line, stamp, arm, tip, turn: Some(turn), by_joints: None, joints: self.joints, jaw })
     }
 }
@@ -407,27 +407,27 @@ fn nearest(values: &[(i64, f64)], stamp: i64) -> Option<f64> {
     ((near.0 - stamp).abs() <= JAW_WITHIN).then_some(near.1)
 }
 
-/// Says it when the endoscope was moved: the camera is taken to stand still.
+/// Where the endoscope was.
 fn look_at_endoscope(
     recording: &mut Recording,
     listed: &Listed,
     topic: u32,
+    poses: &mut Poses,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<()> {
-    let (mut low, mut high): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-    for entry in listed.of(topic) {
+    let (name, entries) = (name_of(recording, topic), listed.of(topic));
+    for (nth, (stamp, entry)) in stamps(entries, &name, notes).into_iter().zip(entries).enumerate() {
         let m: JointState = recording.message(entry)?;
-        low.resize(m.position.len(), f64::INFINITY);
-        high.resize(m.position.len(), f64::NEG_INFINITY);
-        low.iter_mut().zip(&m.position).for_each(|(l, q)| *l = l.min(*q));
-        high.iter_mut().zip(&m.position).for_each(|(h, q)| *h = h.max(*q));
-    }
-    let most = low.iter().zip(&high).map(|(l, h)| h - l).fold(0.0, f64::max);
-    if most > STILL {
-        notes.push(format!(
-            "{}: the endoscope was moved, a joint by {most:.3} (rad or m); it is taken to stand still, so estimates are wrong where it did not",
-            name_of(recording, topic)
-        ));
+        let Some(joints) = Joints::new(&m.position).ok().filter(|q| q.len() == ArmId::Ecm.dof()) else {
+            poses.endoscope = Endoscope::default();
+            notes.push(format!(
+                "{name}: {} positions in message {}, the 4 finite joints of an ECM expected; the endoscope is taken to stand still",
+                m.position.len(),
+                nth + 1
+            ));
+            return Ok(());
+        };
+        poses.add_endoscope((nth as u64 + 1, stamp), joints, &name);
     }
     Ok(())
 }

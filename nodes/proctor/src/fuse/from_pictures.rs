@@ -2,6 +2,7 @@
 
 use super::{
     FuseArgs,
+    endoscope::Endoscope,
     hand_eyes::HandEyes,
     instruments::Instruments,
     pictures::Moment,
@@ -13,7 +14,7 @@ use super::{
 use anyhow::bail;
 use nalgebra::Isometry3;
 use proctor_fusion::{Fusion, FusionInput, FusionParams};
-use proctor_kinematics::Chain;
+use proctor_kinematics::{Cell, Chain};
 use proctor_types::{
     Alignment, ArmId, ArmState, Base, Camera, Finding, Joints, Pose, QualityVerdict, Scene, Stamp, Timing,
 };
@@ -24,7 +25,7 @@ use std::{path::PathBuf, time::Duration};
 const START: Duration = Duration::from_secs(100);
 /// How far beyond a picture's stamp joints are fed before it: the largest offset that fusion finds, and a little.
 const AHEAD: f64 = 0.6;
-/// Nominal joints of an endoscope that stands still.
+/// Joints of an endoscope that stands still: any would do.
 const ECM: [f64; 4] = [0.0, 0.0, 0.110, 0.0];
 
 /// Opens the recording, tracks, and reports.
@@ -39,15 +40,22 @@ pub fn run(args: &FuseArgs, paths: &[PathBuf]) -> anyhow::Result<Report> {
     }
     let mut report = Report { notes, ..Report::default() };
     report.notes.push(format!("{name}: {} pairs of pictures", pictures.len()));
+    let leaves = poses.endoscope.leaves();
+    if leaves.is_some() {
+        report.notes.push(
+            "the endoscope was moved: its joints are followed, and bases are as before the camera at its first ones"
+                .to_owned(),
+        );
+    }
     if arms.iter().any(|a| a.base.is_none()) {
-        seeing::find_bases(&mut seeing, &mut pictures, &mut arms, args, &mut report.notes)?;
+        seeing::find_bases(&mut seeing, &mut pictures, &mut arms, (args, leaves), &mut report.notes)?;
     }
     if arms.iter().all(|a| a.base.is_none()) {
         bail!("{name}: no arm's base is known before the camera: {}", report.notes.join("; "));
     }
     let firsts = arms.iter().filter_map(|a| a.states.first()).map(|s| s.0);
     let origin = firsts.chain([pictures.first_stamp()]).min().unwrap_or(0);
-    let mut walk = Walk::new(&instruments, &arms, origin)?;
+    let mut walk = Walk::new(&instruments, (&arms, &poses.endoscope), origin)?;
     pictures.for_each(1, |moment| walk.step(&mut seeing, &moment, &mut report))?;
     let no = |file: &str, line, arm, stamp, why: &str| Rejected {
         file: file.to_owned(),
@@ -81,7 +89,7 @@ pub struct Arm {
 fn states(arm: ArmId, rows: &[PoseRow], instruments: &Instruments) -> anyhow::Result<Vec<(i64, Joints, Joints, f64)>> {
     let chain = Chain::psm(&instruments.of(arm)?)?;
     let mut seed = chain.mid_range();
-    let mut joints: Vec<(i64, Joints, f64)> = Vec::with_capacity(rows.len());
+    let (mut joints, mut jaws) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
         let q = match (row.joints, row.turn) {
             (Some(q), _) => Joints::new(&q)?,
@@ -95,7 +103,8 @@ fn states(arm: ArmId, rows: &[PoseRow], instruments: &Instruments) -> anyhow::Re
             }
         };
         seed = q;
-        joints.push((row.stamp, q, row.jaw));
+        joints.push((row.stamp, q));
+        jaws.push(row.jaw);
     }
     if joints.len() * 10 < rows.len() * 9 {
         bail!(
@@ -105,15 +114,15 @@ fn states(arm: ArmId, rows: &[PoseRow], instruments: &Instruments) -> anyhow::Re
             instruments.name(arm)
         );
     }
-    Ok((0..joints.len()).map(|i| with_velocity(&joints, i)).collect())
+    Ok(jaws.iter().enumerate().map(|(i, jaw)| (joints[i].0, joints[i].1, slope(&joints, i), *jaw)).collect())
 }
 
-fn with_velocity(joints: &[(i64, Joints, f64)], i: usize) -> (i64, Joints, Joints, f64) {
-    let (before, after) = (&joints[i.saturating_sub(1)], &joints[(i + 1).min(joints.len() - 1)]);
+/// Velocity of the joints in row `i`, from its neighbours; zero beside a gap.
+fn slope(rows: &[(i64, Joints)], i: usize) -> Joints {
+    let (before, after) = (&rows[i.saturating_sub(1)], &rows[(i + 1).min(rows.len() - 1)]);
     let dt = (after.0 - before.0) as f64 * 1e-9;
     let slope = |a: f64, b: f64| if dt > 1e-6 && dt < 0.3 { (b - a) / dt } else { 0.0 };
-    let velocity = before.1.zip_with(&after.1, slope).unwrap_or_else(|| Joints::zeros(6));
-    (joints[i].0, joints[i].1, velocity, joints[i].2)
+    before.1.zip_with(&after.1, slope).unwrap_or_else(|| Joints::zeros(before.1.len()))
 }
 
 /// What is kept about one arm on the way.
@@ -125,7 +134,7 @@ struct Kept {
     residuals: Vec<f64>,
     /// Every finding with how often, and when first and last, s since the start.
     findings: Vec<(Finding, usize, f64, f64)>,
-    last: Option<Line>,
+    last: Option<(Line, Isometry3<f64>)>,
 }
 
 struct Walk<'a> {
@@ -133,16 +142,26 @@ struct Walk<'a> {
     arms: &'a [Arm],
     next: Vec<usize>,
     origin: i64,
-    /// Newest stamp of the endoscope's nominal joints.
-    endoscope: Stamp,
+    /// Recorded joints of the endoscope, if it was moved, and how many of them are fed.
+    endoscope: (&'a [(i64, Joints)], usize),
+    /// Newest stamp of the joints of one that stands still.
+    stands: Stamp,
+    /// Where the camera is when the walk begins.
+    world_from_camera: Isometry3<f64>,
     kept: Vec<Kept>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(instruments: &Instruments, arms: &'a [Arm], origin: i64) -> anyhow::Result<Self> {
+    fn new(
+        instruments: &Instruments,
+        (arms, endoscope): (&'a [Arm], &'a Endoscope),
+        origin: i64,
+    ) -> anyhow::Result<Self> {
         let params = FusionParams { instruments: instruments.names(), ..FusionParams::default() };
         let base = |arm: ArmId| arms.iter().find(|a| a.id == arm).and_then(|a| a.base).map(Pose::<Camera, Base>::new);
-        let fusion = Fusion::before_camera(params, ArmId::PSMS.map(base))?;
+        let first = endoscope.first_of_moved();
+        let fusion = Fusion::before_camera(params, ArmId::PSMS.map(base), first)?;
+        let world_from_camera = Cell::standard()?.world_from_camera(first.map_or(&ECM[..], |q| q))?;
         let kept = |a: &Arm| Kept {
             arm: a.id,
             pictures: 0,
@@ -157,7 +176,9 @@ impl<'a> Walk<'a> {
             arms,
             next: vec![0; arms.len()],
             origin,
-            endoscope: Stamp::FIRST,
+            endoscope: (first.map_or(&[], |_| endoscope.rows()), 0),
+            stands: Stamp::FIRST,
+            world_from_camera: *world_from_camera.iso(),
             kept: arms.iter().map(kept).collect(),
         })
     }
@@ -179,13 +200,27 @@ impl<'a> Walk<'a> {
                 let (position, velocity, jaw) = (*position, *velocity, *jaw);
                 self.fusion.on_arm_state(ArmState { arm: arm.id, stamp, position, velocity, jaw });
                 // Arms are fed one after the other; the endoscope's stamps must rise all the same.
-                if let Some(position) = Joints::new(&ECM).ok().filter(|_| stamp > self.endoscope) {
-                    self.endoscope = stamp;
-                    let velocity = Joints::zeros(ECM.len());
-                    self.fusion.on_arm_state(ArmState { arm: ArmId::Ecm, stamp, position, velocity, jaw: 0.0 });
+                if self.endoscope.0.is_empty()
+                    && let Some(position) = Joints::new(&ECM).ok().filter(|_| stamp > self.stands)
+                {
+                    self.stands = stamp;
+                    self.feed_endoscope(stamp, position, Joints::zeros(ECM.len()));
                 }
             }
         }
+        // The robot stamps all its arms by one clock.
+        let shift = self.arms.iter().find(|a| a.base.is_some()).map_or(0, |a| (a.shift * 1e9) as i64);
+        let (rows, next) = self.endoscope;
+        let due = next + rows[next..].iter().take_while(|(ns, _)| ns - shift <= until).count();
+        for i in next..due {
+            let (ns, position) = rows[i];
+            self.feed_endoscope(self.stamp(ns - shift), position, slope(rows, i));
+        }
+        self.endoscope.1 = due;
+    }
+
+    fn feed_endoscope(&mut self, stamp: Stamp, position: Joints, velocity: Joints) {
+        self.fusion.on_arm_state(ArmState { arm: ArmId::Ecm, stamp, position, velocity, jaw: 0.0 });
     }
 
     fn step(&mut self, seeing: &mut Seeing, moment: &Moment, report: &mut Report) -> anyhow::Result<()> {
@@ -229,7 +264,7 @@ impl<'a> Walk<'a> {
                 residual_px: line.residual_px,
             });
         }
-        kept.last = Some(line.clone());
+        kept.last = Some((line.clone(), scene.world_from_camera.iso() * line.camera_from_base));
         report.lines.push(line);
     }
 
@@ -246,7 +281,7 @@ impl<'a> Walk<'a> {
             stats.time_jumps
         ));
         for (kept, arm) in self.kept.iter().zip(self.arms).filter(|(_, a)| a.base.is_some()) {
-            report.arms.push(kept.report(arm));
+            report.arms.push(kept.report(arm, &self.world_from_camera));
         }
     }
 }
@@ -288,7 +323,7 @@ fn line(arm: &Arm, stamp: i64, scene: &Scene, unusable: Option<String>) -> Optio
 }
 
 impl Kept {
-    fn report(&self, arm: &Arm) -> ArmReport {
+    fn report(&self, arm: &Arm, world_from_camera: &Isometry3<f64>) -> ArmReport {
         let mut words = Vec::new();
         for (found, times, first, last) in &self.findings {
             words.push(format!("FINDING: {}, in {times} pictures between {first:.1} and {last:.1} s", found.words()));
@@ -299,10 +334,11 @@ impl Kept {
         let (median, p95) = (percentile(&self.residuals, 0.5), percentile(&self.residuals, 0.95));
         words.push(format!("{} pictures, aligned in {}, not seen in {}", self.pictures, self.aligned, self.unseen));
         words.push(format!("outline off by {median:.1} px median, {p95:.1} px p95 (of pictures 640 px wide)"));
-        let Some(last) = &self.last else { return ArmReport { arm: self.arm, words, figures: json!({}) } };
+        let Some((last, base)) = &self.last else { return ArmReport { arm: self.arm, words, figures: json!({}) } };
         if let (Some(told), Some((_, covariance))) = (arm.base, &last.tip) {
-            let moved = (told.translation.vector - last.camera_from_base.translation.vector).norm() * 1e3;
-            let turned = told.rotation.angle_to(&last.camera_from_base.rotation).to_degrees();
+            let told = world_from_camera * told;
+            let moved = (told.translation.vector - base.translation.vector).norm() * 1e3;
+            let turned = told.rotation.angle_to(&base.rotation).to_degrees();
             let sigma = covariance.symmetric_eigenvalues().max().max(0.0).sqrt() * 1e3;
             words.push(format!("in the end the base is {moved:.1} mm and {turned:.2} degrees from where the walk began; the tip is known to {sigma:.2} mm"));
         }

@@ -48,6 +48,11 @@ pub fn run(args: &FuseArgs, points: &Path, poses: &Path) -> anyhow::Result<Repor
         .map(|a| Recording { camera_from_base: hand_eyes.of(a.id), ..a.recording(origin, args.max_offset) })
         .collect();
     let mut report = Report::default();
+    if poses.endoscope.leaves().is_some() {
+        report
+            .notes
+            .push("the endoscope was moved; with points instead of pictures it is taken to stand still".to_owned());
+    }
     let points_name = short(&tips.path);
     report.rejected.extend(tips.left_out.iter().map(|(line, why)| left_out(&points_name, *line, None, None, why)));
     report.rejected.extend(poses.left_out.iter().map(|l| left_out(&l.file, l.line, None, Some(l.arm), &l.why)));

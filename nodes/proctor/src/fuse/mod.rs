@@ -4,6 +4,7 @@
 mod bag;
 mod cameras;
 mod choose;
+mod endoscope;
 mod folder;
 mod from_pictures;
 mod from_points;
@@ -34,7 +35,7 @@ Examples: proctor fuse session.bag --instrument PSM1=LARGE_NEEDLE_DRIVER_400006 
           proctor fuse --points tips.csv --poses poses.csv --camera left.yaml --right-camera right.yaml --out fused
 
   tips.csv   stamp,u,v[,u_right,v_right][,arm]   where a point of the instrument was seen, px; empty where it was not
-  poses.csv  stamp,x,y,z,qx,qy,qz,qw[,arm]       the tip in the arm's base (measured_cp), m; or rx,ry,rz; or joints q1..q6 (rad, q3 m)
+  poses.csv  stamp,x,y,z,qx,qy,qz,qw[,arm]       the tip in the arm's base (measured_cp), m; or rx,ry,rz; or joints q1..q6 (rad, q3 m); ECM: q1..q4
 
 Stamps are seconds, or whole nanoseconds; a column frame, or none, numbers rows at --rate a second. Without --hand-eye the base is found
 from the recording. Writes estimates.csv, rejected.csv and summary.json; docs/fuse.md says what is in them.";

@@ -1,6 +1,7 @@
 //! Where the arms were: a CSV table of measured poses or joints.
 
 use super::{
+    endoscope::Endoscope,
     instruments::Instruments,
     session::short,
     table::{Column, Row, Table},
@@ -8,7 +9,7 @@ use super::{
 use anyhow::bail;
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use proctor_kinematics::Chain;
-use proctor_types::{ArmId, Base, Pose, Tip};
+use proctor_types::{ArmId, Base, Joints, Pose, Tip};
 use std::path::Path;
 
 /// One row.
@@ -63,6 +64,8 @@ pub struct Poses {
     pub name: String,
     /// Rows by arm, each in rising order of stamps.
     pub arms: Vec<(ArmId, Vec<PoseRow>)>,
+    /// Where the endoscope was.
+    pub endoscope: Endoscope,
     /// Rows left out.
     pub left_out: Vec<LeftOut>,
 }
@@ -107,7 +110,12 @@ impl Poses {
         let chains = [chain(ArmId::Psm1)?, chain(ArmId::Psm2)?];
         let mut out = Self { name: short(path), ..Self::default() };
         for (nth, row) in table.rows().enumerate() {
-            out.add(columns.row(&row, nth, reading, &chains)?, "line", &short(path));
+            if columns.arm.is_some_and(|arm| row.text(arm).eq_ignore_ascii_case(ArmId::Ecm.name())) {
+                let (stamp, joints) = columns.endoscope(&row, nth, reading)?;
+                out.add_endoscope((row.line, stamp), joints, &short(path));
+            } else {
+                out.add(columns.row(&row, nth, reading, &chains)?, "line", &short(path));
+            }
         }
         out.conclude(path)
     }
@@ -127,6 +135,14 @@ impl Poses {
             _ => return rows.push(pose),
         };
         self.left_out.push(LeftOut { file: file.to_owned(), line: pose.line, arm: pose.arm, why });
+    }
+
+    /// Takes a row, with its number and stamp, about the endoscope; one that does not go on in time is left out.
+    pub fn add_endoscope(&mut self, (line, stamp): (u64, i64), joints: Joints, file: &str) {
+        if !self.endoscope.add(stamp, joints) {
+            let why = "its stamp repeats or goes back".to_owned();
+            self.left_out.push(LeftOut { file: file.to_owned(), line, arm: ArmId::Ecm, why });
+        }
     }
 
     /// What was taken, if most of each arm's goes forward in time.
@@ -217,6 +233,15 @@ impl Columns {
             joints,
             jaw: self.jaw.map(|c| row.maybe(c)).transpose()?.flatten().unwrap_or(0.0),
         })
+    }
+
+    fn endoscope(&self, row: &Row<'_>, nth: usize, reading: &Reading) -> anyhow::Result<(i64, Joints)> {
+        let Some([q1, q2, q3, q4, ..]) = self.joints else {
+            return Err(row.bad("of the ECM joints q1 to q4 (rad, q3 m) are expected"));
+        };
+        let q = [q1, q2, q3, q4].into_iter().map(|column| row.number(column)).collect::<anyhow::Result<Vec<f64>>>()?;
+        let stamp = stamp_of(row, self.stamp, self.frame, nth, reading.rate)?;
+        Ok((stamp, Joints::new(&q)?))
     }
 
     fn turn(&self, row: &Row<'_>) -> anyhow::Result<Option<UnitQuaternion<f64>>> {

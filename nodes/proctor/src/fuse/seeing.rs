@@ -134,12 +134,13 @@ fn maps(cameras: &Cameras) -> anyhow::Result<Option<[(Mat, Mat); 2]>> {
     Ok(Some([left?, right?]))
 }
 
-/// Finds the bases that nobody told, from the ends of the jaws that perception sees in a few hundred of the pictures.
+/// Finds the bases that nobody told, from the ends of the jaws that perception sees in a few hundred of the pictures: those that were taken before the
+/// endoscope `leaves` its first place, if it does.
 pub fn find_bases(
     seeing: &mut Seeing,
     pictures: &mut Pictures,
     arms: &mut [Arm],
-    args: &FuseArgs,
+    (args, leaves): (&FuseArgs, Option<i64>),
     notes: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let origin = pictures.first_stamp();
@@ -147,6 +148,9 @@ pub fn find_bases(
     // Of each picture the leftmost and the rightmost end of jaws.
     let mut sides: [Vec<Seen>; 2] = [Vec::new(), Vec::new()];
     pictures.for_each(pictures.len().div_ceil(LOOKS), |moment| {
+        if leaves.is_some_and(|leaves| moment.stamp >= leaves) {
+            return Ok(());
+        }
         let stamp = Stamp::FIRST.plus(std::time::Duration::from_secs_f64(since(moment.stamp).max(0.0)));
         let (_, segmentation) = seeing.see(&moment, stamp)?;
         let mut ends: Vec<_> = (segmentation.keypoints.iter())
