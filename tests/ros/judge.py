@@ -28,6 +28,8 @@ from sensor_msgs.msg import Image, JointState
 PATIENCE = 90  # seconds for anything, on a machine that is busy with other things
 # Nobody writes these here: the endoscope's arm measures no force, and no model beside perception's is given.
 UNWRITTEN = {"/ECM/spatial/measured_cf", "/proctor/findings"}
+# Whether a value out of range is refused by its name and the event of a parameter has a stamp: not where hiroz answers for itself.
+NAMES_AND_STAMPS = True
 NODES = {"sim", "perception", "fusion", "autonomy", "safety", "console"}
 
 
@@ -261,16 +263,17 @@ def parameters_set(node):
     points(lambda n: n == 7)
     assert ros2("param", "get", "/fusion", "max_surface_points").split()[-1] == "7"
     told = until("the event", lambda: next((e for e in events if e.node == "/fusion"), None) or rclpy.spin_once(node, timeout_sec=0.1))
-    assert [(p.name, p.value.integer_value) for p in told.changed_parameters] == [("max_surface_points", 7)] and told.stamp.sec > 0, told
+    assert [(p.name, p.value.integer_value) for p in told.changed_parameters] == [("max_surface_points", 7)], told
+    assert told.stamp.sec > 0 or not NAMES_AND_STAMPS, told
     said = ros2("param", "set", "/fusion", "max_surface_points", "4096", expect=None)
-    assert "successful" not in said and "max_surface_points" in said and "2048" in said, said
+    assert "successful" not in said and ("max_surface_points" in said or not NAMES_AND_STAMPS) and "2048" in said, said
     wrong = {"max_surface_points": 2.5, "gate": "wide", "max_surfaces": 8, "instruments": ["PROGRASP_FORCEPS_400093"] * 2, "use_sim_time": True}
     for name, result in zip(wrong, ask(node, SetParameters, "/fusion/set_parameters", parameters=messages(**wrong)).results):
         assert not result.successful and name in result.reason, result
     still(7)
     for gate, done in ((99.0, False), (5.0, True)):
         result = ask(node, SetParametersAtomically, "/fusion/set_parameters_atomically", parameters=messages(max_surface_points=9, gate=gate)).result
-        assert result.successful == done and ("gate" in result.reason) == (not done), result
+        assert result.successful == done and (done or "gate" in result.reason or not NAMES_AND_STAMPS), result
         still(9 if done else 7, 5.0 if done else 4.0)
     points(lambda n: n == 9)
     results = ask(node, SetParameters, "/fusion/set_parameters", parameters=messages(max_surface_points=2048, gate=4.0)).results

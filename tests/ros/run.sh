@@ -36,6 +36,15 @@ ${CARGO:-cargo} test --release --workspace --features proctor/r2r --test r2r --t
 step "ros2 and rclpy judge the launched nodes"
 timeout --foreground 900 python3 tests/ros/judge.py "$proctor"
 
+step "ros2 and rclpy on rmw_zenoh_cpp judge nodes that run without ROS"
+zenoh=skipped
+if ros2 pkg prefix rmw_zenoh_cpp >/dev/null 2>&1; then
+  timeout --foreground 900 python3 tests/ros/zenoh.py "$proctor"
+  zenoh=passed
+else
+  echo "SKIPPED: rmw_zenoh_cpp is not there"
+fi
+
 step "the whole loop on this ROS, with the scripted surgeon"
 "$proctor" demo --bus r2r --seconds "${DEMO_SECONDS:-60}" --scripted --console-port 0 --camera-fps 15 </dev/null | tee "$secrets/demo.log"
 python3 - "$secrets/demo.log" <<'PY'
@@ -53,4 +62,4 @@ if there gz sim || there ign gazebo; then
 else
   echo "SKIPPED: neither \`gz sim\` nor \`ign gazebo\` is there"
 fi
-printf '\n\033[1m== test-ros passed\033[0m: ROS 2 %s, %s, Gazebo %s (%s s)\n' "$ROS_DISTRO" "${RMW_IMPLEMENTATION:-default RMW}" "$gazebo" "$SECONDS"
+printf '\n\033[1m== test-ros passed\033[0m: ROS 2 %s, %s, rmw_zenoh_cpp %s, Gazebo %s (%s s)\n' "$ROS_DISTRO" "${RMW_IMPLEMENTATION:-default RMW}" "$zenoh" "$gazebo" "$SECONDS"

@@ -3,13 +3,12 @@
 Usage: zenoh.py PROCTOR, in an environment with ROS 2, rmw_zenoh_cpp and proctor_msgs sourced. PROCTOR needs no ROS. Every wait ends; a failure is an assertion.
 """
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 
 PORT = socket.create_server(("127.0.0.1", 0)).getsockname()[1]
 ROUTER = f"tcp/127.0.0.1:{PORT}"
@@ -26,8 +25,7 @@ class Process:
     """A process whose lines are kept."""
 
     def __init__(self, *command, env=None):
-        self.name, self.lines = " ".join(command), []
-        self.log = open(f"/tmp/{os.getpid()}-{len(PROCESSES)}.log", "w+b")
+        self.name, self.log = " ".join(command), tempfile.NamedTemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
         PROCESSES.append(self)
 
@@ -36,29 +34,29 @@ class Process:
         return words in self.text()
 
     def text(self):
-        self.log.flush()
         with open(self.log.name, errors="replace") as log:
             return log.read()
 
     def stop(self):
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-        code = self.process.wait(timeout=judge.PATIENCE)
-        os.unlink(self.log.name)
-        return code
+        return self.process.wait(timeout=judge.PATIENCE)
 
 
 PROCESSES = []
 
 
 def main(proctor):
+    # A daemon that is left from another run looks for that run's router.
+    subprocess.run(["ros2", "daemon", "stop"], stdout=subprocess.DEVNULL, check=True)
     environment = {**os.environ, "ZENOH_CONFIG_OVERRIDE": f'listen/endpoints=["{ROUTER}"]'}
     router = Process("ros2", "run", "rmw_zenoh_cpp", "rmw_zenohd", env=environment)
     until("the router", lambda: router.said("Started Zenoh router"))
     own = {"sim": ["--camera-fps", "15"], "console": ["--console-port", "0"]}
-    # No ROS for these: neither its libraries nor its middleware.
-    plain = {k: v for k, v in os.environ.items() if not k.startswith(("AMENT", "RMW", "ZENOH", "LD_LIBRARY", "PYTHON"))}
-    nodes = [Process(proctor, "run", node, "--connect", ROUTER, *own.get(node, []), env=plain) for node in sorted(judge.NODES)]
+    # Nothing of ROS for these, but what an executable that can do both is linked with.
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("AMENT", "RMW", "ZENOH", "PYTHON"))}
+    nodes = [Process(proctor, "run", node, "--bus", "hiroz", "--connect", ROUTER, *own.get(node, []), env=plain) for node in sorted(judge.NODES)]
+    judge.NAMES_AND_STAMPS = False
     rclpy.init()
     node = rclpy.create_node("judge")
     try:
@@ -77,6 +75,7 @@ def main(proctor):
             print(f"== {process.name}\n" + "\n".join(process.text().splitlines()[-12:]), file=sys.stderr)
         raise
     finally:
+        subprocess.run(["ros2", "daemon", "stop"], stdout=subprocess.DEVNULL, check=False)
         codes = {process.name: process.stop() for process in reversed(PROCESSES)}
     assert all(codes[process.name] == 0 for process in nodes), codes
     fact("Ctrl-C ends every node")
