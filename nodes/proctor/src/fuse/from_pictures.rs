@@ -134,6 +134,7 @@ struct Kept {
     residuals: Vec<f64>,
     /// Every finding with how often, and when first and last, s since the start.
     findings: Vec<(Finding, usize, f64, f64)>,
+    /// The last picture's, with where the arm's base is in the world.
     last: Option<(Line, Isometry3<f64>)>,
 }
 
