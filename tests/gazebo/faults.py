@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Faults typed into a running demo, judged by its recording: each must be in what the robot says, and be noticed by whom it concerns.
+"""Faults typed into a running demo, judged by its recording: each must be in what the robot says; perception must name a frozen, black or smoky picture, and
+safety hold for what is wrong with joints, stamps and arms.
 
 usage: faults.py PROCTOR FPS [ARGUMENT OF demo ...]      faults.py target/release/proctor 10 --sim gazebo
 
@@ -194,7 +195,7 @@ def main() -> None:
             demo.end()
         problems = judge(Recording(record), float(fps))
     assert not problems, "\n".join([*problems, *demo.lines[-LINES:]])
-    print(f"faults: {len(FAULTS)} typed, {len(FAULTS)} shown and noticed")
+    print(f"faults: {len(FAULTS)} typed, each as it should be in what the robot says")
 
 
 if __name__ == "__main__":
