@@ -39,7 +39,7 @@ test-gazebo: build ## the whole loop on a real Gazebo server, its arms and its p
 check-ros: ## type-check the backend for a sourced ROS 2 on a machine without one
 	$(CARGO) clippy --release --package proctor-bus --features r2r-check --target-dir target/r2r-check -- -D warnings
 
-test-network: build ## the stack on four machines in network namespaces: TLS, access control, a cut line, strangers (root)
+test-network: build ## the stack on four machines in network namespaces: certificates, access control, a cut line, strangers (root)
 	$(CARGO) build --release --workspace --examples
 	@.venv/bin/python tests/network/run.py
 

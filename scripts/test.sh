@@ -32,6 +32,7 @@ step "documentation" 20 env RUSTDOCFLAGS="-D warnings" "$cargo" doc --release --
 step "independent judge: rosbags decodes what Proctor wrote" 10 tests/interop/run.sh
 step "independent judge: recordings that rosbags wrote" 5 tests/recordings/run.sh
 step "independent judge: a data set read by a stranger" 5 tests/dataset/run.sh
+step "four machines: access control, a cut line, strangers (skipped, and said so, without network namespaces)" 15 .venv/bin/python tests/network/run.py
 step "the console in Chromium" 12 tests/browser/run.sh
 step "the demo, headless, with the scripted surgeon" 5 tests/demo.sh
 printf '\n\033[1m== all passed\033[0m (%s s)\n' "$SECONDS"

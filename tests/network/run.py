@@ -1,4 +1,4 @@
-"""The stack on four machines - robot, GPU box, console, router - each in a network namespace of its own, over TLS, with access control.
+"""The stack on four machines - robot, GPU box, console, router - each in a network namespace of its own, with certificates and access control.
 
 What is tested: the whole loop over a slow and lossy line to the console; the line cut while a motion runs; the line mended while the surgeon
 keeps still; a stranger with no certificate of ours; and a machine with a certificate that says what is not its to say. The robot's own recording
@@ -23,6 +23,8 @@ ROUTER = "10.77.0.1"
 MACHINES = {"router": ROUTER, "robot": "10.77.0.2", "gpu": "10.77.0.3", "console": "10.77.0.4", "stranger": "10.77.0.5"}
 # How long after the line was cut the last command that moves an arm may come, s: presence is missed after 0.1 s, a stop takes less than 0.6 s.
 STOPPED = 0.75
+# How long the safety node, which says its state 50 times a second, may say nothing at any time, s.
+SILENT = 0.5
 # How long the surgeon may have to wait for a suggestion to hold, or a motion for its end, s.
 HOLD = 120
 PREFIX = "proctor-"
@@ -137,16 +139,16 @@ class Witness:
     def __init__(self, recording: Path):
         from rosbags.highlevel import AnyReader
 
-        self.moves, self.presence, self.verdicts = [], [], []
+        self.moves, self.presence, self.states = [], [], []
         last = {}
         with AnyReader([recording]) as reader:
-            wanted = [c for c in reader.connections if c.topic.endswith(("servo_jp", "/presence", "/verdict"))]
+            wanted = [c for c in reader.connections if c.topic.endswith(("servo_jp", "/presence", "/safety_state"))]
             for connection, _, data in reader.messages(wanted):
                 message = reader.deserialize(data, connection.msgtype)
                 if connection.topic == "/proctor/presence":
                     self.presence.append(message)
-                elif connection.topic == "/proctor/verdict":
-                    self.verdicts.append(message)
+                elif connection.topic == "/proctor/safety_state":
+                    self.states.append(nanoseconds(message.stamp))
                 elif not connection.topic.startswith("/teleop"):
                     here = tuple(message.position)
                     if last.get(connection.topic, here) != here:
@@ -156,6 +158,11 @@ class Witness:
 
     def moving(self, start: int, end: int) -> int:
         return sum(start <= when < end for when in self.moves)
+
+    def silence(self, start: int, end: int) -> float:
+        """The longest time in which the safety node said nothing, s."""
+        said = sorted({start, end, *(when for when in self.states if start < when < end)})
+        return round(max(b - a for a, b in zip(said, said[1:])) / 10**9, 3)
 
 
 class Test:
@@ -262,6 +269,9 @@ class Test:
         expect(before > 100, f"only {before} commands moved an arm before the line was cut")
         expect(w.moving(self.cut_at - second // 5, self.cut_at) > 20, "no motion ran when the line was cut")
         expect(not after_cut or after_cut[-1] - self.cut_at < STOPPED * second, f"moved on after the cut: {found}")
+        # One machine's line keeps no other machine waiting, least of all the safety node.
+        found["safety_silent_s"] = {"line cut": w.silence(self.cut_at, self.resumed_at), "router gone": w.silence(self.ended_at, self.intruded_at)}
+        expect(max(found["safety_silent_s"].values()) < SILENT, f"the safety node was kept waiting: {found}")
         held = [nanoseconds(p.stamp) for p in w.presence if p.held]
         found["moves_after_the_hold_came_back"] = w.moving(self.resumed_at, self.ended_at)
         expect(found["moves_after_the_hold_came_back"] > 50, f"did not recover with the surgeon: {found}")

@@ -57,11 +57,17 @@ impl Topic {
     pub fn is_global(&self) -> bool {
         ["/clock", "/diagnostics", "/rosout", "/tf"].contains(&&*self.name)
     }
+
+    /// Whether its messages hold pixels.
+    pub(crate) fn is_bulky(&self) -> bool {
+        [IMAGE, SEGMENTATION].contains(&self.type_name)
+    }
 }
 
 const IMAGE: &str = "sensor_msgs/msg/Image";
 const CAMERA_INFO: &str = "sensor_msgs/msg/CameraInfo";
 const JOINT_STATE: &str = "sensor_msgs/msg/JointState";
+const SEGMENTATION: &str = "proctor_msgs/msg/Segmentation";
 
 /// Frames per second of the endoscope.
 const FRAMES: f64 = 30.0;
@@ -164,7 +170,7 @@ pub fn state_command(arm: ArmId) -> Topic {
 /// What perception saw.
 pub const fn segmentation() -> Topic {
     let readers = &["fusion", "console"];
-    topic("/proctor/segmentation", "proctor_msgs/msg/Segmentation", Qos::PICTURE, FRAMES, "perception", readers)
+    topic("/proctor/segmentation", SEGMENTATION, Qos::PICTURE, FRAMES, "perception", readers)
 }
 
 /// What models beside the segmentation found: boxes, points, scores, regions; each message names its model.

@@ -39,23 +39,53 @@ impl Router {
 
 /// Reads a router's file and refuses one that lets strangers in or says nothing about who may say what.
 pub fn check_router(file: &Path) -> Result<Config, BusError> {
-    let unreadable =
-        |e: zenoh::Error| BusError::Middleware { what: format!("reading {}", file.display()), reason: e.to_string() };
-    let config = Config::from_file(file).map_err(unreadable)?;
-    let holds = |key: &str| config.get_json(key).unwrap_or_else(|_| "nothing".into());
+    let config = read(file)?;
     for (key, wanted, why) in REQUIRED {
-        let value = holds(key);
+        let value = config.get_json(key).unwrap_or_else(|_| "nothing".into());
         if value != wanted {
-            let reason = format!("{key} is {value}, expected {wanted}: {why}");
-            return Err(BusError::Middleware { what: format!("checking {}", file.display()), reason });
+            return Err(refused(file, format!("{key} is {value}, expected {wanted}: {why}")));
         }
     }
-    let endpoints: Value = serde_json::from_str(&holds("listen/endpoints")).unwrap_or_default();
-    if let Some(open) = texts(&endpoints).into_iter().find(|e| !e.starts_with("tls/") && !e.starts_with("quic/")) {
-        let reason = format!("listen/endpoints names {open}, expected tls/ADDRESS:PORT: it would be open to everybody");
-        return Err(BusError::Middleware { what: format!("checking {}", file.display()), reason });
+    let endpoints = endpoints(&config, "listen/endpoints");
+    let open = endpoints.iter().find(|e| !e.starts_with("quic/") && !e.starts_with(UNSOUND));
+    if let Some(open) = open {
+        let reason = format!("listen/endpoints names {open}, expected quic/ADDRESS:PORT: it would be open to everybody");
+        return Err(refused(file, reason));
     }
+    sound(file, &config, "listen/endpoints")?;
     Ok(config)
+}
+
+/// Zenoh's links of TLS over TCP read and write one connection from two threads at once (docs/adr/0011).
+const UNSOUND: &str = "tls/";
+
+/// Refuses a session's file whose links cannot be relied on.
+pub(crate) fn check_session(file: &Path) -> Result<(), BusError> {
+    sound(file, &read(file)?, "connect/endpoints")
+}
+
+fn sound(file: &Path, config: &Config, key: &str) -> Result<(), BusError> {
+    let Some(unsound) = endpoints(config, key).into_iter().find(|e| e.starts_with(UNSOUND)) else { return Ok(()) };
+    let reason = format!(
+        "{key} names {unsound}, expected quic/{}, which has TLS in it: Zenoh's tls links lose and mix up messages",
+        unsound.trim_start_matches(UNSOUND)
+    );
+    Err(refused(file, reason))
+}
+
+fn read(file: &Path) -> Result<Config, BusError> {
+    let unreadable =
+        |e: zenoh::Error| BusError::Middleware { what: format!("reading {}", file.display()), reason: e.to_string() };
+    Config::from_file(file).map_err(unreadable)
+}
+
+fn refused(file: &Path, reason: String) -> BusError {
+    BusError::Middleware { what: format!("checking {}", file.display()), reason }
+}
+
+fn endpoints(config: &Config, key: &str) -> Vec<String> {
+    let value: Value = config.get_json(key).ok().and_then(|v| serde_json::from_str(&v).ok()).unwrap_or_default();
+    texts(&value).into_iter().map(str::to_owned).collect()
 }
 
 /// Every text in a value.
@@ -74,7 +104,7 @@ mod tests {
 
     const GOOD: &str = r#"{
         mode: "router",
-        listen: { endpoints: ["tls/0.0.0.0:7447"] },
+        listen: { endpoints: ["quic/0.0.0.0:7447"] },
         scouting: { multicast: { enabled: false } },
         transport: { link: { tls: { enable_mtls: true } } },
         access_control: {
@@ -100,7 +130,8 @@ mod tests {
             ("enabled: true, default_permission", "enabled: false, default_permission", "everybody could publish"),
             (r#""deny""#, r#""allow""#, "default_permission is \"allow\""),
             ("enable_mtls: true", "enable_mtls: false", "no certificate"),
-            ("tls/0.0.0.0:7447", "tcp/0.0.0.0:7447", "listen/endpoints names tcp/0.0.0.0:7447"),
+            ("quic/0.0.0.0:7447", "tcp/0.0.0.0:7447", "listen/endpoints names tcp/0.0.0.0:7447"),
+            ("quic/0.0.0.0:7447", "tls/0.0.0.0:7447", "expected quic/0.0.0.0:7447"),
             ("enabled: false } }", "enabled: true } }", "scouting/multicast/enabled is true"),
         ];
         for (good, bad, said) in without {
@@ -109,6 +140,19 @@ mod tests {
         }
         assert!(checked("{ mode: ").unwrap_err().contains("reading"));
         assert!(check_router(Path::new("/no/such/file.json5")).is_err());
+    }
+
+    #[test]
+    fn a_session_over_zenohs_tls_links_is_refused_and_says_what_to_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("robot.json5");
+        let checked = |endpoint: &str| {
+            std::fs::write(&file, format!(r#"{{ mode: "client", connect: {{ endpoints: ["{endpoint}"] }} }}"#)).unwrap();
+            check_session(&file).map_err(|e| e.to_string())
+        };
+        assert_eq!(checked("quic/router:7447"), Ok(()));
+        let error = checked("tls/router:7447").unwrap_err();
+        assert!(error.contains("robot.json5") && error.contains("expected quic/router:7447"), "{error}");
     }
 
     #[test]

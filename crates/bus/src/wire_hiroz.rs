@@ -6,7 +6,7 @@ pub(crate) use lifecycle::LifecycleServices;
 
 use crate::{
     Announced, BusError, HirozConfig, Parameter, ParameterValue, Parameters, RosArgs, Settable,
-    graph::{Qos, Topic},
+    graph::{self, Qos, Topic},
     parameters::{Accept, NOT_YET},
 };
 use hiroz::{
@@ -26,8 +26,9 @@ use proctor_msgs::{
     cdr::{Layout, MAX_PAYLOAD},
     registry::Entry,
 };
+use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     num::NonZeroUsize,
     sync::{
@@ -56,9 +57,13 @@ impl Session {
         let context = ZContextBuilder::default()
             .with_domain_id(config.domain_id)
             .disable_multicast_scouting()
-            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD);
+            .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
+            .with_json("qos/publication", manners(config));
         let context = match &config.session {
-            Some(file) => context.with_config_file(file),
+            Some(file) => {
+                crate::router::check_session(file)?;
+                context.with_config_file(file)
+            }
             None => context
                 .with_mode(config.mode.zenoh_name())
                 .with_listen_endpoints(config.listen.iter().cloned())
@@ -155,6 +160,21 @@ impl Session {
             received: AtomicU64::new(0),
         })
     }
+}
+
+/// How what is said reaches those who are slow. A reader that stalls loses messages and keeps nobody waiting, as with rmw_zenoh, whose writers wait for
+/// readers of `KEEP_ALL` only; hiroz's would wait for every reliable reader, for a minute. What is small goes ahead of pictures.
+fn manners(config: &HirozConfig) -> Value {
+    let key = |topic: &Topic| {
+        let name = config.ros.resolve(&config.node_name, &topic.name, topic.is_global());
+        format!("{}{name}/**", config.domain_id)
+    };
+    let (bulky, small): (Vec<_>, Vec<_>) = graph::all().into_iter().partition(Topic::is_bulky);
+    let rule = |topics: &[Topic], priority| {
+        let keys: BTreeSet<String> = topics.iter().map(key).collect();
+        json!({ "key_exprs": keys, "config": { "congestion_control": "drop", "priority": priority } })
+    };
+    json!([rule(&bulky, "data"), rule(&small, "data_high")])
 }
 
 fn value(of: &ParameterValue) -> parameter::ParameterValue {

@@ -9,8 +9,12 @@ use hiroz_msgs::ros::{sensor_msgs::JointState, std_msgs};
 use proctor_bus::{Bus, HirozConfig, Publisher, StereoSubscriber, Subscriber, Wire, graph};
 use proctor_types::*;
 use std::{
-    net::TcpListener,
-    sync::atomic::{AtomicU32, Ordering},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 use support::{at, joints, take, until};
@@ -169,6 +173,82 @@ fn until_quiet(subscriber: &Subscriber<ArmJoints>) -> Option<ArmJoints> {
         std::thread::sleep(Duration::from_millis(2));
     }
     None
+}
+
+/// A line between two sessions that can stall: it stays up and passes on nothing.
+struct Line {
+    endpoint: String,
+    stalled: Arc<AtomicBool>,
+}
+
+impl Line {
+    /// To whoever listens on `far`.
+    fn to(far: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp/{}", listener.local_addr().unwrap());
+        let (stalled, far) = (Arc::new(AtomicBool::new(false)), far.trim_start_matches("tcp/").to_owned());
+        let stalls = Arc::clone(&stalled);
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let far = TcpStream::connect(&far).unwrap();
+                for (from, to) in [(near.try_clone(), far.try_clone()), (far.try_clone(), near.try_clone())] {
+                    let (from, to, stalls) = (from.unwrap(), to.unwrap(), Arc::clone(&stalls));
+                    std::thread::spawn(move || pass_on(from, to, &stalls));
+                }
+            }
+        });
+        Self { endpoint, stalled }
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, stalled: &AtomicBool) {
+    let mut buffer = [0; 65_536];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        while stalled.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if to.write_all(&buffer[..n]).is_err() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_reader_whose_line_stalls_keeps_no_other_waiting_and_hears_again_afterwards() {
+    // What is reliable, and so large that it does not fit into anybody's buffers.
+    let topic = graph::Topic { qos: graph::Qos::EVENTS, ..graph::image_left() };
+    let (near, far) = (endpoint(), endpoint());
+    let quick = Bus::hiroz(&config("quick", &[&near], &[])).unwrap();
+    let cut_off = Bus::hiroz(&config("cut_off", &[&far], &[])).unwrap();
+    let line = Line::to(&far);
+    let says = Bus::hiroz(&config("says", &[], &[&near, &line.endpoint])).unwrap();
+    let publisher = says.publisher(&topic).unwrap();
+    let [quick, cut_off] = [&quick, &cut_off].map(|bus| bus.subscriber::<CameraImage>(&topic).unwrap());
+    let picture = |ms| {
+        let image = Image::new(640, 480, vec![[ms as u8; 3]; 640 * 480]).unwrap();
+        CameraImage { stamp: at(ms), side: CameraSide::Left, image }
+    };
+    for reader in [&quick, &cut_off] {
+        first_heard(&publisher, reader, &picture(0));
+    }
+    line.stalled.store(true, Ordering::Relaxed);
+    // 36 MB; a writer that waited for the stalled reader would not come to the end.
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for ms in 1..=40 {
+            until("the reader whose line is sound", || {
+                publisher.publish(&picture(ms)).unwrap();
+                quick.newest().filter(|heard: &CameraImage| heard.stamp == at(ms))
+            });
+        }
+        done.send((publisher, quick)).unwrap();
+    });
+    let (publisher, _quick) = end.recv_timeout(Duration::from_secs(20)).expect("the stalled line kept the writer waiting");
+    line.stalled.store(false, Ordering::Relaxed);
+    until("the reader whose line is mended", || {
+        publisher.publish(&picture(50)).unwrap();
+        cut_off.newest().filter(|heard: &CameraImage| heard.stamp == at(50))
+    });
 }
 
 #[test]

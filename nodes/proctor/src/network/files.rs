@@ -72,7 +72,7 @@ impl Plan<'_> {
     fn session_file(&self, machine: &str) -> Value {
         json!({
             "mode": "client",
-            "connect": { "endpoints": [format!("tls/{}", self.router)], "timeout_ms": 10_000, "exit_on_failure": true },
+            "connect": { "endpoints": [format!("quic/{}", self.router)], "timeout_ms": 10_000, "exit_on_failure": true },
             "scouting": { "multicast": { "enabled": false } },
             // ROS's latched topics need stamps.
             "timestamping": { "enabled": true },
@@ -100,7 +100,7 @@ impl Plan<'_> {
             .collect();
         json!({
             "mode": "router",
-            "listen": { "endpoints": [format!("tls/{}", self.listen)] },
+            "listen": { "endpoints": [format!("quic/{}", self.listen)] },
             "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
             "timestamping": { "enabled": true },
             "transport": { "link": {
@@ -113,6 +113,13 @@ impl Plan<'_> {
                 },
                 "tx": lively(),
             } },
+            // A machine whose line stalls loses messages, and no other machine waits for it, whatever their writers asked for.
+            "qos": { "network": [{
+                "id": "nobody waits",
+                "flows": ["egress"],
+                "messages": ["put"],
+                "overwrite": { "congestion_control": "drop" },
+            }] },
             "access_control": {
                 "enabled": true,
                 "default_permission": "deny",
