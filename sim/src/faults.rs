@@ -3,7 +3,7 @@
 //! [`Fault`]s of the picture are rendered or applied by the camera; those of the arms and of the clock by the shells, so that a NaN
 //! really is on the wire. The shells of Gazebo's arms and endoscope apply the same ones.
 
-use crate::render::ImageFaults;
+use crate::{node::CameraParams, render::ImageFaults};
 use proctor_types::{ArmId, Stamp};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
@@ -294,6 +294,11 @@ impl<T> InFlight<T> {
     /// At most this many at once; the oldest are lost.
     pub fn new(most: usize) -> Self {
         Self { taken: VecDeque::new(), most }
+    }
+
+    /// For pictures: as many as a camera takes at its highest rate within the longest lag.
+    pub fn pictures() -> Self {
+        Self::new(1 + usize::from(CameraParams::MAX_FPS) * Fault::MAX_LAG.as_secs() as usize)
     }
 
     /// What arrives at `now`, when `item` is taken, if everything is `lag` on its way: the newest that is that old, `None` until there is one.

@@ -203,9 +203,14 @@ impl Default for CameraParams {
 }
 
 impl CameraParams {
+    /// Most pictures per second.
+    pub const MAX_FPS: u16 = 120;
+
     /// Refuses values outside their documented ranges.
     pub fn validate(&self) -> Result<(), InvalidValue> {
-        for (what, value, max) in [("fps", self.fps, 120.0), ("render threads", self.threads as f64, 64.0)] {
+        for (what, value, max) in
+            [("fps", self.fps, f64::from(Self::MAX_FPS)), ("render threads", self.threads as f64, 64.0)]
+        {
             if !(1.0..=max).contains(&value) {
                 return Err(InvalidValue::Range { what, value, min: 1.0, max });
             }
@@ -213,10 +218,6 @@ impl CameraParams {
         Ok(())
     }
 }
-
-/// Most pictures that lag: [`Fault::MAX_LAG`] at the highest rate.
-const IN_FLIGHT: usize = 121;
-const _: () = assert!(IN_FLIGHT as u64 > 120 * Fault::MAX_LAG.as_secs());
 
 /// One camera's topics.
 struct CameraPorts {
@@ -268,7 +269,7 @@ impl CameraNode {
             appearance,
             ports,
             last: None,
-            in_flight: InFlight::new(IN_FLIGHT),
+            in_flight: InFlight::pictures(),
             seed,
             seq: 0,
         })

@@ -49,7 +49,8 @@ pub fn check_router(file: &Path) -> Result<Config, BusError> {
     let endpoints = endpoints(&config, "listen/endpoints");
     let open = endpoints.iter().find(|e| !e.starts_with("quic/") && !e.starts_with(UNSOUND));
     if let Some(open) = open {
-        let reason = format!("listen/endpoints names {open}, expected quic/ADDRESS:PORT: it would be open to everybody");
+        let reason =
+            format!("listen/endpoints names {open}, expected quic/ADDRESS:PORT: it would be open to everybody");
         return Err(refused(file, reason));
     }
     sound(file, &config, "listen/endpoints")?;
@@ -147,7 +148,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("robot.json5");
         let checked = |endpoint: &str| {
-            std::fs::write(&file, format!(r#"{{ mode: "client", connect: {{ endpoints: ["{endpoint}"] }} }}"#)).unwrap();
+            std::fs::write(&file, format!(r#"{{ mode: "client", connect: {{ endpoints: ["{endpoint}"] }} }}"#))
+                .unwrap();
             check_session(&file).map_err(|e| e.to_string())
         };
         assert_eq!(checked("quic/router:7447"), Ok(()));

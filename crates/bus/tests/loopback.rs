@@ -243,7 +243,8 @@ fn a_reader_whose_line_stalls_keeps_no_other_waiting_and_hears_again_afterwards(
         }
         done.send((publisher, quick)).unwrap();
     });
-    let (publisher, _quick) = end.recv_timeout(Duration::from_secs(20)).expect("the stalled line kept the writer waiting");
+    let (publisher, _quick) =
+        end.recv_timeout(Duration::from_secs(20)).expect("the stalled line kept the writer waiting");
     line.stalled.store(false, Ordering::Relaxed);
     until("the reader whose line is mended", || {
         publisher.publish(&picture(50)).unwrap();

@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// Pictures that may wait for a poll.
 const DEPTH: usize = 4;
-/// Most pictures that lag: a second of the highest rate.
-const IN_FLIGHT: usize = 121;
 /// Seed of which pictures are lost, and of where smoke and blood are.
 const SEED: u32 = 1;
 
@@ -26,7 +24,7 @@ struct Spoiler {
 
 impl Spoiler {
     fn new() -> Self {
-        Self { in_flight: InFlight::new(IN_FLIGHT), last: None }
+        Self { in_flight: InFlight::pictures(), last: None }
     }
 
     /// What arrives when the world has taken `picture`, if anything does.

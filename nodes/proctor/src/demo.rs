@@ -4,7 +4,7 @@
 //! ([`crate::monitor::Summary`]). Standard input takes faults ([`crate::faults`]).
 
 use crate::{
-    gazebo::World,
+    gazebo::WorldArgs,
     leave::Leave,
     live::{Live, say},
     middleware::{self, BusKind},
@@ -73,6 +73,7 @@ pub struct DemoArgs {
 
 /// Runs the demo; succeeds if nothing was violated and, with the scripted surgeon, at least one motion was executed.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(args.sim == Sim::Gazebo || !args.gazebo_gui, "--gazebo-gui goes with --sim gazebo");
     let leave = Leave::on_signals()?;
     let mut config = StackConfig::simulated(&find_root()?, args.seed)?;
     config.camera.fps = f64::from(args.camera_fps);
@@ -80,14 +81,10 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.perception.device = args.device;
     let bus = middleware::open(args.bus, HirozConfig::default())?;
     let mut live = Live::new();
-    anyhow::ensure!(args.sim == Sim::Gazebo || !args.gazebo_gui, "--gazebo-gui goes with --sim gazebo");
-    let mut gazebo = match args.sim {
+    let gazebo = match args.sim {
         Sim::BuiltIn => None,
-        Sim::Gazebo => Some(World::start(&config.sim, args.camera_fps, &leave)?),
+        Sim::Gazebo => Some(WorldArgs::own(args.gazebo_gui).world(&config.sim, args.camera_fps, &leave)?),
     };
-    if args.gazebo_gui {
-        gazebo.iter_mut().try_for_each(World::show)?;
-    }
     let on = if gazebo.is_some() { "Gazebo" } else { "the built-in simulator" };
     say(&format!("Proctor demo on {on}. Research software, not a medical device."));
     if gazebo.is_some() {

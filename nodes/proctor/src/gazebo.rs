@@ -85,6 +85,11 @@ pub struct WorldArgs {
 }
 
 impl WorldArgs {
+    /// A world of its own, with or without Gazebo's window.
+    pub const fn own(gui: bool) -> Self {
+        Self { server: true, gui }
+    }
+
     /// Whether nothing was asked for.
     pub fn is_empty(self) -> bool {
         !self.server && !self.gui
@@ -148,9 +153,13 @@ impl Process {
         Self::start("server", &[&words[..], &[world.as_os_str()]].concat(), folder, options)
     }
 
-    /// A window on the world of a server.
+    /// A window on the world of a server, looking at the cell.
     fn window(options: &Options) -> anyhow::Result<Self> {
-        Self::start("window", &["-g", "-v", "3"].map(OsStr::new), folder()?, options)
+        let folder = folder()?;
+        let view = folder.path().join("gui.config");
+        std::fs::write(&view, proctor_gazebo::WINDOW)?;
+        let words = ["-g", "-v", "3", "--gui-config"].map(OsStr::new);
+        Self::start("window", &[&words[..], &[view.as_os_str()]].concat(), folder, options)
     }
 
     /// How it ended, if it has.

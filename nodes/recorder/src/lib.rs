@@ -195,7 +195,10 @@ impl RecorderNode {
         let dropped: u64 = self.tracks.iter().map(|t| t.source.dropped()).sum();
         let due = self.said.is_none_or(|(when, n)| dropped > n && when.age(now) >= SAY_EVERY);
         if dropped > 0 && due {
-            tracing::warn!(dropped, "messages are missing from the recording: the recorder is too slow, or they were lost on the way");
+            tracing::warn!(
+                dropped,
+                "messages are missing from the recording: the recorder is too slow, or they were lost on the way"
+            );
             self.said = Some((now, dropped));
         }
     }

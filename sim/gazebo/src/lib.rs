@@ -21,6 +21,9 @@ use proctor_kinematics::KinematicsError;
 use proctor_sim::{SimError, render::RenderError};
 use std::path::PathBuf;
 
+/// What Gazebo's window shows of the world, as its `--gui-config` takes it.
+pub const WINDOW: &str = include_str!("../gui.config");
+
 /// What can go wrong while a world is written.
 #[derive(Debug, thiserror::Error)]
 pub enum GazeboError {
