@@ -4,7 +4,7 @@
 //! refusal is what protects them.
 
 use crate::{
-    faults::{Fault, InFlight},
+    faults::InFlight,
     plant::{ArmPorts, Due, Report},
     render::{Appearance, RenderError, Renderer, View, Want},
     simulator::{Simulator, Snapshot},

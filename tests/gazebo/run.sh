@@ -35,6 +35,9 @@ PY
 step "segmentation of Gazebo's pictures against its own segmentation camera"
 "$proctor" eval segmentation --model models/cholec-sim --images "$out/truth/images" --masks "$out/truth/masks" --map "$out/truth/map.toml"
 
+step "Gazebo's depth camera against its stereo pictures"
+.venv/bin/python tests/gazebo/depth.py "$out/truth"
+
 step "faults of camera and arms, typed, recorded and noticed"
 .venv/bin/python tests/gazebo/faults.py "$proctor" "${GAZEBO_FPS:-10}" --sim gazebo
 

@@ -65,7 +65,7 @@ pub struct ExportArgs {
 /// Arguments of `proctor gazebo capture`.
 #[derive(Debug, Args)]
 pub struct CaptureArgs {
-    /// Folder, which must not exist, for images/, masks/ and map.toml.
+    /// Folder, which must not exist, for images/ and right/ (the stereo pictures), masks/ with map.toml, and depth/ (16 bit, in 0.01 mm, 0 where none is known).
     #[arg(long)]
     out: PathBuf,
     /// How many pictures.
@@ -353,34 +353,76 @@ fn first_tick(
     Ok(true)
 }
 
-/// Takes pictures and their labels; pairs are of one moment.
+/// The pictures of a camera that have come and are waited with for those of the others.
+struct Recent {
+    camera: Subscription<Image>,
+    pictures: Vec<Image>,
+}
+
+impl Recent {
+    fn of(client: &Client, camera: Camera) -> anyhow::Result<Self> {
+        Ok(Self { camera: client.subscribe::<Image>(camera.topic(), 64)?, pictures: Vec::new() })
+    }
+
+    /// The picture of a moment, if it has come.
+    fn at(&mut self, moment: i64) -> Option<&Image> {
+        self.pictures.extend(std::iter::from_fn(|| self.camera.take()));
+        self.pictures.retain(|picture| taken_at(picture).is_some_and(|taken| taken >= moment));
+        self.pictures.iter().find(|picture| taken_at(picture) == Some(moment))
+    }
+}
+
+/// When a picture was taken, ns.
+fn taken_at(picture: &Image) -> Option<i64> {
+    picture.header.as_ref()?.stamp.and_then(Time::nanos)
+}
+
+/// Takes stereo pictures with their labels and depths, each four of one moment.
 fn capture(args: &CaptureArgs) -> anyhow::Result<()> {
     let world = World::join(&Leave::default())?;
-    let left = world.client.subscribe::<Image>(Camera::Left.topic(), 64)?;
+    let [mut left, mut right, mut depth] = [
+        Recent::of(&world.client, Camera::Left)?,
+        Recent::of(&world.client, Camera::Right)?,
+        Recent::of(&world.client, Camera::Depth)?,
+    ];
     let labels = world.client.subscribe::<Image>(Camera::Labels.topic(), 8)?;
     std::fs::create_dir(&args.out).with_context(|| args.out.display().to_string())?;
-    for folder in ["images", "masks"] {
+    for folder in ["images", "right", "masks", "depth"] {
         std::fs::create_dir(args.out.join(folder))?;
     }
     std::fs::write(args.out.join("map.toml"), map())?;
-    let mut pictures: Vec<Image> = Vec::new();
     let mut taken = 0;
+    // The labels of a moment are not the last of its four pictures to come.
+    let mut label = labels.wait(WAITING);
     while taken < args.frames {
-        let label = labels.wait(WAITING).with_context(|| format!("no labels within {WAITING:?}"))?;
-        while let Some(picture) = left.take() {
-            pictures.push(picture);
-        }
-        let moment = |image: &Image| image.header.as_ref().and_then(|h| h.stamp).and_then(Time::nanos);
-        let Some(picture) = pictures.iter().find(|p| moment(p) == moment(&label) && moment(p).is_some()) else {
+        let this = label.take().with_context(|| format!("no labels within {WAITING:?}"))?;
+        label = labels.wait(WAITING);
+        let Some(moment) = taken_at(&this) else { continue };
+        let (Some(left), Some(right), Some(depth)) = (left.at(moment), right.at(moment), depth.at(moment)) else {
             continue;
         };
-        let name = format!("{taken:05}.png");
-        write_png(&args.out.join("images").join(&name), picture, png::ColorType::Rgb, 3)?;
-        write_png(&args.out.join("masks").join(&name), &grey(&label)?, png::ColorType::Grayscale, 1)?;
-        pictures.clear();
+        let file = |folder: &str| args.out.join(folder).join(format!("{taken:05}.png"));
+        write_png(&file("images"), left, png::ColorType::Rgb, png::BitDepth::Eight)?;
+        write_png(&file("right"), right, png::ColorType::Rgb, png::BitDepth::Eight)?;
+        write_png(&file("masks"), &grey(&this)?, png::ColorType::Grayscale, png::BitDepth::Eight)?;
+        write_png(&file("depth"), &steps(depth)?, png::ColorType::Grayscale, png::BitDepth::Sixteen)?;
         taken += 1;
     }
     Ok(())
+}
+
+/// Depth in steps of 0.01 mm, as a data set has it: two bytes, the higher one first; 0 where none is known or it is too far.
+fn steps(depth: &Image) -> anyhow::Result<Image> {
+    ensure!(
+        depth.pixel_format_type == PixelFormat::RFloat32 as i32,
+        "depths of pixel format {}",
+        depth.pixel_format_type
+    );
+    let (metres, _) = depth.data.as_chunks::<4>();
+    let step = |bytes: &[u8; 4]| (f32::from_le_bytes(*bytes) * 1e5).round();
+    let known = |step: f32| if (0.0..=65535.0).contains(&step) { step as u16 } else { 0 };
+    let data = metres.iter().flat_map(|bytes| known(step(bytes)).to_be_bytes()).collect();
+    Ok(Image { data, step: depth.width * 2, ..depth.clone() })
 }
 
 /// One byte of a segmentation camera's three: they are all the label.
@@ -394,7 +436,8 @@ fn grey(label: &Image) -> anyhow::Result<Image> {
     Ok(Image { data, step: label.width, ..label.clone() })
 }
 
-fn write_png(path: &Path, image: &Image, colour: png::ColorType, bytes: usize) -> anyhow::Result<()> {
+fn write_png(path: &Path, image: &Image, colour: png::ColorType, depth: png::BitDepth) -> anyhow::Result<()> {
+    let bytes = colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
     ensure!(
         image.data.len() == image.width as usize * image.height as usize * bytes,
         "a picture of {}x{} with {} bytes",
@@ -405,6 +448,7 @@ fn write_png(path: &Path, image: &Image, colour: png::ColorType, bytes: usize) -
     let file = File::create(path).with_context(|| path.display().to_string())?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), image.width, image.height);
     encoder.set_color(colour);
+    encoder.set_depth(depth);
     Ok(encoder.write_header()?.write_image_data(&image.data)?)
 }
 
@@ -439,5 +483,21 @@ mod tests {
         };
         assert_eq!(grey(&label).unwrap().data, [3, 9]);
         assert!(grey(&Image { pixel_format_type: PixelFormat::RFloat32 as i32, ..label }).is_err());
+    }
+
+    #[test]
+    fn depths_are_hundredths_of_millimetres_and_nothing_where_none_is_known() {
+        let metres = [0.123_456_f32, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.7];
+        let depth = Image {
+            width: 5,
+            height: 1,
+            step: 20,
+            data: metres.iter().flat_map(|m| m.to_le_bytes()).collect(),
+            pixel_format_type: PixelFormat::RFloat32 as i32,
+            header: None,
+        };
+        let steps = |image: &Image| steps(image).map(|s| s.data);
+        assert_eq!(steps(&depth).unwrap(), [12_346_u16, 0, 0, 0, 0].map(u16::to_be_bytes).as_flattened());
+        assert!(steps(&Image { pixel_format_type: PixelFormat::RgbInt8 as i32, ..depth }).is_err());
     }
 }

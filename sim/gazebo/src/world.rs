@@ -64,7 +64,7 @@ struct Shown {
     class: Class,
 }
 
-/// Writes the cell of `config` below `folder`, which is made: `cell.sdf` and its `meshes`. `fps` is the endoscope's rate in simulated time. Returns the
+/// Writes the cell of `config` below `folder`, which is made: `cell.sdf`, its `meshes`, and `gui.config` for a window. `fps` is the endoscope's rate in simulated time. Returns the
 /// world's file.
 pub fn export(folder: &Path, config: &SimConfig, fps: u32) -> Result<PathBuf, GazeboError> {
     let simulator = Simulator::new(config.clone())?;
@@ -97,9 +97,9 @@ pub fn export(folder: &Path, config: &SimConfig, fps: u32) -> Result<PathBuf, Ga
             }
         });
     });
-    let file = folder.join("cell.sdf");
-    fs::write(&file, text).map_err(|source| GazeboError::File { path: file.clone(), source })?;
-    Ok(file)
+    write(folder, "cell.sdf", &text)?;
+    write(folder, "gui.config", crate::WINDOW)?;
+    Ok(folder.join("cell.sdf"))
 }
 
 fn write(folder: &Path, file: &str, text: &str) -> Result<(), GazeboError> {
@@ -443,7 +443,8 @@ fn sensor(
                 sdf.value("format", if kind == "depth_camera" { "R_FLOAT32" } else { "R8G8B8" });
             });
             sdf.element("clip", &[], |sdf| {
-                sdf.value("near", 0.005);
+                // Of a depth camera that sees nearer than a centimetre Gazebo's picture is minus infinity, whatever is there.
+                sdf.value("near", if kind == "depth_camera" { 0.01 } else { 0.005 });
                 sdf.value("far", 1.0);
             });
             // Two cameras in one namespace would share a topic for this.
