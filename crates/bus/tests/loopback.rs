@@ -202,7 +202,7 @@ impl Line {
 }
 
 fn pass_on(mut from: TcpStream, mut to: TcpStream, stalled: &AtomicBool) {
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         while stalled.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(2));
