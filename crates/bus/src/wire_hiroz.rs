@@ -28,7 +28,7 @@ use proctor_msgs::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt::Display,
     num::NonZeroUsize,
     sync::{
@@ -58,7 +58,8 @@ impl Session {
             .with_domain_id(config.domain_id)
             .disable_multicast_scouting()
             .with_json("transport/link/rx/max_message_size", MAX_PAYLOAD)
-            .with_json("qos/publication", manners(config));
+            .with_json("qos/publication", waits_for_nobody())
+            .with_json("qos/network", pictures_come_last(config));
         let context = match &config.session {
             Some(file) => {
                 crate::router::check_session(file)?;
@@ -162,19 +163,26 @@ impl Session {
     }
 }
 
-/// How what is said reaches those who are slow. A reader that stalls loses messages and keeps nobody waiting, as with rmw_zenoh, whose writers wait for
-/// readers of `KEEP_ALL` only; hiroz's would wait for every reliable reader, for a minute. What is small goes ahead of pictures.
-fn manners(config: &HirozConfig) -> Value {
+/// A reader that stalls loses messages and keeps nobody waiting, as with rmw_zenoh, whose writers wait for readers of `KEEP_ALL` only; hiroz's would wait
+/// for every reliable reader, for a minute. Whatever the topic is called.
+fn waits_for_nobody() -> Value {
+    json!([{ "key_exprs": ["**"], "config": { "congestion_control": "drop" } }])
+}
+
+/// What holds pixels comes after everything else.
+fn pictures_come_last(config: &HirozConfig) -> Value {
     let key = |topic: &Topic| {
         let name = config.ros.resolve(&config.node_name, &topic.name, topic.is_global());
         format!("{}{name}/**", config.domain_id)
     };
-    let (bulky, small): (Vec<_>, Vec<_>) = graph::all().into_iter().partition(Topic::is_bulky);
-    let rule = |topics: &[Topic], priority| {
-        let keys: BTreeSet<String> = topics.iter().map(key).collect();
-        json!({ "key_exprs": keys, "config": { "congestion_control": "drop", "priority": priority } })
-    };
-    json!([rule(&bulky, "data"), rule(&small, "data_high")])
+    let keys: Vec<_> = graph::all().iter().filter(|t| t.is_bulky()).map(key).collect();
+    json!([{
+        "id": "pictures",
+        "flows": ["egress"],
+        "messages": ["put"],
+        "key_exprs": keys,
+        "overwrite": { "priority": "data_low" },
+    }])
 }
 
 fn value(of: &ParameterValue) -> parameter::ParameterValue {

@@ -18,6 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{at, joints, take, until};
+use zenoh::{
+    Wait,
+    qos::{CongestionControl, Priority},
+};
 
 /// A loopback endpoint nobody uses: below the ports that the system hands out by itself, and never the same twice in this process.
 fn endpoint() -> String {
@@ -215,8 +219,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, stalled: &AtomicBool) {
 
 #[test]
 fn a_reader_whose_line_stalls_keeps_no_other_waiting_and_hears_again_afterwards() {
-    // What is reliable, and so large that it does not fit into anybody's buffers.
-    let topic = graph::Topic { qos: graph::Qos::EVENTS, ..graph::image_left() };
+    // What is reliable, so large that it does not fit into anybody's buffers, and called as nothing is in the closed table.
+    let topic = graph::Topic { qos: graph::Qos::EVENTS, name: "/other/picture".into(), ..graph::image_left() };
     let (near, far) = (endpoint(), endpoint());
     let quick = Bus::hiroz(&config("quick", &[&near], &[])).unwrap();
     let cut_off = Bus::hiroz(&config("cut_off", &[&far], &[])).unwrap();
@@ -250,6 +254,35 @@ fn a_reader_whose_line_stalls_keeps_no_other_waiting_and_hears_again_afterwards(
         publisher.publish(&picture(50)).unwrap();
         cut_off.newest().filter(|heard: &CameraImage| heard.stamp == at(50))
     });
+}
+
+#[test]
+fn on_the_wire_nothing_waits_and_pictures_come_after_the_rest() {
+    let (a, _b, endpoint) = pair();
+    let mut config = zenoh::Config::default();
+    for (key, value) in [
+        ("connect/endpoints", format!("[{endpoint:?}]")),
+        ("listen/endpoints", "[]".to_owned()),
+        ("scouting/multicast/enabled", "false".to_owned()),
+    ] {
+        config.insert_json5(key, &value).unwrap();
+    }
+    let listens = zenoh::open(config).wait().unwrap();
+    let heard = listens.declare_subscriber("77/**").wait().unwrap();
+    let (image, joint) = (graph::image_left(), graph::measured_js(ArmId::Psm1));
+    let (images, measured) = (a.publisher(&image).unwrap(), a.publisher(&joint).unwrap());
+    let pixels = Image::new(2, 2, vec![[0; 3]; 4]).unwrap();
+    let picture = CameraImage { stamp: at(1), side: CameraSide::Left, image: pixels };
+    let manner = |topic: &graph::Topic| {
+        until("a sample of each", || {
+            images.publish(&picture).unwrap();
+            measured.publish(&joints(1)).unwrap();
+            let sample = heard.try_recv().ok().flatten()?;
+            sample.key_expr().contains(&*topic.name).then(|| (sample.priority(), sample.congestion_control()))
+        })
+    };
+    assert_eq!(manner(&joint), (Priority::Data, CongestionControl::Drop));
+    assert_eq!(manner(&image), (Priority::DataLow, CongestionControl::Drop));
 }
 
 #[test]
