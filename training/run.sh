@@ -26,4 +26,4 @@ render train "$FRAMES" 1
 render val 150 2
 "$PYTHON" -m proctor_train.train --data "$WORK/train" --val "$WORK/val" --out "$WORK/run" \
     --steps "$STEPS" --minutes "$MINUTES" --batch "$BATCH" --lr "$RATE" --ema "$EMA" "$@"
-training/score.sh "$WORK/run" "$FRAMES frames of the built-in simulator, proctor dataset generate --seed 1, labels exact"
+training/score.sh "$WORK/run" "$FRAMES frames of the built-in simulator, proctor dataset generate --mono --seed 1, labels exact"

@@ -90,7 +90,7 @@ fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
         take(3, t);
         let answer = bench.model.run(&bench.input, |tensor| {
             let t = Instant::now();
-            (regions::decode(Planes::Logits, Class::COUNT, &tensor).expect("an answer"), t.elapsed())
+            (regions::decode(Planes::Logits, Class::COUNT, 1.0, &tensor).expect("an answer"), t.elapsed())
         });
         let (seen_regions, time) = answer.expect("an answer");
         times[4].push(time);

@@ -99,7 +99,7 @@ fn found(manifest: &Manifest, placement: &Placement, tensor: &Tensor<'_>) -> Res
     let in_picture = |all: &[Candidate]| all.iter().map(|c| found_box(classes, placement, c)).collect();
     Ok(match &manifest.head {
         Head::Segmentation(planes) => {
-            let answer = regions::decode(*planes, classes.len(), tensor)?;
+            let answer = regions::decode(*planes, classes.len(), manifest.temperature, tensor)?;
             let (size, labels) = match placement.crop(answer.size) {
                 Some(crop) => (crop.size(), crop.take(&answer.posterior.labels)),
                 None => (answer.size, answer.posterior.labels),

@@ -39,6 +39,16 @@ pub struct Output {
     pub units: Option<Units>,
     /// Names of the points.
     pub points: Option<Vec<String>>,
+    /// Of a segmentation that states its doubt: what logits are divided by before soft-max so that the model is as often right as it says, in
+    /// [0.2, 20]; 1 unless said.
+    pub temperature: Option<f32>,
+}
+
+impl Output {
+    /// See the field.
+    pub fn temperature(&self) -> f32 {
+        self.temperature.unwrap_or(1.0)
+    }
 }
 
 /// What the output means.
@@ -171,6 +181,9 @@ pub fn parse(path: &Path, task: Task, classes: &[String], output: &Output) -> Re
         }
     };
     keys.only(head.keys())?;
+    if !(0.2..=20.0).contains(&output.temperature()) {
+        return Err(PerceptionError::value(path, "output.temperature", "in [0.2, 20]", output.temperature()));
+    }
     head.check_classes(path, classes)?;
     Ok(head)
 }
@@ -228,6 +241,7 @@ impl Keys<'_> {
             ("overlap", o.overlap.is_some()),
             ("units", o.units.is_some()),
             ("points", o.points.is_some()),
+            ("temperature", o.temperature.is_some()),
         ];
         match given.into_iter().find(|(key, given)| *given && !taken.contains(key)) {
             Some((key, _)) => {
@@ -262,7 +276,8 @@ impl Head {
 
     const fn keys(&self) -> &'static [&'static str] {
         match self {
-            Self::Segmentation(_) | Self::Classification(_) => &[],
+            Self::Segmentation(Planes::Labels) | Self::Classification(_) => &[],
+            Self::Segmentation(_) => &["temperature"],
             Self::Detection(b) if matches!(b.form, BoxForm::NmsFree) => &["confidence", "units"],
             Self::Detection(_) => &["confidence", "overlap", "units"],
             Self::Keypoints(Points { form: PointForm::Heatmaps { .. }, .. }) => &["confidence", "points"],

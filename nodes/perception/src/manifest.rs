@@ -30,6 +30,8 @@ pub struct Manifest {
     pub output: String,
     /// What the output means.
     pub head: Head,
+    /// What a segmentation's logits are divided by before soft-max, so that the model is as often right as it says.
+    pub temperature: f32,
     /// What it was trained on.
     pub training: Training,
     /// How far it carries beyond what it was trained on, in words; informative.
@@ -153,6 +155,7 @@ impl Manifest {
             sha256: file.sha256,
             classes: file.classes,
             input: file.input,
+            temperature: file.output.temperature(),
             output: file.output.name,
             head,
             training: file.training,

@@ -19,6 +19,7 @@ use proctor_types::{Class, Image, Segmentation, Stamp, StereoFrame};
 pub struct Perception {
     eye: Eye,
     planes: Planes,
+    temperature: f32,
     params: QualityParams,
     previous: Option<Rgb>,
 }
@@ -38,7 +39,8 @@ impl Perception {
             Head::Segmentation(planes) => planes,
             _ => return refuse("another task's".into()),
         };
-        Ok(Self { eye: Eye::new(model), planes, params, previous: None })
+        let temperature = manifest.temperature;
+        Ok(Self { eye: Eye::new(model), planes, temperature, params, previous: None })
     }
 
     /// Judges pictures by other thresholds from now on; refused ones change nothing.
@@ -68,7 +70,7 @@ impl Perception {
         let Shown { small, placement } = self.eye.show(full)?;
         // What was shrunk for the network need not be shrunk again.
         let measures = Measures::of(if small.width() >= quality::COLUMNS { &small } else { full })?;
-        let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, &tensor))?;
+        let answer = self.eye.answer(|tensor| regions::decode(self.planes, Class::COUNT, self.temperature, &tensor))?;
         let (mut size, mut seen) = (answer.size, answer.posterior);
         if let Some(crop) = placement.crop(size) {
             size = crop.size();

@@ -20,26 +20,27 @@ pub struct Posterior {
 }
 
 impl Posterior {
-    /// From `classes * pixels` logits of 1 to 256 classes, class-major. Refuses NaN and infinities.
-    pub fn new(classes: usize, logits: &[f32]) -> Result<Self, PerceptionError> {
+    /// From `classes * pixels` logits of 1 to 256 classes, class-major, divided by `temperature` before soft-max. Refuses NaN and infinities.
+    pub fn new(classes: usize, temperature: f32, logits: &[f32]) -> Result<Self, PerceptionError> {
         let n = logits.len() / classes.max(1);
         let mut out =
             Self { labels: vec![0; n], top: vec![0.0; n], uncertainty: vec![0; n], confidence: vec![0.0; classes] };
-        if fill(classes, logits, &mut out) { Ok(out) } else { Err(not_finite(logits, n)) }
+        if fill(classes, temperature, logits, &mut out) { Ok(out) } else { Err(not_finite(logits, n)) }
     }
 }
 
 /// Fills `out`, whose lists have their lengths; `false` if a logit is not finite.
-fn fill(classes: usize, logits: &[f32], out: &mut Posterior) -> bool {
+fn fill(classes: usize, temperature: f32, logits: &[f32], out: &mut Posterior) -> bool {
+    let sharpness = f32x8::splat(1.0 / temperature);
     let n = out.labels.len();
     let (mut sum, mut count) = (vec![0.0f64; classes], vec![0u32; classes]);
     let scale = f32x8::splat(255.0 / (classes.max(2) as f32).ln());
     for start in (0..n).step_by(LANES) {
         let len = LANES.min(n - start);
         let lanes = if len == LANES {
-            Lanes::of(classes, |class| halves(&logits[class * n + start..][..LANES]))
+            Lanes::of(classes, sharpness, |class| halves(&logits[class * n + start..][..LANES]))
         } else {
-            Lanes::of(classes, |class| {
+            Lanes::of(classes, sharpness, |class| {
                 let mut padded = [0.0; LANES];
                 padded[..len].copy_from_slice(&logits[class * n + start..][..len]);
                 halves(&padded)
@@ -80,16 +81,16 @@ const NEGLIGIBLE: f32 = -17.0;
 /// What 16 pixels come to.
 struct Lanes {
     label: [f32x8; 2],
-    /// Sum of exp(x - max).
+    /// Sum of exp(d), d = (x - max) / temperature.
     total: [f32x8; 2],
-    /// Sum of exp(x - max) * (x - max).
+    /// Sum of exp(d) * d.
     weighted: [f32x8; 2],
 }
 
 impl Lanes {
-    /// From the logits of every class; `None` if one is not finite.
+    /// From the logits of every class, times `sharpness`; `None` if one is not finite.
     #[inline]
-    fn of(classes: usize, logits: impl Fn(usize) -> [f32x8; 2]) -> Option<Self> {
+    fn of(classes: usize, sharpness: f32x8, logits: impl Fn(usize) -> [f32x8; 2]) -> Option<Self> {
         let mut max = logits(0);
         let mut label = [f32x8::ZERO; 2];
         // Stays 0 unless something is not finite: that times 0 is no number.
@@ -110,7 +111,7 @@ impl Lanes {
         for class in 0..classes {
             let x = logits(class);
             for h in 0..2 {
-                let d = x[h] - max[h];
+                let d = (x[h] - max[h]) * sharpness;
                 // Of most pixels most classes are far from likely: their exponentials are spared.
                 if d.simd_gt(f32x8::splat(NEGLIGIBLE)).any() {
                     let e = exp(d);
@@ -209,7 +210,7 @@ mod tests {
         let pixels: Vec<[f32; CLASSES]> = (0..77)
             .map(|i| std::array::from_fn(|c| (((i * 10 + c) as f64 * 0.618_034).fract() * 24.0 - 12.0) as f32))
             .collect();
-        let got = Posterior::new(CLASSES, &planar(&pixels)).unwrap();
+        let got = Posterior::new(CLASSES, 1.0, &planar(&pixels)).unwrap();
         for (i, pixel) in pixels.iter().enumerate() {
             let total: f64 = pixel.iter().map(|&v| f64::from(v).exp()).sum();
             let p: Vec<f64> = pixel.iter().map(|&v| f64::from(v).exp() / total).collect();
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn equal_logits_are_background_and_wholly_uncertain() {
-        let got = Posterior::new(CLASSES, &planar(&[[3.0; CLASSES]])).unwrap();
+        let got = Posterior::new(CLASSES, 1.0, &planar(&[[3.0; CLASSES]])).unwrap();
         assert_eq!((got.labels[0], got.uncertainty[0]), (0, 255));
         assert!((got.top[0] - 0.1).abs() < 1e-6);
     }
@@ -232,7 +233,7 @@ mod tests {
     fn a_sure_pixel_is_certain_and_absent_classes_have_no_confidence() {
         let mut pixel = [-500.0; CLASSES];
         pixel[3] = 500.0;
-        let got = Posterior::new(CLASSES, &planar(&[pixel])).unwrap();
+        let got = Posterior::new(CLASSES, 1.0, &planar(&[pixel])).unwrap();
         assert_eq!((got.labels[0], got.uncertainty[0], got.top[0]), (3, 0, 1.0));
         assert_eq!(got.confidence, (0..CLASSES).map(|c| if c == 3 { 1.0 } else { 0.0 }).collect::<Vec<f32>>());
     }
@@ -244,7 +245,7 @@ mod tests {
         (half[2], half[5]) = (0.0, 0.0);
         let mut third = half;
         third[9] = 0.0;
-        let got = Posterior::new(CLASSES, &planar(&[half, third])).unwrap();
+        let got = Posterior::new(CLASSES, 1.0, &planar(&[half, third])).unwrap();
         assert_eq!(got.labels, [2, 2]);
         assert!((got.confidence[2] - f32::midpoint(0.5, 1.0 / 3.0)).abs() < 1e-6);
     }
@@ -255,7 +256,7 @@ mod tests {
             for at in [0, 5, 69, 70 * 4 + 69, 699] {
                 let mut logits = vec![0.5; 70 * CLASSES];
                 logits[at] = bad;
-                match Posterior::new(CLASSES, &logits) {
+                match Posterior::new(CLASSES, 1.0, &logits) {
                     Err(PerceptionError::NotFinite { class, pixel, .. }) => {
                         assert_eq!((class, pixel), (at / 70, at % 70));
                     }

@@ -4,6 +4,7 @@ mod common;
 
 use common::{config, folder, load};
 use proctor_perception::{Model, Perception, PerceptionError, QualityParams};
+use proctor_types::{Class, Stamp};
 use std::path::Path;
 
 fn message(name: &str) -> String {
@@ -80,6 +81,9 @@ fn hostile_manifests_are_refused_with_the_reason() {
         ("licence = \"Apache-2.0\"\n", "", "licence"),
         ("licence", "license", "license"),
         ("[input]", "[input", "model.toml"),
+        ("name = \"logits\"", "name = \"logits\"\ntemperature = 0.1", "output.temperature"),
+        ("name = \"logits\"", "name = \"logits\"\ntemperature = nan", "output.temperature"),
+        ("name = \"logits\"", "name = \"logits\"\nconfidence = 0.5", "only [\"temperature\"]"),
     ];
     for (from, to, word) in table {
         let text = edited(from, to).unwrap_err().to_string();
@@ -100,6 +104,25 @@ fn other_classes_load_but_cannot_feed_fusion() {
     }
     let model = load("squares_yolo_v8").unwrap();
     assert!(Perception::new(model, QualityParams::default()).unwrap_err().to_string().contains("another task"));
+}
+
+#[test]
+fn a_temperature_divides_the_logits_before_they_become_probabilities() {
+    let model = edited("name = \"logits\"", "name = \"logits\"\ntemperature = 20.0").unwrap();
+    let mut perception = Perception::new(model, QualityParams::default()).unwrap();
+    let fat = common::paint(1, |_, _| Class::Fat);
+    let seen = perception.segment(Stamp::FIRST, Stamp::FIRST, 0, &fat).unwrap();
+    // The model's logits are -40 times the squared distance of colours, of channels in [0, 1].
+    let apart =
+        |a: [u8; 3], b: [u8; 3]| (0..3).map(|i| ((f64::from(a[i]) - f64::from(b[i])) / 255.0).powi(2)).sum::<f64>();
+    let colour = |class: Class| common::COLOURS[usize::from(class.id())];
+    let each = Class::ALL.map(|class| (-40.0 / 20.0 * apart(colour(class), colour(Class::Fat))).exp());
+    let total: f64 = each.iter().sum();
+    let entropy = each.iter().map(|e| -e / total * (e / total).ln()).sum::<f64>() / (each.len() as f64).ln();
+    assert!(seen.labels.pixels().iter().all(|&l| l == Class::Fat.id()));
+    assert!((f64::from(seen.confidence[usize::from(Class::Fat.id())]) - 1.0 / total).abs() < 1e-3);
+    assert!((f64::from(seen.uncertainty.pixels()[0]) / 255.0 - entropy).abs() < 0.01);
+    assert!(total > 2.0, "at temperature 1 it would be certain");
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn edited(model: &str, from: &str, to: &str) -> Result<Model, PerceptionError> {
 
 #[test]
 fn manifests_that_do_not_fit_their_model_are_refused_with_what_was_expected_and_found() {
-    let table: [(&str, &str, &str, &[&str]); 20] = [
+    let table: [(&str, &str, &str, &[&str]); 21] = [
         // Class lists against tensors.
         ("squares_yolo_v8", "\"red\", \"green\"", "\"red\"", &["float32 [1, 5, boxes]", "float32 [1, 6, 117]"]),
         ("squares_yolo_v5", "\"red\", \"green\"", "\"a\", \"b\", \"c\"", &["[1, boxes, 8]", "[1, 117, 7]"]),
@@ -208,6 +208,12 @@ fn manifests_that_do_not_fit_their_model_are_refused_with_what_was_expected_and_
         ("squares_nms_free", "confidence = 0.6", "overlap = 0.6", &["output.overlap", "absent", "nms_free"]),
         ("colour_logits", "form = \"logits\"", "form = \"logits\"\nconfidence = 0.5", &["output.confidence", "absent"]),
         ("squares_yolo_v8", "fit = \"letterbox\"", "fit = \"crop\"", &["crop", "letterbox"]),
+        (
+            "zones_labels",
+            "form = \"labels\"",
+            "form = \"labels\"\ntemperature = 2.0",
+            &["output.temperature", "absent", "labels"],
+        ),
     ];
     for (model, from, to, words) in table {
         let text = edited(model, from, to).unwrap_err().to_string();

@@ -21,8 +21,13 @@ pub struct Regions {
     pub posterior: Posterior,
 }
 
-/// The segmentation that a network answered, `classes` of them.
-pub fn decode(planes: Planes, classes: usize, tensor: &Tensor<'_>) -> Result<Regions, PerceptionError> {
+/// The segmentation that a network answered, `classes` of them, at the temperature that its manifest says.
+pub fn decode(
+    planes: Planes,
+    classes: usize,
+    temperature: f32,
+    tensor: &Tensor<'_>,
+) -> Result<Regions, PerceptionError> {
     let size = (tensor.axis_from_end(1), tensor.axis_from_end(2));
     if size.0 > MAX_SIDE || size.1 > MAX_SIDE {
         let expected = format!("at most {MAX_SIDE}");
@@ -31,7 +36,7 @@ pub fn decode(planes: Planes, classes: usize, tensor: &Tensor<'_>) -> Result<Reg
     if planes == Planes::Labels {
         return Ok(Regions { size, posterior: certain(classes, tensor)? });
     }
-    Ok(Regions { size, posterior: Posterior::new(classes, &logits(planes, tensor.floats())?)? })
+    Ok(Regions { size, posterior: Posterior::new(classes, temperature, &logits(planes, tensor.floats())?)? })
 }
 
 /// What soft-max turns into the class probabilities.
@@ -82,7 +87,7 @@ mod tests {
     use super::*;
 
     fn run(planes: Planes, classes: usize, shape: &[i64], values: Values<'_>) -> Result<Regions, PerceptionError> {
-        decode(planes, classes, &Tensor { shape, values })
+        decode(planes, classes, 1.0, &Tensor { shape, values })
     }
 
     #[test]

@@ -244,13 +244,14 @@ fn calibration(c: &Calibration) -> String {
     format!(
         "<h2>Calibration</h2><div class=pair>{}{}</div><table><tr><th><th>expected calibration error<th>log loss, nats</tr>{}{}</table>\
          <p class=note>Judged on {} pixels of the {} pictures that the temperature was not fitted on. Dots below the diagonal: surer than right. \
-         Proctor runs the model at temperature 1.</p>",
+         Proctor runs the model at temperature {:.2} (output.temperature of its manifest).</p>",
         figures::reliability_plot(&c.before.bins, "as it is"),
         figures::reliability_plot(&c.after.bins, &format!("at temperature {:.2}", c.temperature)),
         row("as it is".to_owned(), &c.before),
         row(format!("at temperature {:.2}", c.temperature), &c.after),
         c.judged.1,
-        c.judged.0
+        c.judged.0,
+        c.running
     )
 }
 

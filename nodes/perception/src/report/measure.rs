@@ -24,7 +24,7 @@ pub struct Engine {
 pub struct Answer {
     /// Columns and rows.
     pub size: (usize, usize),
-    /// Class-major.
+    /// Class-major, at the temperature that the model runs at.
     pub logits: Vec<f32>,
     /// What they come to.
     pub posterior: Posterior,
@@ -83,11 +83,13 @@ impl Engine {
             let expected = format!("{} x {} x {} logits", Class::COUNT, size.1, size.0);
             return Err(PerceptionError::value("parameters", "model's answer", expected, logits.len()));
         }
+        let temperature = self.model().manifest().temperature;
+        logits.iter_mut().for_each(|logit| *logit /= temperature);
         if let Some(crop) = placement.crop(size) {
             logits = logits.chunks_exact(size.0 * size.1).flat_map(|plane| crop.take(plane)).collect();
             size = crop.size();
         }
-        let posterior = Posterior::new(Class::COUNT, &logits)?;
+        let posterior = Posterior::new(Class::COUNT, 1.0, &logits)?;
         Ok(Answer { size, logits, posterior })
     }
 }

@@ -89,6 +89,7 @@ pub fn run(args: &ReportArgs, out: &mut dyn Write) -> Result<(), PerceptionError
         measures: &measures,
         groups: &items.iter().map(|i| &i.groups).collect::<Vec<_>>(),
         fitted_on: &half(items.len(), args.seed),
+        temperature: f64::from(engine.model().manifest().temperature),
         replicates: args.bootstrap as usize,
         seed: args.seed,
     });

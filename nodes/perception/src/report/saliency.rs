@@ -97,7 +97,7 @@ mod tests {
                 let mut logits = vec![0.0; Class::COUNT * n];
                 logits[n..2 * n].fill(if covered { 0.0 } else { 10.0 });
                 logits[2 * n..3 * n].fill(4.0);
-                let posterior = Posterior::new(Class::COUNT, &logits)?;
+                let posterior = Posterior::new(Class::COUNT, 1.0, &logits)?;
                 Ok(Answer { size, logits, posterior })
             };
             let found = occlude((w, h), &each, run).unwrap();
@@ -128,7 +128,7 @@ mod tests {
                 let covered = patch.is_some_and(|p| p.columns.contains(&x) && p.rows.contains(&y));
                 *logit = if covered { 0.0 } else { 5.0 };
             }
-            let posterior = Posterior::new(Class::COUNT, &logits)?;
+            let posterior = Posterior::new(Class::COUNT, 1.0, &logits)?;
             Ok(Answer { size: (across, down), logits, posterior })
         };
         let found = occlude((w, h), &each, run).unwrap();

@@ -23,6 +23,8 @@ pub struct Input<'a> {
     pub groups: &'a [&'a BTreeMap<String, String>],
     /// Whether the temperature is fitted on a picture; on the others calibration is judged.
     pub fitted_on: &'a [bool],
+    /// The temperature that the model runs at, and that the measures are of.
+    pub temperature: f64,
     pub replicates: usize,
     pub seed: u64,
 }
@@ -53,6 +55,9 @@ pub struct Group {
 
 /// Calibration on the half that the temperature was not fitted on.
 pub struct Calibration {
+    /// What the model runs at.
+    pub running: f64,
+    /// What would suit it.
     pub temperature: f64,
     /// Pictures and pixels judged.
     pub judged: (usize, usize),
@@ -232,7 +237,7 @@ fn calibration(input: &Input) -> Option<Calibration> {
         return None;
     }
     let class_of = input.map.class_of();
-    let temperature = calibration::fit_temperature(&pixels, class_of);
+    let further = calibration::fit_temperature(&pixels, class_of);
     let bootstrap = Bootstrap::new(judged.len(), input.replicates, input.seed);
     let reliability = |t: f64| {
         let bins: Vec<Bins> = judged.iter().map(|p| calibration::bins(p, t, class_of)).collect();
@@ -244,10 +249,11 @@ fn calibration(input: &Input) -> Option<Calibration> {
         }
     };
     Some(Calibration {
-        temperature,
+        running: input.temperature,
+        temperature: input.temperature * further,
         judged: (judged.len(), judged.iter().map(|p| p.len()).sum()),
         before: reliability(1.0),
-        after: reliability(temperature),
+        after: reliability(further),
     })
 }
 
@@ -293,6 +299,7 @@ mod tests {
             measures: &pictures,
             groups: &[&of("dark"), &of("bright")],
             fitted_on: &[true, false],
+            temperature: 1.0,
             replicates: 20,
             seed: 1,
         });
