@@ -46,16 +46,15 @@ pub fn check_router(file: &Path) -> Result<Config, BusError> {
             return Err(refused(file, format!("{key} is {value}, expected {wanted}: {why}")));
         }
     }
-    let endpoints = endpoints(&config, "listen/endpoints");
-    let open = endpoints.iter().find(|e| !e.starts_with("quic/") && !e.starts_with(UNSOUND));
-    if let Some(open) = open {
-        let reason =
-            format!("listen/endpoints names {open}, expected quic/ADDRESS:PORT: it would be open to everybody");
+    sound(file, &config, LISTEN)?;
+    if let Some(open) = endpoints(&config, LISTEN).iter().find(|e| !e.starts_with("quic/")) {
+        let reason = format!("{LISTEN} names {open}, expected quic/ADDRESS:PORT: it would be open to everybody");
         return Err(refused(file, reason));
     }
-    sound(file, &config, "listen/endpoints")?;
     Ok(config)
 }
+
+const LISTEN: &str = "listen/endpoints";
 
 /// Zenoh's links of TLS over TCP read and write one connection from two threads at once (docs/adr/0011).
 const UNSOUND: &str = "tls/";

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use proctor_bus::HirozConfig;
 use proctor_console::{Shared, Token, scripted::Policy};
 use proctor_perception::Device;
+use proctor_sim::node::CameraParams;
 use proctor_types::Role;
 use std::{
     net::SocketAddr,
@@ -49,7 +50,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 8080)]
     console_port: u16,
     /// Pictures per second of the simulated endoscope; fewer leave room on a small machine.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(CameraParams::MAX_FPS)))]
     camera_fps: u32,
     /// Record every topic into an MCAP file.
     #[arg(long)]

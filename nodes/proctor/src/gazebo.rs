@@ -18,7 +18,7 @@ use proctor_gz::{
     Client, Options, Partition, Subscription,
     messages::{Clock, Image, PixelFormat, Time, WorldStatistics},
 };
-use proctor_sim::{SimConfig, Simulator};
+use proctor_sim::{SimConfig, Simulator, node::CameraParams};
 use proctor_types::Class;
 use std::{
     ffi::OsStr,
@@ -58,7 +58,7 @@ pub struct ExportArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Pictures per simulated second.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(CameraParams::MAX_FPS)))]
     camera_fps: u32,
 }
 

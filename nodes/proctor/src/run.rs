@@ -24,6 +24,7 @@ use proctor_fusion::{FramesNode, FusionNode};
 use proctor_perception::{Device, FinderNode, PerceptionNode};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, key_file};
+use proctor_sim::node::CameraParams;
 use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 /// How often services, signals and the world are looked after.
@@ -101,7 +102,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
     /// Pictures per second of the simulated endoscope.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(CameraParams::MAX_FPS)))]
     camera_fps: u32,
     /// Seed of the simulated cell.
     #[arg(long, default_value_t = 1)]

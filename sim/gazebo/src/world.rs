@@ -64,8 +64,8 @@ struct Shown {
     class: Class,
 }
 
-/// Writes the cell of `config` below `folder`, which is made: `cell.sdf`, its `meshes`, and `gui.config` for a window. `fps` is the endoscope's rate in simulated time. Returns the
-/// world's file.
+/// Writes the cell of `config` below `folder`, which is made: `cell.sdf`, its `meshes`, and `gui.config` for a window. `fps` is the endoscope's rate in
+/// simulated time. Returns the world's file.
 pub fn export(folder: &Path, config: &SimConfig, fps: u32) -> Result<PathBuf, GazeboError> {
     let simulator = Simulator::new(config.clone())?;
     let meshes = folder.join("meshes");
