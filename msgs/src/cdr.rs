@@ -6,6 +6,8 @@
 
 use crate::Message;
 use hiroz::dynamic::{FieldType, MessageSchema};
+use std::ops::Deref;
+use zenoh_buffers::{ZBuf, ZSlice, buffer::SplitBuffer};
 
 /// The header: representation CDR little-endian, no options.
 pub const HEADER: [u8; 4] = [0, 1, 0, 0];
@@ -92,6 +94,45 @@ pub fn from_cdr<M: Message>(layout: &Layout, bytes: &[u8]) -> Result<M, CdrFault
     let body = layout.check(bytes)?;
     let mut reader = hiroz_cdr::CdrReader::<hiroz_cdr::LittleEndian>::new(body);
     M::cdr_deserialize(&mut reader).map_err(|e| CdrFault::Reader(e.to_string()))
+}
+
+/// A message's bytes, shared by reference count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload(ZSlice);
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Payload {
+    /// What Zenoh brought; copies only what came in several pieces.
+    pub fn gather(pieces: impl Into<ZBuf>) -> Self {
+        let pieces = pieces.into();
+        let mut slices = pieces.zslices();
+        match (slices.next(), slices.next()) {
+            (Some(one), None) => Self(one.clone()),
+            _ => Self(pieces.contiguous().into_owned().into()),
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The same as [`from_cdr`], but byte arrays (pictures) are shared with the payload instead of copied.
+pub fn from_payload<M: Message>(layout: &Layout, payload: &Payload) -> Result<M, CdrFault> {
+    // Where hiroz's reader looks for the owner of what it reads.
+    hiroz_cdr::ZBUF_DESER_SOURCE.set(Some(payload.0.clone().into()));
+    let message = from_cdr(layout, payload);
+    hiroz_cdr::ZBUF_DESER_SOURCE.set(None);
+    message
 }
 
 /// What a message looks like in CDR, compiled once per subscription.

@@ -9,6 +9,7 @@ mod command;
 mod diagnostics;
 mod fields;
 mod findings;
+mod lent;
 mod log;
 mod picture;
 mod safety;

@@ -15,6 +15,11 @@ fn identity<T: Wire + Debug>(value: &T, origin: Origin) {
     let message: T::Msg = cdr::from_cdr(&cdr::Layout::of::<T::Msg>(), &bytes).unwrap();
     let back = T::decode(&message, origin).unwrap();
     assert_eq!(format!("{value:?}"), format!("{back:?}"));
+    // Without bytes, and with bytes that are shared, the same.
+    let shared: T::Msg = cdr::from_payload(&cdr::Layout::of::<T::Msg>(), &bytes.clone().into()).unwrap();
+    for message in [value.encode(), shared] {
+        assert_eq!(format!("{value:?}"), format!("{:?}", T::decode(&message, origin).unwrap()));
+    }
     assert_eq!(bytes, cdr::to_cdr(&back.encode()));
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 use proctor_msgs::{
     ConvertError, Message, Origin, Problem, Wire,
-    cdr::{self, CdrFault},
+    cdr::{self, CdrFault, Payload},
     registry, ros_name,
 };
 use std::{
@@ -338,8 +338,8 @@ impl<M: Message> Received<M> {
 }
 
 /// The message in checked bytes.
-fn owned<M: Message>(layout: &cdr::Layout, bytes: &[u8], seq: u64) -> Result<Received<M>, ConvertError> {
-    let message = cdr::from_cdr(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
+fn owned<M: Message>(layout: &cdr::Layout, bytes: &Payload, seq: u64) -> Result<Received<M>, ConvertError> {
+    let message = cdr::from_payload(layout, bytes).map_err(|e| ConvertError::new("payload", e.into()))?;
     Ok(Received::Owned(message, seq))
 }
 
@@ -415,7 +415,7 @@ pub struct RawPublisher {
 impl RawPublisher {
     /// Publishes CDR with its 4-byte header.
     pub fn publish(&self, cdr: Vec<u8>) {
-        self.channel.publish(Arc::new(Bytes(cdr)));
+        self.channel.publish(Arc::new(Bytes(cdr.into())));
     }
 }
 
@@ -428,7 +428,7 @@ pub struct RawMessage {
     pub seq: u64,
 }
 
-fn checked(layout: &cdr::Layout, bytes: &[u8], seq: u64) -> Result<RawMessage, CdrFault> {
+fn checked(layout: &cdr::Layout, bytes: &Payload, seq: u64) -> Result<RawMessage, CdrFault> {
     layout.check(bytes).map(|_| RawMessage { cdr: bytes.to_vec(), seq })
 }
 

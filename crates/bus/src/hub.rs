@@ -1,7 +1,10 @@
 //! The in-memory backend: one channel per topic, messages shared by reference count, nothing serialised.
 
 use crate::{Announced, queue::Queue};
-use proctor_msgs::{Message, cdr};
+use proctor_msgs::{
+    Message,
+    cdr::{self, Payload},
+};
 use std::{
     any::Any,
     collections::HashMap,
@@ -24,11 +27,11 @@ impl<M: Message> Erased for M {
 }
 
 /// A message of which only the bytes are known.
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Payload);
 
 impl Erased for Bytes {
     fn to_cdr(&self) -> Vec<u8> {
-        self.0.clone()
+        self.0.to_vec()
     }
     fn as_any(&self) -> &dyn Any {
         self

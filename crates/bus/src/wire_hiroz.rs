@@ -23,7 +23,7 @@ use hiroz::{
 use hiroz_msgs::ros::std_msgs::Empty;
 use proctor_msgs::{
     Message,
-    cdr::{Layout, MAX_PAYLOAD},
+    cdr::{Layout, MAX_PAYLOAD, Payload},
     registry::Entry,
 };
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ impl Session {
             let Some(sample) = queue.try_recv() else { return false };
             let attachment = sample.attachment().and_then(|a| Attachment::try_from(a).ok());
             let from = attachment.map(|a| From { publisher: a.source_gid, seq: a.sequence_number });
-            see(&sample.payload().to_bytes(), from);
+            see(&Payload::gather(sample.payload().clone()), from);
             true
         };
         Ok(HirozSubscriber {
@@ -268,7 +268,7 @@ struct From {
     seq: i64,
 }
 
-type See<'a> = dyn FnMut(&[u8], Option<From>) + 'a;
+type See<'a> = dyn FnMut(&Payload, Option<From>) + 'a;
 
 /// A subscription whose samples are looked at as bytes. hiroz's queue drops its oldest sample when full, without
 /// counting; so losses, there and on the way, are counted by the gaps in the publisher's running numbers.
@@ -291,7 +291,7 @@ impl HirozSubscriber {
     }
 
     /// Shows the oldest waiting sample to `look`.
-    pub(crate) fn take<R>(&self, look: impl FnOnce(&Layout, &[u8], u64) -> R) -> Option<R> {
+    pub(crate) fn take<R>(&self, look: impl FnOnce(&Layout, &Payload, u64) -> R) -> Option<R> {
         let mut look = Some(look);
         let mut result = None;
         (self.next)(&mut |bytes, from| {

@@ -19,7 +19,7 @@ use crate::{
 use futures_util::{FutureExt, Stream, StreamExt};
 use proctor_msgs::{
     Message,
-    cdr::{self, Layout},
+    cdr::{self, Layout, Payload},
     registry::Entry,
 };
 use r2r::{Context, Node, PublisherUntyped, QosProfile};
@@ -245,8 +245,8 @@ impl R2rSubscriber {
     }
 
     /// Shows the oldest waiting message to `look`.
-    pub(crate) fn take<R>(&self, look: impl FnOnce(&Layout, &[u8], u64) -> R) -> Option<R> {
-        let bytes = self.queue.pop()?;
+    pub(crate) fn take<R>(&self, look: impl FnOnce(&Layout, &Payload, u64) -> R) -> Option<R> {
+        let bytes = Payload::from(self.queue.pop()?);
         let seq = self.received.fetch_add(1, Ordering::Relaxed) + 1 + self.queue.dropped();
         Some(look(&self.layout, &bytes, seq))
     }

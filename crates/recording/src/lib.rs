@@ -24,7 +24,7 @@ pub use error::RecordingError;
 use chunk::Compression;
 use proctor_msgs::{
     Message,
-    cdr::{CdrFault, from_cdr},
+    cdr::{CdrFault, from_payload},
     ros_name, ros1,
 };
 use std::{
@@ -253,7 +253,7 @@ impl Recording {
             return Err(self.other(entry.topic, &got.unwrap_or_default(), &expected));
         };
         let cdr = self.read(entry)?;
-        from_cdr(&known.layout, &cdr).map_err(|fault| self.unfit(entry, fault))
+        from_payload(&known.layout, &cdr.into()).map_err(|fault| self.unfit(entry, fault))
     }
 
     /// A topic that does not hold what is needed.

@@ -1,12 +1,14 @@
 //! Pictures, calibrations, label images.
 
 use super::fields::{finite, framed, header, range, text};
-use super::{ConvertError, Origin, Problem, Wire};
+use super::{
+    ConvertError, Origin, Problem, Wire,
+    lent::{self, Lendable},
+};
 use crate::{
     sensor_msgs::{self, CameraInfo},
     std_msgs::Header,
 };
-use hiroz::ZBuf;
 use proctor_types::{CameraCalibration, CameraImage, CameraModel, CameraSide, Image, InvalidValue, Stamp};
 use std::borrow::Cow;
 use zenoh_buffers::buffer::SplitBuffer;
@@ -37,16 +39,25 @@ fn read_side(h: &Header) -> Result<(CameraSide, Stamp), ConvertError> {
     Ok((side, framed(h, frame(side))?))
 }
 
-fn message(header: Header, size: (usize, usize), encoding: &str, channels: usize, data: Vec<u8>) -> sensor_msgs::Image {
+/// A picture's message, which shares the pixels.
+fn message<P: Lendable>(stamp: Stamp, frame: &str, encoding: &str, image: &Image<P>) -> sensor_msgs::Image {
     sensor_msgs::Image {
-        header,
-        height: size.1 as u32,
-        width: size.0 as u32,
+        header: header(stamp, frame),
+        height: image.height() as u32,
+        width: image.width() as u32,
         encoding: encoding.to_owned(),
         is_bigendian: 0,
-        step: (size.0 * channels) as u32,
-        data: ZBuf::from(data),
+        step: (image.width() * size_of::<P>()) as u32,
+        data: lent::lend(image),
     }
+}
+
+/// The picture that checked rows hold: the lender's own if its bytes came here as they were, a copy otherwise.
+fn image<P: Lendable>(m: &sensor_msgs::Image, rows: &[u8]) -> Result<Image<P>, ConvertError> {
+    let size = (m.width as usize, m.height as usize);
+    let own = lent::lender(&m.data, size);
+    let copy = || Image::new(size.0, size.1, bytemuck::cast_slice(rows).to_vec());
+    own.map_or_else(copy, Ok).map_err(|e| ConvertError::new("data", e.into()))
 }
 
 /// Rows of a picture of `channels` bytes per pixel without row padding; checks size (1 to [`MAX_SIDE`]), step and length.
@@ -79,9 +90,7 @@ impl Wire for CameraImage {
     type Msg = sensor_msgs::Image;
 
     fn encode(&self) -> Self::Msg {
-        let size = (self.image.width(), self.image.height());
-        let data = self.image.pixels().as_flattened().to_vec();
-        message(header(self.stamp, frame(self.side)), size, "rgb8", 3, data)
+        message(self.stamp, frame(self.side), "rgb8", &self.image)
     }
 
     fn decode(m: &Self::Msg, _: Origin) -> Result<Self, ConvertError> {
@@ -92,18 +101,19 @@ impl Wire for CameraImage {
             other => return Err(text("encoding", other, "rgb8 or bgr8")),
         };
         let bytes = rows(m, 3)?;
-        let mut pixels = bytes.as_chunks::<3>().0.to_vec();
+        let mut image = image::<[u8; 3]>(m, &bytes)?;
         if swap {
-            pixels.iter_mut().for_each(|p| p.swap(0, 2));
+            let pixels = image.pixels().iter().map(|&[b, g, r]| [r, g, b]).collect();
+            image =
+                Image::new(image.width(), image.height(), pixels).map_err(|e| ConvertError::new("data", e.into()))?;
         }
-        let image = Image::new(m.width as usize, m.height as usize, pixels);
-        Ok(Self { stamp, side, image: image.map_err(|e| ConvertError::new("data", e.into()))? })
+        Ok(Self { stamp, side, image })
     }
 }
 
 /// A one-byte-per-pixel picture.
 pub(super) fn mono(stamp: Stamp, image: &Image<u8>) -> sensor_msgs::Image {
-    message(header(stamp, LEFT_FRAME), (image.width(), image.height()), "mono8", 1, image.pixels().to_vec())
+    message(stamp, LEFT_FRAME, "mono8", image)
 }
 
 pub(super) fn read_mono(stamp: Stamp, m: &sensor_msgs::Image) -> Result<Image<u8>, ConvertError> {
@@ -114,8 +124,7 @@ pub(super) fn read_mono(stamp: Stamp, m: &sensor_msgs::Image) -> Result<Image<u8
     if m.encoding != "mono8" {
         return Err(text("encoding", &m.encoding, "mono8"));
     }
-    let data = rows(m, 1)?.into_owned();
-    Image::new(m.width as usize, m.height as usize, data).map_err(|e| ConvertError::new("data", e.into()))
+    image(m, &rows(m, 1)?)
 }
 
 /// `camera_info` of a rectified camera. `k`, `d` and `r` may describe the raw camera of a real robot: only the

@@ -6,7 +6,10 @@
 //!
 //! With `--features cuda` or `tensorrt` the same on an NVIDIA card, where ONNX Runtime finds one (ORT_DYLIB_PATH names a library that can).
 
-use proctor_msgs::{Origin, Wire, cdr};
+use proctor_msgs::{
+    Origin, Wire,
+    cdr::{self, Payload},
+};
 use proctor_perception::{
     Device, Model, OrtConfig, Perception, QualityParams, cli, decode::regions, head::Planes, keypoints, picture,
     placement::Placement, quality::Measures,
@@ -109,12 +112,12 @@ fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
     println!("steps alone, median ms: {}", shown.join(", "));
 }
 
-fn picture_bytes(full: &picture::Rgb) -> Vec<u8> {
-    cdr::to_cdr(&CameraImage { stamp: Stamp::FIRST, side: CameraSide::Left, image: full.clone() }.encode())
+fn picture_bytes(full: &picture::Rgb) -> Payload {
+    cdr::to_cdr(&CameraImage { stamp: Stamp::FIRST, side: CameraSide::Left, image: full.clone() }.encode()).into()
 }
 
-fn decoded(layout: &cdr::Layout, bytes: &[u8]) -> CameraImage {
-    let message = cdr::from_cdr(layout, bytes).expect("a picture message");
+fn decoded(layout: &cdr::Layout, bytes: &Payload) -> CameraImage {
+    let message = cdr::from_payload(layout, bytes).expect("a picture message");
     CameraImage::decode(&message, Origin::NONE).expect("a picture")
 }
 
