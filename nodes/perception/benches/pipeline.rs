@@ -2,7 +2,7 @@
 //! (`peer.py`: onnxruntime, cv2, numpy), measured in the same run, frame by frame in turns: same model, pictures and threads.
 //!
 //! The pipeline begins with the bytes of a ROS picture and ends with the bytes of a Segmentation. The bare call is the median of calls
-//! with the same input just before. The pictures are the built-in simulator's, 640x480; the model is the shipped one.
+//! with the same input just before. The pictures are the built-in simulator's, 640x480; the models are the shipped ones.
 //!
 //! With `--features cuda` or `tensorrt` the same on an NVIDIA card, where ONNX Runtime finds one (ORT_DYLIB_PATH names a library that can).
 
@@ -26,6 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The shipped models.
+const MODELS: [&str; 2] = ["cholec-sim", "cholec-sim-640"];
 const ROUNDS: usize = 200;
 /// Rounds before the first that counts.
 const WARM: usize = 10;
@@ -35,23 +37,23 @@ const PICTURES: usize = 16;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = root.join("models/cholec-sim");
     let library_path = cli::onnxruntime(None).expect("ONNX Runtime is installed: `make setup`");
     // `cargo test --benches` only checks that it runs.
     let rounds = if std::env::args().any(|a| a == "--bench") { ROUNDS } else { 2 };
     let pictures = scenes();
     println!("median / p99 ms over {rounds} rounds, in turns");
     println!(
-        "on          | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline"
+        "model, on                  | bare ONNX Runtime | whole pipeline  | pipeline / bare | Python pipeline | Python / pipeline"
     );
     let mut runs = vec![(Device::Cpu, 1), (Device::Cpu, 2)];
     runs.extend(cfg!(feature = "cuda").then_some((Device::Cuda, 1)));
     runs.extend(cfg!(feature = "tensorrt").then_some((Device::Tensorrt, 1)));
-    for (device, threads) in runs {
+    for (name, (device, threads)) in MODELS.iter().flat_map(|name| runs.iter().map(move |run| (name, *run))) {
+        let folder = root.join("models").join(name);
         let config = OrtConfig { library_path: library_path.clone(), threads };
         let model = Model::load_on(&folder, &config, device).expect("the shipped model");
         if model.device() != device {
-            println!("{:11} | not available here", device.to_string());
+            println!("{name}, {device} | not available here");
             continue;
         }
         let mut bench = Bench::new(model);
@@ -66,7 +68,7 @@ fn main() {
         if threads == 1 {
             steps(&mut bench, &pictures);
         }
-        report(&format!("{device}, {threads} thr"), bench, peer);
+        report(&format!("{name}, {device}, {threads} thr"), bench, peer);
     }
 }
 
@@ -89,7 +91,7 @@ fn steps(bench: &mut Bench, pictures: &[picture::Rgb]) {
         picture::normalise(&small, &contract, &placement, &mut bench.input);
         take(2, t);
         let t = Instant::now();
-        std::hint::black_box(Measures::of(full).expect("a picture"));
+        std::hint::black_box(Measures::of(&small).expect("a picture"));
         take(3, t);
         let answer = bench.model.run(&bench.input, |tensor| {
             let t = Instant::now();
@@ -126,7 +128,7 @@ fn report(on: &str, bench: Bench, peer: Option<Peer>) {
     let (bare, whole) = (percentiles(bench.bare), percentiles(bench.whole));
     let python = peer.map(|mut p| percentiles(std::mem::take(&mut p.times)));
     println!(
-        "{on:11} | {:17} | {:15} | {:15.3} | {:15} | {}",
+        "{on:26} | {:17} | {:15} | {:15.3} | {:15} | {}",
         shown(bare),
         shown(whole),
         whole.0 / bare.0,
