@@ -117,7 +117,11 @@ pub const fn camera_info_right() -> Topic {
 
 /// Measured joints, jaw apart.
 pub fn measured_js(arm: ArmId) -> Topic {
-    let readers = &["fusion", "autonomy", "safety", "teleop", "console"];
+    let readers: &[_] = match arm {
+        // Perception asks whether the endoscope moved.
+        ArmId::Ecm => &["perception", "fusion", "autonomy", "safety", "teleop", "console"],
+        _ => &["fusion", "autonomy", "safety", "teleop", "console"],
+    };
     of_arm(arm, topic("/{arm}/measured_js", JOINT_STATE, Qos::SAMPLES, MEASURED, "sim", readers))
 }
 

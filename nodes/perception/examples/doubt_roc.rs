@@ -1,8 +1,10 @@
 //! How well perception notices that a picture is no evidence: receiver operating characteristics of every measure on the simulator's
-//! faults, over as many patients, looks and exposures as asked for (default 60), from a first one on (default 0).
+//! faults, over as many patients, looks and exposures as asked for (default 60), from a first one on (default 0). Every picture comes after
+//! some healthy ones of the same patient, a second apart, in which the instruments are elsewhere.
 //!
 //! `cargo run --release --example doubt_roc [PATIENTS [FIRST]]`
 
+use nalgebra::{Isometry3, UnitQuaternion};
 use proctor_perception::{
     Model, OrtConfig, Perception, QualityParams, cli,
     picture::Rgb,
@@ -10,11 +12,11 @@ use proctor_perception::{
 };
 use proctor_sim::{
     SimConfig, Simulator,
-    render::{Appearance, ImageFaults, Renderer, View, Want},
+    render::{Appearance, ImageFaults, InstrumentPose, Renderer, View, Want},
     scene::{SceneConfig, Tissue},
 };
 use proctor_types::{QualityVerdict, Stamp};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// What is done to a healthy picture.
 type Harm = fn(&mut Appearance, &mut ImageFaults);
@@ -29,9 +31,9 @@ const HARMS: [(&str, usize, Harm); 12] = [
     ("blur 12", SHARPNESS, |a, _| a.blur = 12.0),
     ("smoke 0.25", VEIL, |_, f| f.smoke = 0.25),
     ("smoke 0.5", VEIL, |_, f| f.smoke = 0.5),
-    ("blood on the lens 0.3", DOUBT, |_, f| f.blood = 0.3),
-    ("blood on the lens 0.7", DOUBT, |_, f| f.blood = 0.7),
-    ("dirt on the lens 0.5", DOUBT, |a, _| a.lens_dirt = 0.5),
+    ("blood on the lens 0.3", LOST, |_, f| f.blood = 0.3),
+    ("blood on the lens 0.7", LOST, |_, f| f.blood = 0.7),
+    ("dirt on the lens 0.5", LOST, |a, _| a.lens_dirt = 0.5),
     ("colours swapped", DOUBT, |_, _| {}),
 ];
 const BRIGHTNESS: usize = 0;
@@ -39,11 +41,15 @@ const SHARPNESS: usize = 1;
 const SATURATION: usize = 2;
 const VEIL: usize = 3;
 const DOUBT: usize = 4;
-const NAMES: [&str; 5] = ["brightness", "sharpness", "saturation", "veil", "doubt"];
+const LOST: usize = 5;
+const NAMES: [&str; 6] = ["brightness", "sharpness", "saturation", "veil", "doubt", "lost"];
+
+/// Healthy pictures before the one that is judged.
+const BEFORE: u64 = 8;
 
 /// Of one picture: measures, each larger for a worse picture, and the verdict.
 struct Seen {
-    measures: [f64; 5],
+    measures: [f64; 6],
     verdict: QualityVerdict,
 }
 
@@ -72,28 +78,35 @@ fn main() {
             exposure: 1.35 * (0.1 * ((patient % 7) as f32 - 3.0)).exp(),
             ..if patient % 5 == 0 { Appearance::nominal() } else { Appearance::random(patient) }
         };
-        let mut see = |appearance: &Appearance, faults: &ImageFaults, swap: bool| {
-            let view = View {
-                stamp: sim.now(),
-                seq: patient,
-                world_from_camera: sim.world_from_camera_true(),
-                instruments: &instruments,
-                tissue: &tissue,
-                appearance,
-                faults,
+        let mut see =
+            |perception: &mut Perception, second: u64, appearance: &Appearance, faults: &ImageFaults, swap| {
+                let instruments = moved(&instruments, patient * 100 + second);
+                let stamp = sim.now().plus(Duration::from_secs(second));
+                let view = View {
+                    stamp,
+                    seq: patient * 100 + second,
+                    world_from_camera: sim.world_from_camera_true(),
+                    instruments: &instruments,
+                    tissue: &tissue,
+                    appearance,
+                    faults,
+                };
+                let mut picture = renderer.render(&view, Want::LeftOnly).left;
+                if swap {
+                    let turned = picture.pixels().iter().map(|&[r, g, b]| [b, r, g]).collect();
+                    picture = Rgb::new(picture.width(), picture.height(), turned).expect("the same size");
+                }
+                look(perception, stamp, &picture)
             };
-            let mut picture = renderer.render(&view, Want::LeftOnly).left;
-            if swap {
-                let turned = picture.pixels().iter().map(|&[r, g, b]| [b, r, g]).collect();
-                picture = Rgb::new(picture.width(), picture.height(), turned).expect("the same size");
-            }
-            look(&mut perception, &picture)
-        };
-        healthy.push(see(&clean, &ImageFaults::default(), false));
+        perception.forget();
+        for second in 0..BEFORE {
+            see(&mut perception, second, &clean, &ImageFaults::default(), false);
+        }
+        healthy.push(see(&mut perception.clone(), BEFORE, &clean, &ImageFaults::default(), false));
         for ((name, _, harm), all) in HARMS.iter().zip(&mut harmed) {
             let (mut appearance, mut faults) = (clean, ImageFaults::default());
             harm(&mut appearance, &mut faults);
-            all.push(see(&appearance, &faults, *name == "colours swapped"));
+            all.push(see(&mut perception.clone(), BEFORE, &appearance, &faults, *name == "colours swapped"));
         }
     }
 
@@ -118,13 +131,37 @@ fn main() {
     }
 }
 
-fn look(perception: &mut Perception, picture: &Rgb) -> Seen {
-    perception.forget();
+/// The instruments turned about their remote centres by up to 7 degrees, with other jaws.
+fn moved(instruments: &[InstrumentPose; 2], how: u64) -> [InstrumentPose; 2] {
+    let mut number = 0.0;
+    let mut swing = || {
+        number += 1.0;
+        0.12 * (1.7 * how as f64 + 2.1 * number).sin()
+    };
+    instruments.map(|i| {
+        let turn = UnitQuaternion::from_euler_angles(swing(), swing(), swing());
+        let about = |link: Isometry3<f64>| {
+            let arm = link.translation.vector - i.rcm.coords;
+            Isometry3::from_parts((i.rcm + turn * arm).into(), turn * link.rotation)
+        };
+        InstrumentPose {
+            world_from_shaft: about(i.world_from_shaft),
+            world_from_wrist: about(i.world_from_wrist),
+            world_from_jaw: about(i.world_from_jaw),
+            jaw: 0.4 + 3.0 * swing(),
+            ..i
+        }
+    })
+}
+
+fn look(perception: &mut Perception, stamp: Stamp, picture: &Rgb) -> Seen {
     let m = Measures::of(picture).expect("a picture");
-    let s = perception.segment(Stamp::FIRST, Stamp::FIRST, 0, picture).expect("an answer");
+    let before = perception.clarity().clone();
+    let s = perception.segment(stamp, stamp, 0, picture).expect("an answer");
+    let lost = f64::from(before.compare(stamp, &m, s.labels.pixels(), s.labels.width()).lost);
     let doubt = f64::from(doubt(s.labels.pixels(), s.uncertainty.pixels()));
     let measures = [-m.brightness, -m.sharpness, m.saturation, m.veil].map(f64::from);
-    Seen { measures: [measures[0], measures[1], measures[2], measures[3], doubt], verdict: s.quality.verdict }
+    Seen { measures: [measures[0], measures[1], measures[2], measures[3], doubt, lost], verdict: s.quality.verdict }
 }
 
 /// Area under the curve, and the share found where one healthy picture in twenty is a false alarm.

@@ -15,7 +15,7 @@ use crate::{
 use proctor_types::{Findings, Found, FoundBox, FoundPoint, Image, Scored, Stamp};
 
 /// A model with its input buffer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Eye {
     model: Model,
     input: Vec<f32>,

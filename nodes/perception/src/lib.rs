@@ -6,6 +6,7 @@
 //! and `eval segmentation` tools), [`report`] (`model report`) and the node are the shells. A model is a folder of `model.onnx` and `model.toml`;
 //! [`Model::load`] refuses it when hash, tensors or classes differ from the manifest.
 
+pub mod clarity;
 pub mod cli;
 pub mod contract;
 pub mod decode;

@@ -1,13 +1,16 @@
 //! The shell: takes the newest stereo pair, steps the logic, publishes the segmentation.
 
 use crate::{Device, Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
-use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, graph};
-use proctor_types::{Segmentation, Stamp};
+use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, Subscriber, graph};
+use proctor_types::{ArmId, ArmJoints, Joints, Segmentation, Stamp};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+
+/// How far the endoscope's joints (yaw, pitch, insertion, roll; rad and m) may move for its picture to count as the same view.
+const STAYS: [f64; 4] = [0.02, 0.02, 0.005, 0.03];
 
 /// Most models side by side.
 pub const MAX_MODELS: usize = 8;
@@ -111,6 +114,9 @@ pub struct Counts {
 /// counted and nothing is published for it: readers see the silence and its age.
 pub struct PerceptionNode {
     frames: StereoSubscriber,
+    endoscope: Subscriber<ArmJoints>,
+    /// Where it was when it last began to look at what it sees.
+    looks: Option<Joints>,
     answers: Publisher<Segmentation>,
     perception: Perception,
     period: Duration,
@@ -125,6 +131,8 @@ impl PerceptionNode {
             Perception::new(Model::load_on(anatomy, &params.runtime(), params.device)?, params.quality.clone())?;
         Ok(Self {
             frames: StereoSubscriber::new(bus)?,
+            endoscope: bus.subscriber(&graph::measured_js(ArmId::Ecm))?,
+            looks: None,
             answers: bus.publisher(&graph::segmentation())?,
             perception,
             period: Duration::from_millis(params.period_ms),
@@ -153,6 +161,7 @@ impl Node for PerceptionNode {
     }
 
     fn poll(&mut self, now: Stamp) {
+        self.watch_endoscope();
         let Some(frame) = self.frames.take() else { return };
         match self.perception.step(now, &frame) {
             Ok(answer) => match self.answers.publish(&answer) {
@@ -165,6 +174,18 @@ impl Node for PerceptionNode {
 }
 
 impl PerceptionNode {
+    fn watch_endoscope(&mut self) {
+        let Some(now) = self.endoscope.newest().map(|m| m.position) else { return };
+        let stays = self.looks.as_ref().is_some_and(|looks| {
+            looks.len() == now.len()
+                && looks.iter().zip(now.iter()).zip(STAYS).all(|((a, b), most)| (a - b).abs() <= most)
+        });
+        if !stays {
+            self.looks = Some(now);
+            self.perception.look_elsewhere();
+        }
+    }
+
     fn fail(&mut self, error: &dyn std::error::Error) {
         self.counts.failed += 1;
         // A broken camera or model fails at every frame: say it at 1, 2, 4, 8, ... failures.

@@ -2,6 +2,7 @@
 
 use crate::{
     Model, PerceptionError, QualityParams,
+    clarity::Clarity,
     decode::regions,
     finder::{Eye, Shown},
     head::{Head, Planes},
@@ -9,19 +10,20 @@ use crate::{
     picture::Rgb,
     quality::{self, Measures, Timing},
 };
-use proctor_types::{Class, Image, Segmentation, Stamp, StereoFrame};
+use proctor_types::{Class, Image, QualityVerdict, Segmentation, Stamp, StereoFrame};
 
 /// Segments pictures with one model.
 ///
-/// `step` is a function of its arguments and of the picture before (to see a frozen camera); the same pictures in the
+/// `step` is a function of its arguments and of the pictures before (to see a frozen camera and a lens that is covered); the same pictures in the
 /// same order give the same answers, bit by bit, on the same machine and library.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Perception {
     eye: Eye,
     planes: Planes,
     temperature: f32,
     params: QualityParams,
     previous: Option<Rgb>,
+    clarity: Clarity,
 }
 
 impl Perception {
@@ -40,7 +42,7 @@ impl Perception {
             _ => return refuse("another task's".into()),
         };
         let temperature = manifest.temperature;
-        Ok(Self { eye: Eye::new(model), planes, temperature, params, previous: None })
+        Ok(Self { eye: Eye::new(model), planes, temperature, params, previous: None, clarity: Clarity::default() })
     }
 
     /// Judges pictures by other thresholds from now on; refused ones change nothing.
@@ -48,6 +50,11 @@ impl Perception {
         params.validate()?;
         self.params = params;
         Ok(())
+    }
+
+    /// What is usual in the pictures so far.
+    pub fn clarity(&self) -> &Clarity {
+        &self.clarity
     }
 
     /// The model in use.
@@ -79,7 +86,12 @@ impl Perception {
         }
 
         let doubt = quality::doubt(&seen.labels, &seen.uncertainty);
-        let quality = quality::judge(measures, doubt, Timing::new(now, stamp, repeats), &self.params);
+        let seen_before = self.clarity.compare(stamp, &measures, &seen.labels, size.0);
+        let judge =
+            |doubt| quality::judge(measures, doubt, seen_before.lost, Timing::new(now, stamp, repeats), &self.params);
+        let quality = judge(doubt);
+        // What the model makes of a picture says nothing of its sharpness.
+        self.clarity.learn(&seen_before, judge(0.0).verdict == QualityVerdict::Good);
         let scale = (full.width() as f64 / size.0 as f64, full.height() as f64 / size.1 as f64);
         let mut labels = Image::new(size.0, size.1, seen.labels)?;
         let mut uncertainty = Image::new(size.0, size.1, seen.uncertainty)?;
@@ -104,6 +116,12 @@ impl Perception {
     /// Forgets the picture before, so that the next one is not called frozen (a new file, a new camera).
     pub fn forget(&mut self) {
         self.previous = None;
+        self.clarity.forget();
+    }
+
+    /// The endoscope moved: what was sharp says nothing of what it sees now.
+    pub fn look_elsewhere(&mut self) {
+        self.clarity.forget();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark, unfamiliar to the model.
+//! Whether a picture is evidence of anything: blackout, frozen, stale, blurred, smoke, saturated, dark, covered, unfamiliar to the model.
 //! How well each is told is measured by `examples/doubt_roc.rs` (docs/models.md).
 
 use crate::{
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Columns of the picture that is measured: wider ones are shrunk to it, so that thresholds mean the same for every camera and model.
 pub const COLUMNS: usize = 320;
+
+/// Columns and rows of cells whose sharpness is measured one by one.
+pub const CELLS: (usize, usize) = (8, 6);
 
 /// Thresholds of the verdict. All are compared with measures of the picture at 320 columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub struct QualityParams {
     /// Median, over the lit pixels, of the darkest colour channel above which there is smoke, in [0, 1]. Smoke adds
     /// white light everywhere; tissue without it leaves blue or green dark (He, Sun and Tang 2009, dark channel).
     pub smoke_above: f32,
+    /// Share of the picture's cells that lost sharpness while the endoscope stayed where it is ([`crate::clarity`]), above which something lies on the lens,
+    /// in [0, 1]. At 1 this is never said: for an endoscope that is held by hand.
+    pub covered_above: f32,
     /// The model's mean doubt about what lies inside the field of view, above which the picture is unlike what it was trained on, in [0, 1].
     pub unfamiliar_above: f32,
     /// Age in seconds above which the picture is stale (unusable), positive.
@@ -44,6 +50,7 @@ impl Default for QualityParams {
             washed_out_above: 0.5,
             blurred_below: 80.0,
             smoke_above: 0.35,
+            covered_above: 0.3,
             unfamiliar_above: 0.09,
             stale_above: 0.25,
         }
@@ -59,6 +66,7 @@ impl QualityParams {
             ("quality.saturated_above", self.saturated_above),
             ("quality.washed_out_above", self.washed_out_above),
             ("quality.smoke_above", self.smoke_above),
+            ("quality.covered_above", self.covered_above),
             ("quality.unfamiliar_above", self.unfamiliar_above),
         ];
         for (what, value) in unit {
@@ -92,6 +100,17 @@ pub struct Measures {
     pub saturation: f32,
     /// Median over the lit pixels of their smallest channel, in [0, 1].
     pub veil: f32,
+    /// Of each of [`CELLS`], row by row; none where less than a quarter is lit.
+    pub cells: [Option<Cell>; CELLS.0 * CELLS.1],
+}
+
+/// What a part of a picture measures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// Variance of the Laplacian of the 8-bit luminance over the lit pixels.
+    pub sharpness: f32,
+    /// Their mean luminance, 8-bit.
+    pub light: f32,
 }
 
 /// Luminance (8-bit) below which a pixel counts as the dark surround of the field of view.
@@ -131,43 +150,78 @@ impl Measures {
             below += count;
             2 * below > lit
         });
+        let (sharpness, cells) = laplacian_variance(&luma, w, h);
         Self {
             brightness: brightness as f32,
-            sharpness: laplacian_variance(&luma, w, h),
+            sharpness,
+            cells,
             saturation: saturation as f32,
             veil: median.unwrap_or(0) as f32 / 255.0,
         }
     }
 }
 
-/// Variance of the 4-neighbour Laplacian over pixels whose whole cross is lit, so the rim of a circular field of view
-/// does not pass for sharpness.
-fn laplacian_variance(luma: &[u8], w: usize, h: usize) -> f32 {
-    let (mut count, mut sum, mut squares) = (0u64, 0i64, 0u64);
-    if w < 3 {
-        return 0.0;
+/// Sums of the Laplacian over some pixels.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    count: u64,
+    light: u64,
+    sum: i64,
+    squares: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.light += other.light;
+        self.sum += other.sum;
+        self.squares += other.squares;
     }
+
+    fn variance(&self) -> f32 {
+        if self.count == 0 {
+            return 0.0;
+        }
+        let mean = self.sum as f64 / self.count as f64;
+        (self.squares as f64 / self.count as f64 - mean * mean) as f32
+    }
+}
+
+/// Variance of the 4-neighbour Laplacian over pixels whose whole cross is lit, so the rim of a circular field of view
+/// does not pass for sharpness; of the picture and of its cells.
+fn laplacian_variance(luma: &[u8], w: usize, h: usize) -> (f32, [Option<Cell>; CELLS.0 * CELLS.1]) {
+    let mut cells = [Sums::default(); CELLS.0 * CELLS.1];
     for y in 1..h.saturating_sub(1) {
         let (up, row, down) = (&luma[(y - 1) * w..][..w], &luma[y * w..][..w], &luma[(y + 1) * w..][..w]);
-        // Sums of one row fit 32 bits (at most 1020 squared times 2048 columns) and the loop has no branch, so it is SIMD.
-        let (mut row_count, mut row_sum, mut row_squares) = (0u32, 0i32, 0u32);
-        let centre = row[1..w - 1].iter().zip(&row[..w - 2]).zip(&row[2..]);
-        for (((&c, &l), &r), (&a, &b)) in centre.zip(up[1..w - 1].iter().zip(&down[1..w - 1])) {
-            let lit = i32::from(c.min(l).min(r).min(a).min(b) >= LIT);
-            let value = (i32::from(a) + i32::from(b) + i32::from(l) + i32::from(r) - 4 * i32::from(c)) * lit;
-            row_count = row_count.wrapping_add(lit as u32);
-            row_sum = row_sum.wrapping_add(value);
-            row_squares = row_squares.wrapping_add(value.wrapping_mul(value) as u32);
+        let line = &mut cells[y * CELLS.1 / h * CELLS.0..][..CELLS.0];
+        for (column, cell) in line.iter_mut().enumerate() {
+            let (from, to) = ((column * w / CELLS.0).max(1), ((column + 1) * w / CELLS.0).min(w - 1));
+            if from < to {
+                cell.add(sums(&row[from - 1..=to], &up[from..to], &down[from..to]));
+            }
         }
-        count += u64::from(row_count);
-        sum += i64::from(row_sum);
-        squares += u64::from(row_squares);
     }
-    if count == 0 {
-        return 0.0;
+    let mut all = Sums::default();
+    cells.iter().for_each(|cell| all.add(*cell));
+    let enough = (w * h / (4 * cells.len())) as u64;
+    let cell = |c: Sums| Cell { sharpness: c.variance(), light: (c.light as f64 / c.count as f64) as f32 };
+    (all.variance(), cells.map(|c| (c.count > enough).then(|| cell(c))))
+}
+
+/// Of a run of pixels: `row` has one more on each side than the rows above and below. Sums of one run fit 32 bits (at most 1020 squared times 2048
+/// columns) and the loop has no branch, so it is SIMD.
+fn sums(row: &[u8], up: &[u8], down: &[u8]) -> Sums {
+    let (mut count, mut light, mut sum, mut squares) = (0u32, 0u32, 0i32, 0u32);
+    let across = row[1..].iter().zip(row).zip(&row[2..]);
+    for (((&c, &l), &r), (&a, &b)) in across.zip(up.iter().zip(down)) {
+        let lit = i32::from(c.min(l).min(r).min(a).min(b) >= LIT);
+        let value = (i32::from(a) + i32::from(b) + i32::from(l) + i32::from(r) - 4 * i32::from(c)) * lit;
+        count = count.wrapping_add(lit as u32);
+        light = light.wrapping_add(u32::from(c) * lit as u32);
+        sum = sum.wrapping_add(value);
+        squares = squares.wrapping_add(value.wrapping_mul(value) as u32);
     }
-    let mean = sum as f64 / count as f64;
-    (squares as f64 / count as f64 - mean * mean) as f32
+    Sums { count: count.into(), light: light.into(), sum: sum.into(), squares: squares.into() }
 }
 
 /// How a picture relates to time and to the one before it.
@@ -199,21 +253,28 @@ pub fn doubt(labels: &[u8], uncertainty: &[u8]) -> f32 {
     if count == 0 { 0.0 } else { (sum as f64 / count as f64 / 255.0) as f32 }
 }
 
-/// The verdict: the worst of all findings, each named in plain words. `doubt` is the model's ([`doubt`]).
-pub fn judge(measures: Measures, doubt: f32, timing: Timing, params: &QualityParams) -> ImageQuality {
+/// The verdict: the worst of all findings, each named in plain words. `doubt` is the model's ([`doubt`]), `lost` the share of the picture that lost
+/// sharpness ([`crate::clarity::Compared`]).
+pub fn judge(measures: Measures, doubt: f32, lost: f32, timing: Timing, params: &QualityParams) -> ImageQuality {
     use QualityVerdict::{Degraded, Unusable};
     let m = measures;
     let blackout = m.brightness < params.blackout_below;
     let washed_out = m.saturation > params.washed_out_above;
+    let dark = !blackout && m.brightness < params.dark_below;
+    let smoke = !washed_out && m.veil > params.smoke_above;
+    let blurred = !blackout && !washed_out && m.sharpness < params.blurred_below;
+    // Each of these takes sharpness from all of the picture. Smoke does too, but is what a pale film on the lens looks like.
+    let clear = !(blackout || dark || washed_out || blurred);
     let findings = [
         (timing.age.as_secs_f64() > params.stale_above, Unusable, "stale"),
         (timing.repeats, Unusable, "frozen"),
         (blackout, Unusable, "blackout"),
-        (!blackout && m.brightness < params.dark_below, Degraded, "dark"),
+        (dark, Degraded, "dark"),
         (washed_out, Unusable, "saturated"),
         (!washed_out && m.saturation > params.saturated_above, Degraded, "saturated"),
-        (!washed_out && m.veil > params.smoke_above, Degraded, "smoke"),
-        (!blackout && !washed_out && m.sharpness < params.blurred_below, Degraded, "blurred"),
+        (smoke, Degraded, "smoke"),
+        (blurred, Degraded, "blurred"),
+        (clear && lost > params.covered_above, Degraded, "lens covered"),
         (doubt > params.unfamiliar_above, Degraded, "unfamiliar"),
     ];
     let holding = findings.into_iter().filter(|f| f.0);
@@ -254,7 +315,7 @@ mod tests {
     }
 
     fn verdict(picture: &Rgb, timing: Timing) -> (QualityVerdict, String) {
-        let q = judge(Measures::of(picture).unwrap(), 0.0, timing, &QualityParams::default());
+        let q = judge(Measures::of(picture).unwrap(), 0.0, 0.0, timing, &QualityParams::default());
         (q.verdict, q.reason)
     }
 
@@ -319,11 +380,34 @@ mod tests {
     }
 
     #[test]
+    fn what_lost_sharpness_is_covered_unless_all_of_it_is_dark_or_blurred() {
+        let said = |picture: &Rgb, lost| {
+            let q = judge(Measures::of(picture).unwrap(), 0.0, lost, fresh(), &QualityParams::default());
+            (q.verdict, q.reason)
+        };
+        assert_eq!(said(&paint(tissue), 0.3), (QualityVerdict::Good, String::new()));
+        assert_eq!(said(&paint(tissue), 0.31), (QualityVerdict::Degraded, "lens covered".into()));
+        assert_eq!(said(&paint(|_, _| [150, 60, 50]), 1.0).1, "blurred");
+        assert_eq!(said(&paint(|x, y| tissue(x, y).map(|v| v / 7)), 1.0).1, "dark, blurred");
+    }
+
+    #[test]
+    fn cells_have_their_own_sharpness_and_light_and_dark_ones_have_none() {
+        // Left half a checkerboard of levels 100 and 110, right half flat; the lowest row of cells is dark.
+        let level = |x: usize, y: usize| if x < 32 && (x + y).is_multiple_of(2) { 110 } else { 100 };
+        let m = Measures::of(&paint(|x, y| if y < 40 { [level(x, y); 3] } else { [0; 3] })).unwrap();
+        let cell = |column: usize, row: usize| m.cells[row * CELLS.0 + column];
+        assert_eq!(cell(1, 1), Some(Cell { sharpness: 1600.0, light: 105.0 }));
+        assert_eq!(cell(6, 1), Some(Cell { sharpness: 0.0, light: 100.0 }));
+        assert_eq!(cell(1, 5), None);
+    }
+
+    #[test]
     fn a_picture_that_the_model_doubts_is_unfamiliar_and_the_surround_does_not_count() {
         assert_eq!(doubt(&[0, 0, 2, 3], &[255, 200, 51, 0]), 0.1);
         assert_eq!(doubt(&[0, 0], &[255, 255]), 0.0);
         let params = QualityParams { unfamiliar_above: 0.1, ..Default::default() };
-        let said = |doubt| judge(Measures::of(&paint(tissue)).unwrap(), doubt, fresh(), &params);
+        let said = |doubt| judge(Measures::of(&paint(tissue)).unwrap(), doubt, 0.0, fresh(), &params);
         assert_eq!(said(0.1).verdict, QualityVerdict::Good);
         let q = said(0.11);
         assert_eq!((q.verdict, q.reason.as_str()), (QualityVerdict::Degraded, "unfamiliar"));

@@ -5,7 +5,10 @@ mod common;
 use common::{folder, paint};
 use proctor_bus::{Bus, Node as _, Publisher, Subscriber, graph};
 use proctor_perception::{FinderNode, PerceptionNode, PerceptionParams, cli, picture::Rgb};
-use proctor_types::{CameraCalibration, CameraImage, CameraModel, CameraSide, Class, Findings, Segmentation, Stamp};
+use proctor_types::{
+    ArmId, ArmJoints, CameraCalibration, CameraImage, CameraModel, CameraSide, Class, Findings, Joints, Segmentation,
+    Stamp,
+};
 use std::time::Duration;
 
 struct Camera {
@@ -123,4 +126,37 @@ fn exactly_one_model_must_feed_fusion_and_the_error_names_what_there_is() {
         assert!(names.iter().all(|n| text.contains(n)) && text.contains("model"), "{text}");
         assert!(FinderNode::all(&bus, &params).is_err());
     }
+}
+
+#[test]
+fn a_dull_picture_is_covered_unless_the_endoscope_moved() {
+    let bus = Bus::memory();
+    let camera = Camera::new(&bus);
+    let endoscope: Publisher<ArmJoints> = bus.publisher(&graph::measured_js(ArmId::Ecm)).unwrap();
+    let answers: Subscriber<Segmentation> = bus.subscriber(&graph::segmentation()).unwrap();
+    let mut node = PerceptionNode::new(&bus, params()).unwrap();
+    let liver = paint(2, |_, _| Class::Liver);
+    let texture = |by: u8| {
+        let lighter = |(i, p): (usize, &[u8; 3])| {
+            let (x, y) = (i % liver.width(), i / liver.width());
+            if (x + y).is_multiple_of(2) { p.map(|v| v.saturating_add(by)) } else { *p }
+        };
+        let pixels = liver.pixels().iter().enumerate().map(lighter).collect();
+        Rgb::new(liver.width(), liver.height(), pixels).unwrap()
+    };
+    let mut ms = 0;
+    let mut said = |insertion: f64, by: u8| {
+        ms += 400;
+        let position = Joints::new(&[0.0, 0.0, insertion, 0.0]).unwrap();
+        endoscope.publish(&ArmJoints { arm: ArmId::Ecm, stamp: at(ms), position, velocity: Joints::zeros(4) }).unwrap();
+        camera.shoot(at(ms), &texture(by));
+        node.poll(at(ms));
+        answers.take().unwrap().unwrap().quality.reason
+    };
+    for i in 0..10 {
+        assert_eq!(said(0.1, 20 + i % 2), "", "{i}");
+    }
+    assert_eq!(said(0.104, 6), "lens covered", "it hardly moved");
+    assert_eq!(said(0.1, 20), "");
+    assert_eq!(said(0.106, 6), "", "it sees something else");
 }
