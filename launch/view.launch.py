@@ -6,6 +6,7 @@ Where the arms' bases are in the world Proctor's fusion says (/tf), as the pictu
 /joint_states. Research software, not a medical device.
 """
 
+import re
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -28,9 +29,12 @@ def _nodes(context):
         package="robot_state_publisher", executable="robot_state_publisher", namespace=value["namespace"], output="screen",
         parameters=[{"robot_description": description, "use_sim_time": simulated}],
     )
+    view = share / "views" / "proctor.rviz"
+    space = value["namespace"].strip("/")
+    topics = re.findall(r"Value: (/\S+)", view.read_text()) if space else []
     rviz = Node(
-        package="rviz2", executable="rviz2", namespace=value["namespace"], arguments=["-d", str(share / "views" / "proctor.rviz")],
-        parameters=[{"use_sim_time": simulated}],
+        package="rviz2", executable="rviz2", namespace=value["namespace"], arguments=["-d", str(view)],
+        remappings=[(topic, f"/{space}{topic}") for topic in topics], parameters=[{"use_sim_time": simulated}],
     )
     return [publisher] + ([rviz] if value["rviz"] == "true" else [])
 
