@@ -61,6 +61,9 @@ mutants: ## break the safety node on purpose, one place at a time (MUTANTS="mach
 bench: setup ## measure: safety step, FK+Jacobian, perception against bare ONNX Runtime and Python, simulator, bus
 	$(CARGO) bench --workspace
 
+bench-ros: setup ## the bus beside plain hiroz and, where a ROS 2 is sourced, beside plain r2r and rclpy (says so otherwise)
+	@tests/ros/bench.sh
+
 fmt: ## format the code
 	$(CARGO) fmt --all
 
@@ -68,4 +71,4 @@ clean: ## remove build outputs
 	$(CARGO) clean
 	rm -rf .venv tests/browser/node_modules
 
-.PHONY: help setup build demo doctor test test-browser test-network test-ros test-gazebo check-ros soak fuzz coverage mutants bench fmt clean
+.PHONY: help setup build demo doctor test test-browser test-network test-ros test-gazebo check-ros soak fuzz coverage mutants bench bench-ros fmt clean

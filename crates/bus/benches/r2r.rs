@@ -42,6 +42,9 @@ fn spun<M: 'static, T: Send + 'static>(
     mut stream: impl Stream<Item = M> + Unpin + Send + 'static,
     decode: impl Fn(M) -> T + Send + 'static,
 ) -> impl FnMut() -> Option<T> {
+    // With the services that a node has on ROS, as Proctor's.
+    let (parameters, _) = node.make_parameter_handler().unwrap();
+    let mut parameters = Box::pin(parameters);
     let (values, heard) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let ended = stop.clone();
@@ -51,6 +54,7 @@ fn spun<M: 'static, T: Send + 'static>(
             if let Some(message) = stream.next().now_or_never().flatten() {
                 _ = values.send(decode(message));
             }
+            _ = parameters.as_mut().now_or_never();
         }
     });
     let spins = Spun { stop, thread: Some(thread) };
