@@ -89,15 +89,13 @@ impl Clarity {
         let since = |earlier: Option<Stamp>| earlier.map_or(0.0, |e| seen.stamp.seconds_since(e));
         let dt = since(self.last).clamp(0.0, LONGEST) as f32;
         self.last = Some(seen.stamp);
-        if clear {
-            self.clear = self.last;
-        } else if since(Some(*self.clear.get_or_insert(seen.stamp))) > PATIENCE {
-            self.forget();
-            return;
-        }
         if !clear {
+            if since(Some(*self.clear.get_or_insert(seen.stamp))) > PATIENCE {
+                self.forget();
+            }
             return;
         }
+        self.clear = self.last;
         for (usual, now) in self.cells.iter_mut().zip(seen.cells) {
             let Some(now) = now else { continue };
             let Usual { cell, looked } = usual.get_or_insert(Usual { cell: now, looked: 0.0 });
