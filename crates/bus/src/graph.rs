@@ -117,11 +117,9 @@ pub const fn camera_info_right() -> Topic {
 
 /// Measured joints, jaw apart.
 pub fn measured_js(arm: ArmId) -> Topic {
-    let readers: &[_] = match arm {
-        // Perception asks whether the endoscope moved.
-        ArmId::Ecm => &["perception", "fusion", "autonomy", "safety", "teleop", "console"],
-        _ => &["fusion", "autonomy", "safety", "teleop", "console"],
-    };
+    const READERS: &[&str] = &["perception", "fusion", "autonomy", "safety", "teleop", "console"];
+    // Perception asks whether the endoscope moved, and of nothing else.
+    let readers = if arm == ArmId::Ecm { READERS } else { &READERS[1..] };
     of_arm(arm, topic("/{arm}/measured_js", JOINT_STATE, Qos::SAMPLES, MEASURED, "sim", readers))
 }
 

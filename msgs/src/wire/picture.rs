@@ -101,13 +101,12 @@ impl Wire for CameraImage {
             other => return Err(text("encoding", other, "rgb8 or bgr8")),
         };
         let bytes = rows(m, 3)?;
-        let mut image = image::<[u8; 3]>(m, &bytes)?;
-        if swap {
-            let pixels = image.pixels().iter().map(|&[b, g, r]| [r, g, b]).collect();
-            image =
-                Image::new(image.width(), image.height(), pixels).map_err(|e| ConvertError::new("data", e.into()))?;
+        if !swap {
+            return Ok(Self { stamp, side, image: image(m, &bytes)? });
         }
-        Ok(Self { stamp, side, image })
+        let pixels = bytes.as_chunks::<3>().0.iter().map(|&[b, g, r]| [r, g, b]).collect();
+        let image = Image::new(m.width as usize, m.height as usize, pixels);
+        Ok(Self { stamp, side, image: image.map_err(|e| ConvertError::new("data", e.into()))? })
     }
 }
 

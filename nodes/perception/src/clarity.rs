@@ -86,11 +86,10 @@ impl Clarity {
 
     /// Learns from a picture, if it was clear; forgets all if none was for a minute.
     pub fn learn(&mut self, seen: &Compared, clear: bool) {
-        let since = |earlier: Option<Stamp>| earlier.map_or(0.0, |e| seen.stamp.seconds_since(e));
-        let dt = since(self.last).clamp(0.0, LONGEST) as f32;
+        let dt = self.last.map_or(0.0, |last| seen.stamp.seconds_since(last)).clamp(0.0, LONGEST) as f32;
         self.last = Some(seen.stamp);
         if !clear {
-            if since(Some(*self.clear.get_or_insert(seen.stamp))) > PATIENCE {
+            if seen.stamp.seconds_since(*self.clear.get_or_insert(seen.stamp)) > PATIENCE {
                 self.forget();
             }
             return;

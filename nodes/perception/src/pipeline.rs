@@ -91,7 +91,8 @@ impl Perception {
             |doubt| quality::judge(measures, doubt, seen_before.lost, Timing::new(now, stamp, repeats), &self.params);
         let quality = judge(doubt);
         // What the model makes of a picture says nothing of its sharpness.
-        self.clarity.learn(&seen_before, judge(0.0).verdict == QualityVerdict::Good);
+        let clear = quality.verdict == QualityVerdict::Good || judge(0.0).verdict == QualityVerdict::Good;
+        self.clarity.learn(&seen_before, clear);
         let scale = (full.width() as f64 / size.0 as f64, full.height() as f64 / size.1 as f64);
         let mut labels = Image::new(size.0, size.1, seen.labels)?;
         let mut uncertainty = Image::new(size.0, size.1, seen.uncertainty)?;

@@ -47,13 +47,14 @@ fn fill(classes: usize, temperature: f32, logits: &[f32], out: &mut Posterior) -
             })
         };
         let Some(lanes) = lanes else { return false };
-        let (labels, tops) = (lanes.labels(), lanes.top());
+        let (labels, top) = (lanes.labels(), lanes.top());
+        let tops = flat(top.map(f32x8::to_array));
         out.labels[start..start + len].copy_from_slice(&labels[..len]);
         out.top[start..start + len].copy_from_slice(&tops[..len]);
         out.uncertainty[start..start + len].copy_from_slice(&lanes.uncertainty(scale)[..len]);
         // Most neighbours are of one class: one addition then instead of a chain of sixteen.
         if len == LANES && labels == [labels[0]; LANES] {
-            sum[usize::from(labels[0])] += f64::from(lanes.sum_of_tops());
+            sum[usize::from(labels[0])] += f64::from((top[0] + top[1]).reduce_add());
             count[usize::from(labels[0])] += LANES as u32;
             continue;
         }
@@ -134,13 +135,9 @@ impl Lanes {
         flat(self.label.map(f32x8::to_array)).map(|id| id as u8)
     }
 
-    fn top(&self) -> [f32; LANES] {
-        flat(self.total.map(|total| (f32x8::ONE / total).to_array()))
-    }
-
-    fn sum_of_tops(&self) -> f32 {
-        let [a, b] = self.total.map(|total| f32x8::ONE / total);
-        (a + b).reduce_add()
+    /// Their probabilities.
+    fn top(&self) -> [f32x8; 2] {
+        self.total.map(|total| f32x8::ONE / total)
     }
 
     /// Normalised entropy, 0..=255: H = ln(total) - weighted / total.

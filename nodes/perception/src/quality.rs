@@ -195,7 +195,7 @@ fn laplacian_variance(luma: &[u8], w: usize, h: usize) -> (f32, [Option<Cell>; C
         let (up, row, down) = (&luma[(y - 1) * w..][..w], &luma[y * w..][..w], &luma[(y + 1) * w..][..w]);
         let line = &mut cells[y * CELLS.1 / h * CELLS.0..][..CELLS.0];
         for (column, cell) in line.iter_mut().enumerate() {
-            let (from, to) = ((column * w / CELLS.0).max(1), ((column + 1) * w / CELLS.0).min(w - 1));
+            let (from, to) = ((column * w / CELLS.0).max(1), ((column + 1) * w / CELLS.0).min(w.saturating_sub(1)));
             if from < to {
                 cell.add(sums(&row[from - 1..=to], &up[from..to], &down[from..to]));
             }
@@ -358,6 +358,14 @@ mod tests {
         // Levels a and a + d alternate: the Laplacian is +4d or -4d everywhere, so its variance is 16 d^2.
         let p = paint(|x, y| if (x + y) % 2 == 0 { [110; 3] } else { [100; 3] });
         assert!((Measures::of(&p).unwrap().sharpness - 1600.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn pictures_too_small_for_a_cross_have_no_sharpness() {
+        for (w, h) in [(0, 5), (1, 5), (2, 5), (5, 2)] {
+            let m = Measures::of(&Image::new(w, h, vec![[100; 3]; w * h]).unwrap()).unwrap();
+            assert_eq!(m.sharpness, 0.0, "{w}x{h}");
+        }
     }
 
     #[test]
