@@ -12,9 +12,9 @@ export PYTHONPATH=training OMP_WAIT_POLICY=PASSIVE
 
 # A card does in ten minutes what two cores do not do in two hours; each gets the batch and the rate that suit it.
 if "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    FRAMES=${FRAMES:-12000} MINUTES=${MINUTES:-10} BATCH=${BATCH:-64} RATE=${RATE:-3e-3} EMA=${EMA:-0.999}
+    FRAMES=${FRAMES:-12000} MINUTES=${MINUTES:-10} BATCH=${BATCH:-64} RATE=${RATE:-3e-3} EMA=${EMA:-0.999} GROW=${GROW:-0.4} PLAIN=${PLAIN:-0.45}
 else
-    FRAMES=${FRAMES:-4800} MINUTES=${MINUTES:-90} BATCH=${BATCH:-16} RATE=${RATE:-3e-3} EMA=${EMA:-0.998}
+    FRAMES=${FRAMES:-4800} MINUTES=${MINUTES:-90} BATCH=${BATCH:-16} RATE=${RATE:-3e-3} EMA=${EMA:-0.998} GROW=${GROW:-0.65} PLAIN=${PLAIN:-0.45}
 fi
 STEPS=${STEPS:-100000} # the minutes end it, unless fewer steps are asked for
 
@@ -25,5 +25,5 @@ render() { # name frames seed; goes on where it was stopped
 render train "$FRAMES" 1
 render val 150 2
 "$PYTHON" -m proctor_train.train --data "$WORK/train" --val "$WORK/val" --out "$WORK/run" \
-    --steps "$STEPS" --minutes "$MINUTES" --batch "$BATCH" --lr "$RATE" --ema "$EMA" "$@"
+    --steps "$STEPS" --minutes "$MINUTES" --batch "$BATCH" --lr "$RATE" --ema "$EMA" --grow "$GROW" --plain "$PLAIN" "$@"
 training/score.sh "$WORK/run" "$FRAMES frames of the built-in simulator, proctor dataset generate --mono --seed 1, labels exact"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .classes import HEIGHT, MEAN, NAMES, STD, WIDTH
+from .classes import HEIGHT, MEAN, NAMES, STD, UNKNOWN, WIDTH
 from .dataset import load
 from .network import SlimUNet
 from .randomness import Dice
@@ -26,9 +26,8 @@ from .samples import Samples
 COLUMNS = ["step", "minutes", "samples", "loss", "val_mean_iou", "val_instrument_iou", *NAMES]
 STATE = "state.pt"
 
-# Sizes (width, height) a run goes through, and the part of it at which each begins: small first, because most of what there is
-# to learn shows there already; the last part sees pictures of the size the node uses.
-SIZES = ((0.0, (384, 288)), (0.4, (WIDTH, HEIGHT)))
+# Sizes (width, height) of samples: small until `--grow`, because most of what there is to learn shows there already and costs a third; then the node's.
+SIZES = ((384, 288), (WIDTH, HEIGHT))
 
 
 def class_weights(labels: np.ndarray) -> Tensor:
@@ -42,8 +41,10 @@ def class_weights(labels: np.ndarray) -> Tensor:
 def loss_fn(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy plus soft Jaccard over the classes in the batch. `target` [n, 2h, 2w] is finer than `logits` [n, c, h, w]:
     what counts is what each answer is worth at all four of its pixels. What is UNKNOWN, and so of no class, counts for nothing."""
-    logp, classes = logits.log_softmax(1), torch.arange(len(NAMES), device=target.device).view(1, -1, 1, 1)
-    there = F.avg_pool2d((target[:, None] == classes).to(logp.dtype), 2)  # the part of each answer's pixels that is of each class
+    logp = logits.log_softmax(1)
+    there = torch.zeros_like(logp)  # the part of each answer's pixels that is of each class
+    for corner in (target[:, None, y::2, x::2] for y in (0, 1) for x in (0, 1)):
+        there.scatter_add_(1, corner * (corner != UNKNOWN), 0.25 * (corner != UNKNOWN))
     known = there.sum(1, keepdim=True)
     w = weights.view(1, -1, 1, 1)
     ce = -(w * there * logp).sum() / (w * there).sum()
@@ -115,7 +116,9 @@ class Run:
 
     def __init__(self, a: argparse.Namespace, samples: Samples, weights: Tensor, device: torch.device) -> None:
         self.a, self.samples, self.weights, self.device = a, samples, weights, device
-        self.card = device.type == "cuda"
+        card = device.type == "cuda"
+        # Processors without instructions for bfloat16 are slower with it.
+        self.short = card or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
         self.normalise = Normalise().to(device)
         self.net, self.shadow = (SlimUNet(len(NAMES)).to(device, memory_format=torch.channels_last) for _ in range(2))
         if a.weights:
@@ -126,7 +129,7 @@ class Run:
         self.opt = torch.optim.AdamW([
             {"params": [p for p in self.net.parameters() if p.ndim > 1], "weight_decay": 2e-2},
             {"params": [p for p in self.net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ], lr=a.lr, fused=self.card)
+        ], lr=a.lr, fused=card)
         self.step, self.best, self.curve = 0, -1.0, []
         self.losses: list[Tensor] = []
         self.began = time.monotonic()
@@ -160,7 +163,7 @@ class Run:
         for group in self.opt.param_groups:
             group["lr"] = self.a.lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(self.done(), 1.0))) + 1e-6
         self.net.train()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.card):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.short):
             logits = self.net(self.normalise(picture))
         loss = loss_fn(logits.float(), label, self.weights)
         self.opt.zero_grad(set_to_none=True)
@@ -225,6 +228,7 @@ def options(argv: list[str] | None) -> argparse.Namespace:
     ap.add_argument("--every", type=int, default=250, help="steps between validations")
     ap.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights per step; shorter runs want less")
     ap.add_argument("--plain", type=float, default=0.4, help="share of samples that stay nearly as the simulator drew them")
+    ap.add_argument("--grow", type=float, default=0.4, help="part of the run after which samples have the node's size")
     ap.add_argument("--weights", type=Path, help="weights to start from")
     ap.add_argument("--resume", action="store_true", help="go on with the run in --out that was cut off, under the same options")
     return ap.parse_args(argv)
@@ -250,7 +254,7 @@ def main(argv: list[str] | None = None) -> None:
     watch, since, done = Stopwatch(device), run.step, run.done()
     while done < 1:
         began = time.perf_counter()
-        group = run.samples.make(next(size for begins, size in reversed(SIZES) if done >= begins))
+        group = run.samples.make(SIZES[done >= a.grow])
         watch.making += time.perf_counter() - began
         for picture, label in group:
             run.train(picture, label)

@@ -21,7 +21,7 @@ from proctor_train.samples import Samples
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SMALL = ((0.0, (96, 64)), (0.4, (128, 96)))
+SMALL = ((96, 64), (128, 96))
 
 
 def pictures(n: int) -> Pictures:
