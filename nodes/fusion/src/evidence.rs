@@ -40,7 +40,7 @@ pub fn features(
     let hint = axis_direction(tool, camera);
     let fit = hint.and_then(|hint| fit_shaft(picture.mask, picture.pictures, arm, &hint));
     if let Some(fit) = &fit {
-        shaft_features(fit, params, &mut out);
+        shaft_features(picture, tool, fit, disparity_sigma, params, &mut out);
         shaft_disparities(picture, arm, tool, fit, disparity_sigma, params, &mut out);
     }
     let direction = fit.as_ref().map(|f| f.direction).or(hint);
@@ -63,25 +63,55 @@ fn axis_direction(tool: &Tool, camera: &proctor_types::CameraModel) -> Option<Ve
     (distal - proximal).try_normalize(1e-6)
 }
 
-fn shaft_features(fit: &ShaftFit, params: &FusionParams, out: &mut Vec<Feature>) {
+/// Middle and width of the shaft at each station. A width that the shaft cannot have there means that one of the edges is that of something
+/// else: then the middle is not the shaft's either, and of the edges the one that is where it is expected counts, if the other is clearly not.
+fn shaft_features(
+    picture: &Picture<'_>,
+    tool: &Tool,
+    fit: &ShaftFit,
+    disparity_sigma: f64,
+    params: &FusionParams,
+    out: &mut Vec<Feature>,
+) {
+    /// Standard deviations within which a width may be the shaft's, and the least of one, px.
+    const MAY_BE: f64 = 3.0;
+    const LEAST_SIGMA: f64 = 2.0;
+    /// Farthest an edge lies from where it is expected that is believed alone, and least that the other lies, px.
+    const EXPECTED: f64 = 6.0;
+    const ELSEWHERE: f64 = 18.0;
+    // Doubt about the depth as a share of it: so much narrower or wider the shaft may look.
+    let depth = tool.pitch.z.max(0.02);
+    let scale_sigma = disparity_sigma * depth / (picture.rig.left.fx * picture.rig.baseline);
+    let off = |feature: &Feature| feature.residual(tool, picture.rig);
     for station in &fit.stations {
         let normal = station.normal;
+        let edge = |offset: f64, outward: Vector2<f64>| {
+            let kind = FeatureKind::Edge { at: station.at + normal * offset, outward };
+            Feature { kind, sigma: params.sigma_edge_px }
+        };
         match (station.lower, station.upper) {
             (Some(lower), Some(upper)) => {
                 let at = station.at + normal * (0.5 * (lower + upper));
-                out.push(Feature { kind: FeatureKind::Centre { at, normal }, sigma: params.sigma_centre_px });
-                let kind = FeatureKind::Width { at, normal, width: upper - lower };
                 let sigma = if station.sharp { params.sigma_sharp_width_px } else { params.sigma_width_px };
-                out.push(Feature { kind, sigma });
+                let width = Feature { kind: FeatureKind::Width { at, normal, width: upper - lower }, sigma };
+                let may_be = |off: f64| {
+                    let expected = upper - lower + off;
+                    off.abs() <= MAY_BE * sigma.max(LEAST_SIGMA).hypot(expected * scale_sigma)
+                };
+                if off(&width).is_some_and(may_be) {
+                    out.push(Feature { kind: FeatureKind::Centre { at, normal }, sigma: params.sigma_centre_px });
+                    out.push(width);
+                    continue;
+                }
+                let edges = [edge(lower, -normal), edge(upper, normal)];
+                let away = edges.each_ref().map(|e| off(e).map_or(f64::INFINITY, f64::abs));
+                let nearer = usize::from(away[1] < away[0]);
+                if away[nearer] < EXPECTED && away[1 - nearer] > ELSEWHERE {
+                    out.push(edges[nearer]);
+                }
             }
-            (Some(edge), None) => {
-                let kind = FeatureKind::Edge { at: station.at + normal * edge, outward: -normal };
-                out.push(Feature { kind, sigma: params.sigma_edge_px });
-            }
-            (None, Some(edge)) => {
-                let kind = FeatureKind::Edge { at: station.at + normal * edge, outward: normal };
-                out.push(Feature { kind, sigma: params.sigma_edge_px });
-            }
+            (Some(lower), None) => out.push(edge(lower, -normal)),
+            (None, Some(upper)) => out.push(edge(upper, normal)),
             (None, None) => {}
         }
     }

@@ -186,8 +186,12 @@ impl OffsetEstimator {
         }
         let telling = telling > TELLING || unexplained;
         let Some(found) = Search::run(moving) else { return Reading { telling, ..Reading::default() } };
-        let held_fits = held.is_some_and(|s| found.worse((s * 1e9) as i64) < RIVAL);
-        Reading { found: found.verdict(), telling, held_fits }
+        let verdict = found.verdict();
+        let held_fits = held.is_some_and(|s| {
+            let near = verdict.is_some_and(|(seconds, sigma)| (s - seconds).powi(2) < RIVAL * sigma.powi(2));
+            near || found.worse((s * 1e9) as i64) < RIVAL
+        });
+        Reading { found: verdict, telling, held_fits }
     }
 }
 
@@ -261,84 +265,139 @@ fn fit(channel: &Channel, samples: &Samples, shift: i64) -> Fit {
     Fit { left, samples: samples.len(), seen: cvv, expected: ckk.trace(), map: map + Matrix2::identity(), means }
 }
 
-/// Least of the parabola through what is left over at a shift and beside it.
-fn bottom(channels: &[(&Channel, Samples)], shift: i64) -> f64 {
-    let [before, at, after] = [shift - FINE, shift, shift + FINE].map(|s| left(channels, s));
-    let bend = before + after - 2.0 * at;
-    // A parabola tells between its points only.
-    let inside = (after - before).abs() <= 2.0 * bend;
-    if bend > 0.0 && inside { at - (after - before).powi(2) / (8.0 * bend) } else { at }
+/// A parabola through three values, the outer ones `half` to either side.
+#[derive(Debug, Clone, Copy)]
+struct Parabola {
+    slope: f64,
+    bend: f64,
 }
 
-/// The curve of what is left over, and its least.
+impl Parabola {
+    fn new([before, at, after]: [f64; 3]) -> Self {
+        Self { slope: after - before, bend: before + after - 2.0 * at }
+    }
+
+    /// Where its least is, in units of `half`; `None` where it has none.
+    fn least(self) -> Option<f64> {
+        (self.bend > 0.0).then(|| -0.5 * self.slope / self.bend)
+    }
+
+    /// How much lower its least is than the value in the middle; it tells between its points only.
+    fn dip(self) -> f64 {
+        let inside = self.slope.abs() <= 2.0 * self.bend;
+        if self.bend > 0.0 && inside { self.slope.powi(2) / (8.0 * self.bend) } else { 0.0 }
+    }
+}
+
+/// A channel, its pictures, and the variance of an independent one of them, px^2: the middle of the jaws is seen far worse than the end of the shaft.
+struct Weighed<'a> {
+    channel: &'a Channel,
+    samples: Samples,
+    variance: f64,
+}
+
+impl<'a> Weighed<'a> {
+    fn new(channel: &'a Channel, samples: Samples, shift: i64) -> Self {
+        let fit = fit(channel, &samples, shift);
+        let freedom = (2 * fit.samples) as f64 - 6.0;
+        let noise = (fit.left / freedom.max(1.0)).max(LEAST_PX * LEAST_PX);
+        let variance = noise * repeats(&samples);
+        Self { channel, samples, variance }
+    }
+
+    /// Chi-squared of a shift.
+    fn misfit(&self, shift: i64) -> f64 {
+        fit(self.channel, &self.samples, shift).left / self.variance
+    }
+}
+
+/// The curve of chi-squared, and its least.
 struct Search<'a> {
-    channels: Vec<(&'a Channel, Samples)>,
+    channels: Vec<Weighed<'a>>,
     best: i64,
     least: f64,
-    /// Variance of one independent sample, px^2.
-    scale: f64,
 }
 
 impl<'a> Search<'a> {
-    /// Finds the best shift, twice: the second time without pictures that the first could not explain.
-    fn run(mut channels: Vec<(&'a Channel, Samples)>) -> Option<Self> {
-        if channels.is_empty() {
+    /// Half the width of the parabola through the least, ns.
+    const HALF: i64 = 2 * FINE;
+
+    /// Finds the best shift, twice: the second time without pictures that the first could not explain, and every channel worth what its noise leaves.
+    fn run(channels: Vec<(&'a Channel, Samples)>) -> Option<Self> {
+        let first = shifts(COARSE).map(|s| (s, left(&channels, s))).min_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        let weigh = |(channel, samples): (&'a Channel, Samples)| {
+            let samples = trimmed(channel, &samples, first);
+            Weighed::new(channel, samples, first)
+        };
+        let channels: Vec<_> = channels.into_iter().map(weigh).collect();
+        let mut search = Self { channels, best: 0, least: 0.0 };
+        if search.channels.is_empty() {
             return None;
         }
-        let first = Self::least_of(&channels, shifts(COARSE))?;
-        for (channel, samples) in &mut channels {
-            *samples = trimmed(channel, samples, first);
-        }
-        let coarse = Self::least_of(&channels, shifts(COARSE))?;
-        let near = (coarse - COARSE) / FINE..=(coarse + COARSE) / FINE;
-        let best = Self::least_of(&channels, near.map(|k| k * FINE))?;
-        let fit = total(&channels, best);
-        let freedom = (2 * fit.samples) as f64 - 6.0 * channels.len() as f64;
-        let noise = (fit.left / freedom.max(1.0)).max(LEAST_PX * LEAST_PX);
-        let repeats = channels.iter().map(|(_, s)| repeats(s)).fold(1.0, f64::max);
-        let least = bottom(&channels, best);
-        Some(Self { channels, best, least, scale: noise * repeats })
+        let coarse = search.best_of(shifts(COARSE))?;
+        search.best = search.best_of(Self::near(coarse))?;
+        search.least = search.bottom(search.best);
+        Some(search)
     }
 
-    fn least_of(channels: &[(&Channel, Samples)], shifts: impl Iterator<Item = i64>) -> Option<i64> {
-        shifts.map(|s| (s, left(channels, s))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(s, _)| s)
+    /// Shifts about one.
+    fn near(shift: i64) -> impl Iterator<Item = i64> {
+        ((shift - COARSE) / FINE..=(shift + COARSE) / FINE).map(|k| k * FINE)
+    }
+
+    fn best_of(&self, shifts: impl Iterator<Item = i64>) -> Option<i64> {
+        shifts.map(|s| (s, self.misfit(s))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(s, _)| s)
+    }
+
+    fn misfit(&self, shift: i64) -> f64 {
+        self.channels.iter().map(|c| c.misfit(shift)).sum()
+    }
+
+    /// Least of the parabola through chi-squared at a shift and beside it.
+    fn bottom(&self, shift: i64) -> f64 {
+        let around = [shift - FINE, shift, shift + FINE].map(|s| self.misfit(s));
+        around[1] - Parabola::new(around).dip()
     }
 
     /// Chi-squared by which a shift fits worse than the best.
     fn worse(&self, shift: i64) -> f64 {
-        (left(&self.channels, shift) - self.least) / self.scale
+        self.misfit(shift) - self.least
     }
 
     /// Every coarse shift, and where the curve dips, the lowest near it: fast movement makes dips that are narrower than the steps.
     fn dips(&self) -> impl Iterator<Item = i64> {
-        let curve: Vec<(i64, f64)> = shifts(COARSE).map(|s| (s, left(&self.channels, s))).collect();
-        let dips = curve.windows(3).filter(|w| w[1].1 <= w[0].1 && w[1].1 <= w[2].1).filter_map(|w| {
-            let near = (w[1].0 - COARSE) / FINE..=(w[1].0 + COARSE) / FINE;
-            Self::least_of(&self.channels, near.map(|k| k * FINE))
-        });
-        let dips: Vec<i64> = dips.collect();
+        let curve: Vec<(i64, f64)> = shifts(COARSE).map(|s| (s, self.misfit(s))).collect();
+        let dips = curve.windows(3).filter(|w| w[1].1 <= w[0].1 && w[1].1 <= w[2].1);
+        let dips: Vec<i64> = dips.filter_map(|w| self.best_of(Self::near(w[1].0))).collect();
         shifts(COARSE).chain(dips)
     }
 
     /// The offset, if it is the only one that fits.
     fn verdict(&self) -> Option<(f64, f64)> {
-        /// Half the width of the parabola through the least, ns.
-        const HALF: i64 = 2 * FINE;
-        let (before, after) = (self.worse(self.best - HALF), self.worse(self.best + HALF));
-        let bend = before + after - 2.0 * self.worse(self.best);
-        if bend <= 0.0 {
-            return None;
-        }
-        let half = HALF as f64 * 1e-9;
-        let seconds = self.best as f64 * 1e-9 + 0.5 * half * (before - after) / bend;
+        let around = [self.best - Self::HALF, self.best, self.best + Self::HALF];
+        let each: Vec<[f64; 3]> = self.channels.iter().map(|c| around.map(|s| c.misfit(s))).collect();
+        let sum = each.iter().fold([0.0; 3], |sum, c| [0, 1, 2].map(|i| sum[i] + c[i]));
+        let half = Self::HALF as f64 * 1e-9;
+        let parabola = Parabola::new(sum);
+        let seconds = self.best as f64 * 1e-9 + half * parabola.least()?;
         // Chi-squared is (offset / sigma)^2 about the least.
-        let sigma = half * (2.0 / bend).sqrt();
+        let sigma = half * (2.0 / parabola.bend).sqrt();
         let away = (5.0 * sigma * 1e9) as i64;
         let is_far = |s: &i64| (s - self.best).abs() > away.max(COARSE);
-        let rival = self.dips().filter(is_far).any(|s| (bottom(&self.channels, s) - self.least) / self.scale < RIVAL);
+        let rival = self.dips().filter(is_far).any(|s| self.bottom(s) - self.least < RIVAL);
         let inside = seconds.abs() <= OffsetEstimator::MAX_SECONDS;
-        (inside && !rival).then(|| (seconds, sigma.hypot(FLOOR)))
+        (inside && !rival).then(|| (seconds, sigma.hypot(FLOOR).hypot(half * disagreement(&each, sum))))
     }
+}
+
+/// Standard deviation of the least of a sum of parabolas by the jackknife, in units of half their width: how much it depends on any one of them.
+/// What lies before one part of an instrument, and moves, shifts that part's channel and no other.
+fn disagreement(each: &[[f64; 3]], sum: [f64; 3]) -> f64 {
+    let without = |c: &[f64; 3]| Parabola::new([0, 1, 2].map(|i| sum[i] - c[i])).least();
+    let leasts: Vec<f64> = each.iter().filter_map(without).collect();
+    let n = leasts.len() as f64;
+    let mean = leasts.iter().sum::<f64>() / n.max(1.0);
+    (leasts.iter().map(|l| (l - mean).powi(2)).sum::<f64>() * (n - 1.0).max(0.0) / n.max(1.0)).sqrt()
 }
 
 /// Without the samples that a shift leaves unexplained.

@@ -184,7 +184,10 @@ impl TimeKeeper {
             self.jumps += u64::from(jumped && before.is_some());
             return Some(if jumped { by } else { 0.0 });
         }
-        if !reading.telling || reading.held_fits {
+        // A first reading that is too rough to be applied, and within what is reckoned with anyway, is no contradiction.
+        let reckoned = |(seconds, sigma): (f64, f64)| seconds.hypot(sigma) < params.time_prior_s;
+        let rough = self.held.is_none() && reading.found.is_some_and(reckoned);
+        if !reading.telling || reading.held_fits || rough {
             self.unclear_since = None;
         } else {
             self.unclear_since.get_or_insert(now);

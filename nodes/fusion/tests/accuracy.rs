@@ -17,7 +17,7 @@ const AWAY: (f64, f64) = (10.0, 14.0);
 
 #[derive(Default)]
 struct Measured {
-    /// Tip errors, m, of instruments in view.
+    /// Tip errors, m, of instruments whose tip is in the field of view, hidden or not.
     errors: Vec<f64>,
     /// Those of the instrument that came back, and its share of pictures that called it aligned.
     back: Vec<f64>,
@@ -40,13 +40,12 @@ fn measure(seed: u64) -> Measured {
     cell.occluded = 0.3;
     cell.away = Some(AWAY);
     let mut out = Measured::default();
-    cell.run(20.0, 15.0, |_, scene, truth| {
+    cell.run(20.0, 15.0, |sim, scene, truth| {
         if scene.time.timing == Timing::Known {
             out.offsets.push(scene.time.seconds);
         }
         for arm in ArmId::PSMS {
-            let away = arm == ArmId::Psm1 && (AWAY.0..AWAY.1 + 0.5).contains(&truth.t);
-            if truth.t < LEARNT || away {
+            if truth.t < LEARNT || !truth.in_view(sim, arm) {
                 continue;
             }
             let e = truth.tip_error(scene, arm);
@@ -67,6 +66,23 @@ fn measure(seed: u64) -> Measured {
     out
 }
 
+/// All seeds together; each is said by itself.
+fn measure_all(seeds: impl IntoIterator<Item = u64>) -> Measured {
+    let mut all = Measured::default();
+    for seed in seeds {
+        let m = measure(seed);
+        describe(&format!("seed {seed}"), &m);
+        all.offsets.extend(m.offsets);
+        all.errors.extend(m.errors);
+        all.trusted.extend(m.trusted);
+        all.back.extend(m.back);
+        all.nees.extend(m.nees);
+        all.aligned = (all.aligned.0 + m.aligned.0, all.aligned.1 + m.aligned.1);
+    }
+    describe("all", &all);
+    all
+}
+
 fn describe(what: &str, m: &Measured) {
     println!(
         "{what}: tip RMS {:.2}, median {:.2}, p95 {:.2} mm, after coming back p95 {:.2} mm; aligned in {} of {}, within {:.2} mm; NEES {:.1}; \
@@ -85,22 +101,11 @@ fn describe(what: &str, m: &Measured) {
 
 #[test]
 fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
-    let mut all = Measured::default();
-    for seed in 1..=3 {
-        let m = measure(seed);
-        describe(&format!("seed {seed}"), &m);
-        all.offsets.extend(m.offsets);
-        all.errors.extend(m.errors);
-        all.trusted.extend(m.trusted);
-        all.back.extend(m.back);
-        all.nees.extend(m.nees);
-        all.aligned = (all.aligned.0 + m.aligned.0, all.aligned.1 + m.aligned.1);
-    }
-    describe("all", &all);
+    let all = measure_all(1..=3);
     // The target of issue 4 is 1.0 mm at the 95th percentile, which single seeds come near and none keeps; TESTING.md says by how much.
-    assert!(percentile(&all.errors, 0.5) <= 0.001);
-    assert!(percentile(&all.errors, 0.95) <= 0.0015);
-    assert!(percentile(&all.back, 0.95) <= 0.0015, "it must recover when the tool comes back");
+    assert!(percentile(&all.errors, 0.5) <= 0.0006);
+    assert!(percentile(&all.errors, 0.95) <= 0.0012);
+    assert!(percentile(&all.back, 0.95) <= 0.001, "it must recover when the tool comes back");
     assert!(rms(&all.offsets) < 0.010, "there is no offset between pictures and joints");
     assert!(all.nees.iter().sum::<f64>() / (all.nees.len() as f64) < 9.0, "the covariance claims too much");
 }
@@ -109,17 +114,17 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
 /// seed 6 when a single bad picture could do that, the depth then found was false, and readings of the offset were applied that might as well be nothing.
 #[test]
 fn tips_stay_known_where_what_hides_them_contradicts_them() {
-    let mut all = Measured::default();
-    for seed in [4, 6, 9] {
-        let m = measure(seed);
-        describe(&format!("seed {seed}"), &m);
-        assert!(percentile(&m.errors, 0.95) <= 0.002);
-        all.errors.extend(m.errors);
-        all.trusted.extend(m.trusted);
-    }
-    assert!(percentile(&all.errors, 0.95) <= 0.0015);
+    let all = measure_all([4, 6, 9]);
+    assert!(percentile(&all.errors, 0.95) <= 0.001);
     assert!(
         percentile(&all.trusted, 0.95) <= 0.0015 && percentile(&all.trusted, 1.0) <= 0.0025,
         "what is called aligned is"
     );
+}
+
+/// The table in TESTING.md: `cargo test --release --workspace --test accuracy -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, two minutes"]
+fn tips_of_fifteen_seeds() {
+    measure_all(1..=15);
 }

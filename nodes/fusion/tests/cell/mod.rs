@@ -4,7 +4,7 @@
 
 mod occlusion;
 
-use nalgebra::Vector3;
+use nalgebra::{Point3, Vector3};
 use proctor_fusion::{Fusion, FusionInput, FusionParams};
 use proctor_sim::{
     HandEyeError, JointOffsets, SimConfig, Simulator,
@@ -71,6 +71,15 @@ impl Truth {
     pub fn tip_error(&self, scene: &Scene, arm: ArmId) -> Vector3<f64> {
         let truth = self.world_from_tip[arm.index()].translation();
         scene.instrument(arm).unwrap().world_from_tip.translation() - truth
+    }
+
+    /// Whether an arm's tip lies in the field of view of the picture, whatever hides it there.
+    pub fn in_view(&self, sim: &Simulator, arm: ArmId) -> bool {
+        let tip = Point3::from(self.world_from_tip[arm.index()].translation());
+        let seen = sim.world_from_camera_true().inverse().transform(&tip);
+        let at = sim.cell().rig().left.project(&seen).filter(|p| p.x >= 0.0 && p.y >= 0.0);
+        let label = at.and_then(|p| self.rendered.labels.get(p.x as usize, p.y as usize));
+        label.is_some_and(|label| *label != Class::Background.id())
     }
 }
 
