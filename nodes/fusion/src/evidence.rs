@@ -35,20 +35,21 @@ pub fn features(
     disparity_sigma: f64,
     params: &FusionParams,
 ) -> Vec<Feature> {
+    let look = Expected { picture, arm, tool, disparity_sigma, params };
     let mut out = Vec::with_capacity(MAX_FEATURES);
     let camera = &picture.rig.left;
     let hint = axis_direction(tool, camera);
     let fit = hint.and_then(|hint| fit_shaft(picture.mask, picture.pictures, arm, &hint));
     if let Some(fit) = &fit {
-        shaft_features(picture, tool, fit, disparity_sigma, params, &mut out);
-        shaft_disparities(picture, arm, tool, fit, disparity_sigma, params, &mut out);
+        look.shaft_features(fit, &mut out);
+        look.shaft_disparities(fit, &mut out);
     }
     let direction = fit.as_ref().map(|f| f.direction).or(hint);
     for (part, class) in [(Part::Wrist, Class::InstrumentWrist), (Part::Jaws, Class::InstrumentJaws)] {
-        middle_features(picture, arm, tool, (part, class), disparity_sigma, params, &mut out);
+        look.middle_features(part, class, &mut out);
     }
     if let Some(direction) = direction {
-        keypoint_features(picture, arm, &direction, params, &mut out);
+        look.keypoint_features(&direction, &mut out);
     }
     out.truncate(MAX_FEATURES);
     out
@@ -63,120 +64,196 @@ fn axis_direction(tool: &Tool, camera: &proctor_types::CameraModel) -> Option<Ve
     (distal - proximal).try_normalize(1e-6)
 }
 
-/// Middle and width of the shaft at each station. A width that the shaft cannot have there means that one of the edges is that of something
-/// else: then the middle is not the shaft's either, and of the edges the one that is where it is expected counts, if the other is clearly not.
-fn shaft_features(
-    picture: &Picture<'_>,
-    tool: &Tool,
-    fit: &ShaftFit,
+/// An instrument where it is expected, and the picture that it is looked for in.
+struct Expected<'a> {
+    picture: &'a Picture<'a>,
+    arm: usize,
+    /// In camera coordinates.
+    tool: &'a Tool,
+    /// How uncertain its depth is, px of disparity.
     disparity_sigma: f64,
-    params: &FusionParams,
-    out: &mut Vec<Feature>,
-) {
-    /// Standard deviations within which a width may be the shaft's, and the least of one, px.
-    const MAY_BE: f64 = 3.0;
-    const LEAST_SIGMA: f64 = 2.0;
-    /// Farthest an edge lies from where it is expected that is believed alone, and least that the other lies, px.
-    const EXPECTED: f64 = 6.0;
-    const ELSEWHERE: f64 = 18.0;
-    // Doubt about the depth as a share of it: so much narrower or wider the shaft may look.
-    let depth = tool.pitch.z.max(0.02);
-    let scale_sigma = disparity_sigma * depth / (picture.rig.left.fx * picture.rig.baseline);
-    let off = |feature: &Feature| feature.residual(tool, picture.rig);
-    for station in &fit.stations {
-        let normal = station.normal;
-        let edge = |offset: f64, outward: Vector2<f64>| {
-            let kind = FeatureKind::Edge { at: station.at + normal * offset, outward };
-            Feature { kind, sigma: params.sigma_edge_px }
-        };
-        match (station.lower, station.upper) {
-            (Some(lower), Some(upper)) => {
-                let at = station.at + normal * (0.5 * (lower + upper));
-                let sigma = if station.sharp { params.sigma_sharp_width_px } else { params.sigma_width_px };
-                let width = Feature { kind: FeatureKind::Width { at, normal, width: upper - lower }, sigma };
-                let may_be = |off: f64| {
-                    let expected = upper - lower + off;
-                    off.abs() <= MAY_BE * sigma.max(LEAST_SIGMA).hypot(expected * scale_sigma)
-                };
-                if off(&width).is_some_and(may_be) {
-                    out.push(Feature { kind: FeatureKind::Centre { at, normal }, sigma: params.sigma_centre_px });
-                    out.push(width);
-                    continue;
+    params: &'a FusionParams,
+}
+
+impl Expected<'_> {
+    /// Middle and width of the shaft at each station. A width that the shaft cannot have there means that one of the edges is that of something
+    /// else: then the middle is not the shaft's either, and of the edges the one that is where it is expected counts, if the other is clearly not.
+    fn shaft_features(&self, fit: &ShaftFit, out: &mut Vec<Feature>) {
+        /// Standard deviations within which a width may be the shaft's, and the least of one, px.
+        const MAY_BE: f64 = 3.0;
+        const LEAST_SIGMA: f64 = 2.0;
+        /// Farthest an edge lies from where it is expected that is believed alone, and least that the other lies, px.
+        const EXPECTED: f64 = 6.0;
+        const ELSEWHERE: f64 = 18.0;
+        let Self { picture, tool, params, .. } = *self;
+        // Doubt about the depth as a share of it: so much narrower or wider the shaft may look.
+        let depth = tool.pitch.z.max(0.02);
+        let scale_sigma = self.disparity_sigma * depth / (picture.rig.left.fx * picture.rig.baseline);
+        let off = |feature: &Feature| feature.residual(tool, picture.rig);
+        for station in &fit.stations {
+            let normal = station.normal;
+            let edge = |offset: f64, outward: Vector2<f64>| {
+                let kind = FeatureKind::Edge { at: station.at + normal * offset, outward };
+                Feature { kind, sigma: params.sigma_edge_px }
+            };
+            match (station.lower, station.upper) {
+                (Some(lower), Some(upper)) => {
+                    let at = station.at + normal * (0.5 * (lower + upper));
+                    let sigma = if station.sharp { params.sigma_sharp_width_px } else { params.sigma_width_px };
+                    let width = Feature { kind: FeatureKind::Width { at, normal, width: upper - lower }, sigma };
+                    let may_be = |too_wide: f64| {
+                        let expected = upper - lower + too_wide;
+                        too_wide.abs() <= MAY_BE * sigma.max(LEAST_SIGMA).hypot(expected * scale_sigma)
+                    };
+                    if off(&width).is_some_and(may_be) {
+                        out.push(Feature { kind: FeatureKind::Centre { at, normal }, sigma: params.sigma_centre_px });
+                        out.push(width);
+                        continue;
+                    }
+                    let edges = [edge(lower, -normal), edge(upper, normal)];
+                    let away = edges.each_ref().map(|e| off(e).map_or(f64::INFINITY, f64::abs));
+                    let nearer = usize::from(away[1] < away[0]);
+                    if away[nearer] < EXPECTED && away[1 - nearer] > ELSEWHERE {
+                        out.push(edges[nearer]);
+                    }
                 }
-                let edges = [edge(lower, -normal), edge(upper, normal)];
-                let away = edges.each_ref().map(|e| off(e).map_or(f64::INFINITY, f64::abs));
-                let nearer = usize::from(away[1] < away[0]);
-                if away[nearer] < EXPECTED && away[1 - nearer] > ELSEWHERE {
-                    out.push(edges[nearer]);
-                }
+                (Some(lower), None) => out.push(edge(lower, -normal)),
+                (None, Some(upper)) => out.push(edge(upper, normal)),
+                (None, None) => {}
             }
-            (Some(lower), None) => out.push(edge(lower, -normal)),
-            (None, Some(upper)) => out.push(edge(upper, normal)),
-            (None, None) => {}
+        }
+        if let Some(at) = fit.end {
+            let kind = FeatureKind::ShaftEnd { at, direction: fit.direction };
+            out.push(Feature { kind, sigma: params.sigma_shaft_end_px });
         }
     }
-    if let Some(at) = fit.end {
-        let kind = FeatureKind::ShaftEnd { at, direction: fit.direction };
-        out.push(Feature { kind, sigma: params.sigma_shaft_end_px });
+
+    fn shaft_disparities(&self, fit: &ShaftFit, out: &mut Vec<Feature>) {
+        const PATCHES: usize = 4;
+        let Self { picture, arm, tool, disparity_sigma, params } = *self;
+        let mask = picture.mask;
+        let normal = Vector2::new(-fit.direction.y, fit.direction.x);
+        let [near, far] = &fit.stations;
+        let (a, b, radius) = tool.part(Part::Shaft);
+        let half_width = |t: f64| {
+            let width = |s: &crate::shaft::Station| Some(s.upper? - s.lower?);
+            Some(0.5 * (width(near)? * (1.0 - t) + width(far)? * t))
+        };
+        let middle = |s: &crate::shaft::Station| Some(s.at + normal * (0.5 * (s.lower? + s.upper?)));
+        let (Some(start), Some(end)) = (middle(near), middle(far)) else { return };
+        let patch_length = (end - start).norm() / PATCHES as f64;
+        for k in 0..PATCHES {
+            let t = (k as f64 + 0.5) / PATCHES as f64;
+            let at = start + (end - start) * t;
+            let Some(half) = half_width(t).filter(|h| *h > 2.0) else { continue };
+            let Some(front) = front_disparity(tool, Part::Shaft, &at, picture.rig) else { continue };
+            // Subsample wide patches to about 20 x 14 pixels.
+            let (du, ds) = ((half / 10.0).max(1.0), (patch_length / 14.0).max(1.0));
+            let mut samples = Vec::with_capacity(400);
+            let mut s = -0.5 * patch_length;
+            while s <= 0.5 * patch_length {
+                let mut x = -half;
+                while x <= half {
+                    let p = at + fit.direction * s + normal * x;
+                    let own = mask.index(&mask.to_label(p)).is_some_and(|i| mask.is(i, arm, Class::InstrumentShaft));
+                    if own {
+                        push_sample(picture, &mut samples, &p, || {
+                            // Depth of the tube across its width, carried from the expected to the seen middle line.
+                            let on_axis = at + fit.direction * s;
+                            let hit = along_ray(&picture.rig.left, &on_axis, &a, &b, radius)?;
+                            let bulge = (1.0 - (x / half).powi(2)).max(0.0).sqrt();
+                            Some(hit.axis_depth - hit.half_thickness * bulge)
+                        });
+                    }
+                    x += du;
+                }
+                s += ds;
+            }
+            if let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma)) {
+                let kind = FeatureKind::Disparity { part: Part::Shaft, at, disparity: front + shift.disparity };
+                out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma) });
+            }
+        }
+    }
+
+    /// Centroid of a part's pixels in both directions, and its disparity. Of a part that is cut off or mostly covered only the
+    /// disparity counts: its centroid would be that of what is left of it. Of too much of it nothing counts.
+    fn middle_features(&self, part: Part, class: Class, out: &mut Vec<Feature>) {
+        /// Share of the expected area that is the whole part, and that cannot be the part alone.
+        const LEAST: f64 = 0.4;
+        const MOST: f64 = 2.5;
+        /// Share of the expected area below which some of it is missing, and by how much of the missing length the middle may be off.
+        const WHOLE: f64 = 0.85;
+        const MISSING: f64 = 0.4;
+        let Self { picture, arm, tool, disparity_sigma, params } = *self;
+        let mask = picture.mask;
+        let Some(blob) = blob(mask, arm, class) else { return };
+        let (a, b, radius) = tool.part(part);
+        let Some((middle, length)) = tool.middle(part) else { return };
+        let (Some(pa), Some(pb)) = (project(&picture.rig.left, &a), project(&picture.rig.left, &b)) else { return };
+        let depth = middle.z;
+        let width = 2.0 * radius * picture.rig.left.fx / depth;
+        let seen_length = (pb - pa).norm() * length / (b - a).norm().max(1e-9);
+        let expected_area = (width * seen_length + 0.25 * std::f64::consts::PI * width * width) / mask.scale.powi(2);
+        let ratio = blob.count as f64 / expected_area.max(1.0);
+        if ratio > MOST {
+            return;
+        }
+        let at = mask.to_full(blob.centroid);
+        let Some(expected_at) = project(&picture.rig.left, &middle) else { return };
+        let whole = !blob.at_border && ratio >= LEAST;
+        if whole {
+            // Larger parts are surer to be all there; open jaws are not a capsule.
+            let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
+            // What is missing lay somewhere: the middle of the whole may be that far from the middle of the rest.
+            let missing = ((WHOLE - ratio) / WHOLE).max(0.0);
+            let sigma = sigma.hypot(MISSING * missing * seen_length);
+            for direction in [Vector2::x(), Vector2::y()] {
+                out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
+            }
+        }
+        let Some(front) = front_disparity(tool, part, &at, picture.rig) else { return };
+        // The expected part, carried to where the part is seen. Where that is, a piece of it does not say.
+        let carry = if whole { expected_at - at } else { Vector2::zeros() };
+        let mut samples = Vec::with_capacity(400);
+        let stride = (blob.count / 300).max(1);
+        for i in mask.pixels(arm, class).step_by(stride) {
+            let p = mask.to_full(mask.point(i));
+            push_sample(picture, &mut samples, &p, || part_depth(tool, part, &(p + carry), picture.rig));
+        }
+        if samples.len() >= MIN_SAMPLES
+            && let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma))
+        {
+            let kind = FeatureKind::Disparity { part, at, disparity: front + shift.disparity };
+            // Where in the part the front is, the capsule does not know: half a radius of doubt.
+            let doubt = 0.5 * front * radius / depth;
+            out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma).hypot(doubt) });
+        }
+    }
+
+    /// Perception's jaw end, if it lies on this arm's pixels.
+    fn keypoint_features(&self, direction: &Vector2<f64>, out: &mut Vec<Feature>) {
+        const MIN_CONFIDENCE: f32 = 0.4;
+        let Self { picture, arm, params, .. } = *self;
+        let mask = picture.mask;
+        let best = picture
+            .keypoints
+            .iter()
+            .filter(|k| k.part == Class::InstrumentJaws && k.confidence >= MIN_CONFIDENCE)
+            .filter(|k| k.u.is_finite() && k.v.is_finite() && on_arm(mask, arm, &Point2::new(k.u, k.v)))
+            .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
+        if let Some(k) = best {
+            let at = Point2::new(k.u, k.v);
+            let normal = Vector2::new(-direction.y, direction.x);
+            for (direction, factor) in [(*direction, 1.0), (normal, 1.5)] {
+                let kind = FeatureKind::JawEnd { at, direction };
+                out.push(Feature { kind, sigma: params.sigma_keypoint_px * factor });
+            }
+        }
     }
 }
 
 /// Patches along the visible shaft, each with the tube's own depth profile.
-fn shaft_disparities(
-    picture: &Picture<'_>,
-    arm: usize,
-    tool: &Tool,
-    fit: &ShaftFit,
-    disparity_sigma: f64,
-    params: &FusionParams,
-    out: &mut Vec<Feature>,
-) {
-    const PATCHES: usize = 4;
-    let mask = picture.mask;
-    let normal = Vector2::new(-fit.direction.y, fit.direction.x);
-    let [near, far] = &fit.stations;
-    let (a, b, radius) = tool.part(Part::Shaft);
-    let half_width = |t: f64| {
-        let width = |s: &crate::shaft::Station| Some(s.upper? - s.lower?);
-        Some(0.5 * (width(near)? * (1.0 - t) + width(far)? * t))
-    };
-    let middle = |s: &crate::shaft::Station| Some(s.at + normal * (0.5 * (s.lower? + s.upper?)));
-    let (Some(start), Some(end)) = (middle(near), middle(far)) else { return };
-    let patch_length = (end - start).norm() / PATCHES as f64;
-    for k in 0..PATCHES {
-        let t = (k as f64 + 0.5) / PATCHES as f64;
-        let at = start + (end - start) * t;
-        let Some(half) = half_width(t).filter(|h| *h > 2.0) else { continue };
-        let Some(front) = front_disparity(tool, Part::Shaft, &at, picture.rig) else { continue };
-        // Subsample wide patches to about 20 x 14 pixels.
-        let (du, ds) = ((half / 10.0).max(1.0), (patch_length / 14.0).max(1.0));
-        let mut samples = Vec::with_capacity(400);
-        let mut s = -0.5 * patch_length;
-        while s <= 0.5 * patch_length {
-            let mut x = -half;
-            while x <= half {
-                let p = at + fit.direction * s + normal * x;
-                let own = mask.index(&mask.to_label(p)).is_some_and(|i| mask.is(i, arm, Class::InstrumentShaft));
-                if own {
-                    push_sample(picture, &mut samples, &p, || {
-                        // Depth of the tube across its width, carried from the expected to the seen middle line.
-                        let on_axis = at + fit.direction * s;
-                        let hit = along_ray(&picture.rig.left, &on_axis, &a, &b, radius)?;
-                        let bulge = (1.0 - (x / half).powi(2)).max(0.0).sqrt();
-                        Some(hit.axis_depth - hit.half_thickness * bulge)
-                    });
-                }
-                x += du;
-            }
-            s += ds;
-        }
-        if let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma)) {
-            let kind = FeatureKind::Disparity { part: Part::Shaft, at, disparity: front + shift.disparity };
-            out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma) });
-        }
-    }
-}
-
 /// How far to look, px: three sigma and a little.
 fn search_range(disparity_sigma: f64) -> f64 {
     (3.0 * disparity_sigma + 2.0).clamp(3.0, 15.0)
@@ -188,68 +265,6 @@ fn push_sample(picture: &Picture<'_>, samples: &mut Vec<Sample>, p: &Point2<f64>
     if let (true, Some(depth)) = (inside, depth().filter(|z| *z > crate::geometry::NEAR)) {
         let disparity = picture.rig.left.fx * picture.rig.baseline / depth;
         samples.push(Sample { u: x as usize, v: y as usize, disparity });
-    }
-}
-
-/// Centroid of a part's pixels in both directions, and its disparity. Of a part that is cut off or mostly covered only the
-/// disparity counts: its centroid would be that of what is left of it. Of too much of it nothing counts.
-fn middle_features(
-    picture: &Picture<'_>,
-    arm: usize,
-    tool: &Tool,
-    (part, class): (Part, Class),
-    disparity_sigma: f64,
-    params: &FusionParams,
-    out: &mut Vec<Feature>,
-) {
-    /// Share of the expected area that is the whole part, and that cannot be the part alone.
-    const LEAST: f64 = 0.4;
-    const MOST: f64 = 2.5;
-    /// Share of the expected area below which some of it is missing, and by how much of the missing length the middle may be off.
-    const WHOLE: f64 = 0.85;
-    const MISSING: f64 = 0.4;
-    let mask = picture.mask;
-    let Some(blob) = blob(mask, arm, class) else { return };
-    let (a, b, radius) = tool.part(part);
-    let Some((middle, length)) = tool.middle(part) else { return };
-    let (Some(pa), Some(pb)) = (project(&picture.rig.left, &a), project(&picture.rig.left, &b)) else { return };
-    let depth = middle.z;
-    let width = 2.0 * radius * picture.rig.left.fx / depth;
-    let seen_length = (pb - pa).norm() * length / (b - a).norm().max(1e-9);
-    let expected_area = (width * seen_length + 0.25 * std::f64::consts::PI * width * width) / mask.scale.powi(2);
-    let ratio = blob.count as f64 / expected_area.max(1.0);
-    if ratio > MOST {
-        return;
-    }
-    let at = mask.to_full(blob.centroid);
-    let Some(expected_at) = project(&picture.rig.left, &middle) else { return };
-    let whole = !blob.at_border && ratio >= LEAST;
-    if whole {
-        // Larger parts are surer to be all there; open jaws are not a capsule.
-        let sigma = params.sigma_part_px * if part == Part::Jaws { 1.3 } else { 1.0 };
-        // What is missing lay somewhere: the middle of the whole may be that far from the middle of the rest.
-        let missing = ((WHOLE - ratio) / WHOLE).max(0.0);
-        let sigma = sigma.hypot(MISSING * missing * seen_length);
-        for direction in [Vector2::x(), Vector2::y()] {
-            out.push(Feature { kind: FeatureKind::Middle { part, at, direction }, sigma });
-        }
-    }
-    let Some(front) = front_disparity(tool, part, &at, picture.rig) else { return };
-    // The expected part, carried to where the part is seen. Where that is, a piece of it does not say.
-    let carry = if whole { expected_at - at } else { Vector2::zeros() };
-    let mut samples = Vec::with_capacity(400);
-    let stride = (blob.count / 300).max(1);
-    for i in mask.pixels(arm, class).step_by(stride) {
-        let p = mask.to_full(mask.point(i));
-        push_sample(picture, &mut samples, &p, || part_depth(tool, part, &(p + carry), picture.rig));
-    }
-    if samples.len() >= MIN_SAMPLES
-        && let Some(shift) = sweep(picture.pictures, &samples, search_range(disparity_sigma))
-    {
-        let kind = FeatureKind::Disparity { part, at, disparity: front + shift.disparity };
-        // Where in the part the front is, the capsule does not know: half a radius of doubt.
-        let doubt = 0.5 * front * radius / depth;
-        out.push(Feature { kind, sigma: params.sigma_disparity_px.hypot(shift.sigma).hypot(doubt) });
     }
 }
 
@@ -270,32 +285,6 @@ fn blob(mask: &Mask, arm: usize, class: Class) -> Option<Blob> {
         border += usize::from(edge);
     }
     (count >= MIN_PIXELS).then(|| Blob { count, centroid: Point2::from(sum / count as f64), at_border: border > 2 })
-}
-
-/// Perception's jaw end, if it lies on this arm's pixels.
-fn keypoint_features(
-    picture: &Picture<'_>,
-    arm: usize,
-    direction: &Vector2<f64>,
-    params: &FusionParams,
-    out: &mut Vec<Feature>,
-) {
-    const MIN_CONFIDENCE: f32 = 0.4;
-    let mask = picture.mask;
-    let best = picture
-        .keypoints
-        .iter()
-        .filter(|k| k.part == Class::InstrumentJaws && k.confidence >= MIN_CONFIDENCE)
-        .filter(|k| k.u.is_finite() && k.v.is_finite() && on_arm(mask, arm, &Point2::new(k.u, k.v)))
-        .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
-    if let Some(k) = best {
-        let at = Point2::new(k.u, k.v);
-        let normal = Vector2::new(-direction.y, direction.x);
-        for (direction, factor) in [(*direction, 1.0), (normal, 1.5)] {
-            let kind = FeatureKind::JawEnd { at, direction };
-            out.push(Feature { kind, sigma: params.sigma_keypoint_px * factor });
-        }
-    }
 }
 
 /// Whether any pixel within two label pixels of `full` belongs to `arm`.

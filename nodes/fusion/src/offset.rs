@@ -213,6 +213,11 @@ fn repeats(samples: &Samples) -> f64 {
     (CORRELATED / spacing.max(1.0)).max(1.0) * SHARED
 }
 
+/// The shift at which something is least.
+fn lowest(shifts: impl Iterator<Item = i64>, of: impl Fn(i64) -> f64) -> Option<i64> {
+    shifts.map(|s| (s, of(s))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(s, _)| s)
+}
+
 fn left(channels: &[(&Channel, Samples)], shift: i64) -> f64 {
     total(channels, shift).left
 }
@@ -324,16 +329,16 @@ impl<'a> Search<'a> {
 
     /// Finds the best shift, twice: the second time without pictures that the first could not explain, and every channel worth what its noise leaves.
     fn run(channels: Vec<(&'a Channel, Samples)>) -> Option<Self> {
-        let first = shifts(COARSE).map(|s| (s, left(&channels, s))).min_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        if channels.is_empty() {
+            return None;
+        }
+        let first = lowest(shifts(COARSE), |s| left(&channels, s))?;
         let weigh = |(channel, samples): (&'a Channel, Samples)| {
             let samples = trimmed(channel, &samples, first);
             Weighed::new(channel, samples, first)
         };
         let channels: Vec<_> = channels.into_iter().map(weigh).collect();
-        let mut search = Self { channels, best: 0, least: 0.0 };
-        if search.channels.is_empty() {
-            return None;
-        }
+        let mut search = Self { channels, best: first, least: 0.0 };
         let coarse = search.best_of(shifts(COARSE))?;
         search.best = search.best_of(Self::near(coarse))?;
         search.least = search.bottom(search.best);
@@ -346,7 +351,7 @@ impl<'a> Search<'a> {
     }
 
     fn best_of(&self, shifts: impl Iterator<Item = i64>) -> Option<i64> {
-        shifts.map(|s| (s, self.misfit(s))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(s, _)| s)
+        lowest(shifts, |s| self.misfit(s))
     }
 
     fn misfit(&self, shift: i64) -> f64 {
