@@ -5,6 +5,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 
+# A clone that is built once gains nothing from incremental compilation, which takes as much of the disk again.
+[ "${CI:-}" = true ] && export CARGO_INCREMENTAL=0
+
+# A full disk would show as some test's failure, half an hour later.
+room() { # folder, GiB
+  local free; free=$(df --output=avail -BG "$1" | tail -n 1 | tr -dc 0-9)
+  [ "$free" -ge "$2" ] || { printf 'not enough room for the tests: %s GiB are free in %s, %s are needed\n' "$free" "$1" "$2" >&2; exit 1; }
+}
+if [ -d target/release ]; then room . 3; else room . 10; fi
+room "${TMPDIR:-/tmp}" 2
+
 step() { # title, limit in minutes, command ...
   local title=$1 limit=$2; shift 2
   printf '\n\033[1m== %s\033[0m (%s s)\n' "$title" "$SECONDS"

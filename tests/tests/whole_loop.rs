@@ -59,8 +59,10 @@ fn the_retraction_takes_the_gallbladder_and_lifts_it() {
     let done = w.carry_out(Skill::Retract, 60_000).unwrap_or_else(|| panic!("not retracted: {}", w.explain()));
     let arm = done.trajectory.arm();
     assert_eq!(w.simulator.lock().unwrap().tissue().held(arm), Some(Class::Gallbladder), "{arm} holds nothing");
+    // As far as it was proposed, along whatever way up is free: straight, or slanting past the instruments.
     let lifted = fundus(&w) - before;
-    assert!(lifted.z > 0.010, "the fundus rose by {:.1} mm only", lifted.z * 1e3);
+    assert!(lifted.norm() > 0.014, "the fundus moved by {:.1} mm only", lifted.norm() * 1e3);
+    assert!(lifted.z > 0.005, "the fundus rose by {:.1} mm only", lifted.z * 1e3);
     w.assert_no_violation();
 }
 

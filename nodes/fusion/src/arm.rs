@@ -231,11 +231,14 @@ impl Arm {
     pub fn posture(&self, state: &ArmState) -> Option<Posture> {
         let links = self.chain.links(&state.position).ok()?;
         let yaw = Point3::from(links.jaw.translation.vector);
+        let reach = links.jaw_end - yaw;
+        let (aside, ahead) = (0.5 * state.jaw).sin_cos();
         let tool = Tool {
             top: Point3::origin(),
             pitch: Point3::from(links.shaft.translation.vector),
             yaw,
-            end: yaw + (links.jaw_end - yaw) * (0.5 * state.jaw).cos().max(0.0),
+            end: yaw + reach * ahead.max(0.0),
+            spread: links.jaw.rotation * Vector3::y() * (reach.norm() * aside),
             radii: self.radii,
             seams: self.seams,
         };

@@ -57,7 +57,7 @@ fn clearance(tip: &Tip, point: &SurfacePoint) -> Clearance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::Point3;
+    use nalgebra::{Point3, Vector3};
 
     #[test]
     fn distance_is_to_the_surface_of_the_nearest_part_and_sigmas_add_in_squares() {
@@ -66,6 +66,7 @@ mod tests {
             pitch: Point3::new(0.0, 0.0, 0.03),
             yaw: Point3::new(0.0, 0.0, 0.02),
             end: Point3::new(0.0, 0.0, 0.01),
+            spread: Vector3::zeros(),
             radii: [0.004, 0.003, 0.002],
             seams: crate::tool::Seams { shaft_end: 0.0, wrist_end: 0.0 },
         };

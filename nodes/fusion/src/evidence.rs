@@ -128,6 +128,7 @@ impl Expected<'_> {
         }
     }
 
+    /// Patches along the visible shaft, each with the tube's own depth profile.
     fn shaft_disparities(&self, fit: &ShaftFit, out: &mut Vec<Feature>) {
         const PATCHES: usize = 4;
         let Self { picture, arm, tool, disparity_sigma, params } = *self;
@@ -231,10 +232,15 @@ impl Expected<'_> {
         }
     }
 
-    /// Perception's jaw end, if it lies on this arm's pixels.
-    fn keypoint_features(&self, direction: &Vector2<f64>, out: &mut Vec<Feature>) {
+    /// Perception's jaw end, if it lies on this arm's pixels. Jaws that seem shorter than they are may end behind something: the shorter, the
+    /// less it says. `shaft` is the direction of jaws that point at the camera.
+    fn keypoint_features(&self, shaft: &Vector2<f64>, out: &mut Vec<Feature>) {
         const MIN_CONFIDENCE: f32 = 0.4;
-        let Self { picture, arm, params, .. } = *self;
+        /// Shortest jaws in the picture that have a direction there, px.
+        const SHORTEST: f64 = 8.0;
+        /// Doubt across the jaws, as a multiple of that along them.
+        const ACROSS: f64 = 1.5;
+        let Self { picture, arm, tool, params, .. } = *self;
         let mask = picture.mask;
         let best = picture
             .keypoints
@@ -244,16 +250,18 @@ impl Expected<'_> {
             .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
         if let Some(k) = best {
             let at = Point2::new(k.u, k.v);
-            let normal = Vector2::new(-direction.y, direction.x);
-            for (direction, factor) in [(*direction, 1.0), (normal, 1.5)] {
-                let kind = FeatureKind::JawEnd { at, direction };
-                out.push(Feature { kind, sigma: params.sigma_keypoint_px * factor });
-            }
+            let [yaw, end] = [tool.yaw, tool.end].map(|p| project(&picture.rig.left, &p));
+            let jaws = end.zip(yaw).and_then(|(end, yaw)| (end - yaw).try_normalize(SHORTEST));
+            let along = jaws.unwrap_or(*shaft);
+            let feature = |direction, sigma| Feature { kind: FeatureKind::JawEnd { at, along, direction }, sigma };
+            let reach = feature(along, params.sigma_keypoint_px);
+            let short = reach.residual(tool, picture.rig).map_or(0.0, |px| px.max(0.0));
+            let across = feature(Vector2::new(-along.y, along.x), ACROSS * params.sigma_keypoint_px);
+            out.extend([reach, across].map(|f| Feature { sigma: f.sigma.hypot(short), ..f }));
         }
     }
 }
 
-/// Patches along the visible shaft, each with the tube's own depth profile.
 /// How far to look, px: three sigma and a little.
 fn search_range(disparity_sigma: f64) -> f64 {
     (3.0 * disparity_sigma + 2.0).clamp(3.0, 15.0)

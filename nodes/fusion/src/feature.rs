@@ -62,6 +62,8 @@ pub enum FeatureKind {
     JawEnd {
         /// Measured end.
         at: Point2<f64>,
+        /// Unit direction in which they point: of the two the one that reaches farther is what ends there.
+        along: Vector2<f64>,
         /// Unit direction of measurement.
         direction: Vector2<f64>,
     },
@@ -119,7 +121,7 @@ impl Feature {
             FeatureKind::Middle { part, at, direction } => {
                 (project(camera, &tool.middle(part)?.0)? - at).dot(&direction)
             }
-            FeatureKind::JawEnd { at, direction } => (project(camera, &tool.end)? - at).dot(&direction),
+            FeatureKind::JawEnd { at, along, direction } => (tool.foremost(camera, &along)? - at).dot(&direction),
             FeatureKind::EndDisparity { disparity } => {
                 project(camera, &tool.end)?;
                 camera.fx * rig.baseline / tool.end.z - disparity
@@ -147,12 +149,13 @@ pub fn front_disparity(tool: &Tool, part: Part, at: &Point2<f64>, rig: &StereoRi
 /// Depth of the front of wrist or jaws on the ray through `at`, m.
 pub fn part_depth(tool: &Tool, part: Part, at: &Point2<f64>, rig: &StereoRig) -> Option<f64> {
     let (a, b, radius) = tool.part(part);
-    let flat = tool.middle(part)?.0.z - radius;
+    let front = part.front();
+    let flat = tool.middle(part)?.0.z - front * radius;
     let depth = match along_ray(&rig.left, at, &a, &b, radius) {
         // Seen from the side: follow the axis, also a little beyond its ends.
         Some(hit) if hit.half_thickness < 2.0 * radius => {
             let along = hit.along.clamp(-0.7, 1.3);
-            a.z + (b.z - a.z) * along - hit.half_thickness
+            a.z + (b.z - a.z) * along - front * hit.half_thickness
         }
         _ => flat,
     };

@@ -87,6 +87,7 @@ fn normalised_squared_error(seed: u64) -> f64 {
             pitch: Point3::from(links.shaft.translation.vector),
             yaw,
             end,
+            spread: Vector3::zeros(),
             radii,
             seams: Seams { shaft_end: params.shaft_end_m, wrist_end: params.wrist_end_m },
         };

@@ -73,9 +73,9 @@ params! {
     /// Prior standard deviation of an arm's base orientation, per axis, rad, 0.001..0.3 (default 3 degrees).
     prior_rotation_rad: f64 = 0.052_36, (1e-3, 0.3);
     /// Random walk of the base position while the arm moves, m per square root of a second, 0..0.01 (at rest a tenth of the time counts).
-    drift_translation: f64 = 2.0e-4, (0.0, 0.01);
+    drift_translation: f64 = 1.0e-4, (0.0, 0.01);
     /// Random walk of the base orientation while the arm moves, rad per square root of a second, 0..0.05.
-    drift_rotation: f64 = 1.5e-3, (0.0, 0.05);
+    drift_rotation: f64 = 7.0e-4, (0.0, 0.05);
     /// Time over which the errors of successive pictures count as the same error, s, 0.001..10: what a mask gets
     /// wrong now it gets wrong in the next picture too, so 30 pictures a second are not 30 measurements.
     decorrelation_s: f64 = 0.4, (0.001, 10.0);
@@ -92,7 +92,7 @@ params! {
 
     /// The shaft class ends this far before the wrist-pitch axis, m, 0..0.03: a matter of how the training data
     /// are labelled (the clevis counts as wrist).
-    shaft_end_m: f64 = 0.0058, (0.0, 0.03);
+    shaft_end_m: f64 = 0.006, (0.0, 0.03);
     /// The wrist class ends this far beyond the wrist-yaw axis, m, 0..0.01.
     wrist_end_m: f64 = 0.0018, (0.0, 0.01);
 

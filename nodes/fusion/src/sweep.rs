@@ -26,8 +26,9 @@ pub struct Shift {
     pub sigma: f64,
 }
 
-/// Fewest pixels of a patch.
+/// Fewest pixels of a patch, and least share of them that lie in both pictures.
 pub const MIN_SAMPLES: usize = 40;
+const MIN_SHARE: f64 = 0.25;
 /// Least agreement that counts.
 const MIN_CORRELATION: f64 = 0.6;
 /// Agreement this much below the best is no worse: shading and noise make as much difference.
@@ -53,8 +54,9 @@ pub fn sweep(pictures: &Pictures, samples: &[Sample], range: f64) -> Option<Shif
         let u = s.u as f64 - s.disparity;
         u >= farthest && u + farthest < (pictures.width - 1) as f64
     };
+    let least = MIN_SAMPLES.max((MIN_SHARE * samples.len() as f64) as usize);
     let samples: Vec<Sample> = samples.iter().filter(in_both).copied().collect();
-    if samples.len() < MIN_SAMPLES {
+    if samples.len() < least {
         return None;
     }
     let score = |k: i32| correlation(pictures, samples.iter(), f64::from(k) * STEP);
@@ -146,6 +148,16 @@ mod tests {
             (20..40).flat_map(|v| (60..105).map(move |u| Sample { u, v, disparity: 68.0 })).collect();
         let s = sweep(&pictures(70.0), &patch, 6.0).unwrap();
         assert!((s.disparity - 2.0).abs() < 0.1, "{s:?}");
+    }
+
+    #[test]
+    fn a_patch_that_the_right_picture_hardly_shows_is_no_answer() {
+        // Of 80 columns 25 lie in both pictures whatever the shift, then 15.
+        let patch = |from: usize| -> Vec<Sample> {
+            (20..40).flat_map(|v| (from..from + 80).map(move |u| Sample { u, v, disparity: 70.0 })).collect()
+        };
+        assert!(sweep(&pictures(70.0), &patch(21), 6.0).is_some());
+        assert!(sweep(&pictures(70.0), &patch(11), 6.0).is_none());
     }
 
     #[test]

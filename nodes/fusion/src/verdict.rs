@@ -31,6 +31,9 @@ pub enum Sight {
     },
 }
 
+/// Time that all must be good after a contradiction, as a multiple of that after which it was called one.
+const AGAIN: f64 = 3.0;
+
 /// Alignment over time.
 #[derive(Debug, Clone, Default)]
 pub struct Verdict {
@@ -124,8 +127,9 @@ impl Verdict {
             self.good_since = None;
             -1.0
         };
-        // Trust comes back no faster than it was lost.
-        let trusted = was != Alignment::Inconsistent || good_for >= params.inconsistent_after_s;
+        // Trust comes back more slowly than it was lost: an estimate that was just thrown away may have fallen for something else, and looks
+        // surer than it is while it finds back.
+        let trusted = was != Alignment::Inconsistent || good_for >= AGAIN * params.inconsistent_after_s;
         match (good && trusted, certain) {
             (true, true) => Alignment::Aligned,
             _ if !trusted => Alignment::Inconsistent,
@@ -202,7 +206,7 @@ mod tests {
         let good = seen(2.0, 0.0005);
         let unsure = seen(2.0, 0.005);
         let off = seen(30.0, 0.0005);
-        // (milliseconds, sight, expected verdict); defaults: contradiction after 0.7 s, hold 0.5 s.
+        // (milliseconds, sight, expected verdict); defaults: contradiction after 0.7 s, trust again after 2.1 s, hold 0.5 s.
         let lines: &[&[(i64, Sight, Alignment)]] = &[
             &[
                 (0, unsure, Converging),
@@ -222,8 +226,9 @@ mod tests {
                 (0, off, Converging),
                 (800, off, Inconsistent),
                 (900, good, Inconsistent),
-                (1500, good, Inconsistent),
-                (1700, good, Aligned),
+                (1700, good, Inconsistent),
+                (2900, good, Inconsistent),
+                (3100, good, Aligned),
             ],
             &[(0, off, Converging), (800, off, Inconsistent), (900, Sight::Blind, Inconsistent)],
             &[(0, good, Aligned), (100, Sight::NoKinematics, Unknown), (200, Sight::Blind, KinematicOnly)],

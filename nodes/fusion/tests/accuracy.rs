@@ -102,9 +102,9 @@ fn describe(what: &str, m: &Measured) {
 #[test]
 fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
     let all = measure_all(1..=3);
-    // The target of issue 4 is 1.0 mm at the 95th percentile, which single seeds come near and none keeps; TESTING.md says by how much.
-    assert!(percentile(&all.errors, 0.5) <= 0.0006);
-    assert!(percentile(&all.errors, 0.95) <= 0.0012);
+    // The target of issue 4 is 1.0 mm at the 95th percentile, which fifteen seeds keep together; of these three the second is the hardest of all (TESTING.md).
+    assert!(percentile(&all.errors, 0.5) <= 0.0005);
+    assert!(percentile(&all.errors, 0.95) <= 0.0016);
     assert!(percentile(&all.back, 0.95) <= 0.001, "it must recover when the tool comes back");
     assert!(rms(&all.offsets) < 0.010, "there is no offset between pictures and joints");
     assert!(all.nees.iter().sum::<f64>() / (all.nees.len() as f64) < 9.0, "the covariance claims too much");
@@ -115,9 +115,9 @@ fn tips_are_known_to_a_millimetre_mostly_under_everything_at_once() {
 #[test]
 fn tips_stay_known_where_what_hides_them_contradicts_them() {
     let all = measure_all([4, 6, 9]);
-    assert!(percentile(&all.errors, 0.95) <= 0.001);
+    assert!(percentile(&all.errors, 0.95) <= 0.0008);
     assert!(
-        percentile(&all.trusted, 0.95) <= 0.0015 && percentile(&all.trusted, 1.0) <= 0.0025,
+        percentile(&all.trusted, 0.95) <= 0.0008 && percentile(&all.trusted, 1.0) <= 0.0015,
         "what is called aligned is"
     );
 }

@@ -7,7 +7,7 @@ use crate::{
     tool::{Seams, Tool},
     verdict::{Sight, Verdict},
 };
-use nalgebra::{Isometry3, Matrix3, Matrix6, Point2, Point3, Vector2};
+use nalgebra::{Isometry3, Matrix3, Matrix6, Point2, Point3, Vector2, Vector3};
 use proctor_types::{Alignment, CameraModel, Stamp, StereoRig};
 
 /// What became of a seen point.
@@ -165,7 +165,8 @@ impl Walk {
 
     fn update(&mut self, t: f64, p: &Point3<f64>, left: Point2<f64>, right: Option<Point2<f64>>) -> Fate {
         let sigma = self.params.sigma_keypoint_px;
-        let jaw_end = |direction| Feature { kind: FeatureKind::JawEnd { at: left, direction }, sigma };
+        let jaw_end =
+            |direction| Feature { kind: FeatureKind::JawEnd { at: left, along: direction, direction }, sigma };
         let mut features = vec![jaw_end(Vector2::x()), jaw_end(Vector2::y())];
         if let Some(right) = right.filter(|_| self.rig.baseline > 0.0) {
             features.push(Feature { kind: FeatureKind::EndDisparity { disparity: left.x - right.x }, sigma });
@@ -196,5 +197,5 @@ impl Walk {
 /// An instrument of which nothing but one point is known.
 fn point(p: &Point3<f64>) -> Tool {
     let seams = Seams { shaft_end: 0.0, wrist_end: 0.0 };
-    Tool { top: Point3::origin(), pitch: *p, yaw: *p, end: *p, radii: [1e-4; 3], seams }
+    Tool { top: Point3::origin(), pitch: *p, yaw: *p, end: *p, spread: Vector3::zeros(), radii: [1e-4; 3], seams }
 }

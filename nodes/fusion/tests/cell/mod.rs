@@ -1,11 +1,12 @@
 //! The built-in simulator seen by fusion: true pictures of a cell whose instruments stand elsewhere than the robot believes, and
-//! whatever else a test wants to be wrong. Labels are the renderer's ground truth at half size, as perception delivers them at best.
+//! whatever else a test wants to be wrong. Labels are the renderer's ground truth at half size, as perception delivers them at best; the ends of jaws are what perception finds in them.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 mod occlusion;
 
 use nalgebra::{Point3, Vector3};
 use proctor_fusion::{Fusion, FusionInput, FusionParams};
+use proctor_perception::keypoints;
 use proctor_sim::{
     HandEyeError, JointOffsets, SimConfig, Simulator,
     plant::Command,
@@ -13,7 +14,7 @@ use proctor_sim::{
 };
 use proctor_types::{
     ArmId, ArmState, Class, Digest, Image, ImageQuality, Joints, Pose, QualityVerdict, Scene, Segmentation, Stamp,
-    StateRequest, Tip, ToolKeypoint, World,
+    StateRequest, Tip, World,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -170,27 +171,9 @@ impl Cell {
         let rendered = occlusion::covered(rendered, self.occluded, self.seq, &self.renderer.rig());
         let frame = rendered.frame(self.sim.now(), self.seq, self.renderer.rig());
         let mut segmentation = segmentation(&rendered, frame.stamp, self.seq, self.swell);
-        segmentation.keypoints = self.keypoints(&rendered);
+        let sure = vec![0.9; segmentation.labels.pixels().len()];
+        segmentation.keypoints = keypoints::find(&segmentation.labels, &sure, (2.0, 2.0));
         (FusionInput { segmentation, frame }, rendered)
-    }
-
-    /// Ends of the jaws as perception would report them: a few pixels off.
-    fn keypoints(&self, rendered: &Rendered) -> Vec<ToolKeypoint> {
-        let camera_from_world = self.sim.world_from_camera_true().inverse();
-        let end = |arm: ArmId| {
-            let seen = camera_from_world.transform(&self.sim.gripper(arm).tip);
-            let p = self.renderer.rig().left.project(&seen)?;
-            let label = *rendered.labels.get(p.x.round() as usize, p.y.round() as usize)?;
-            let wobble = 3.0 * (self.seq as f64 * 0.7 + arm.index() as f64).sin();
-            (label == Class::InstrumentJaws.id()).then_some(ToolKeypoint {
-                part: Class::InstrumentJaws,
-                u: p.x + wobble,
-                v: p.y - wobble,
-                confidence: 0.8,
-                instrument: arm.index() as u8,
-            })
-        };
-        ArmId::PSMS.into_iter().filter_map(end).collect()
     }
 
     /// What an arm says, with everything that is wrong about it.
