@@ -31,7 +31,7 @@ pub enum Sight {
     },
 }
 
-/// Time that all must be good after a contradiction, as a multiple of that after which it was called one.
+/// Time that all must be good after a contradiction before it is trusted again, as a multiple of that after which it was called one.
 const AGAIN: f64 = 3.0;
 
 /// Alignment over time.
@@ -40,6 +40,8 @@ pub struct Verdict {
     alignment: Alignment,
     bad_since: Option<Stamp>,
     good_since: Option<Stamp>,
+    /// There was a contradiction, and not yet for long none.
+    contradicted: bool,
     last_seen: Option<Stamp>,
     residual_px: f64,
     /// The same over [`Verdict::LATELY`].
@@ -109,6 +111,7 @@ impl Verdict {
                 }
             }
         };
+        self.contradicted |= self.alignment == Alignment::Inconsistent;
         self.alignment == Alignment::Inconsistent && was != Alignment::Inconsistent
     }
 
@@ -127,10 +130,11 @@ impl Verdict {
             self.good_since = None;
             -1.0
         };
-        // Trust comes back more slowly than it was lost: an estimate that was just thrown away may have fallen for something else, and looks
-        // surer than it is while it finds back.
-        let trusted = was != Alignment::Inconsistent || good_for >= AGAIN * params.inconsistent_after_s;
-        match (good && trusted, certain) {
+        // Trust comes back more slowly than it was lost: what was just thrown away may have fallen for something else, and looks surer than
+        // it is while it finds back.
+        let trusted = was != Alignment::Inconsistent || good_for >= params.inconsistent_after_s;
+        self.contradicted &= good_for < AGAIN * params.inconsistent_after_s;
+        match (good && trusted, certain && !self.contradicted) {
             (true, true) => Alignment::Aligned,
             _ if !trusted => Alignment::Inconsistent,
             _ => Alignment::Converging,
@@ -226,8 +230,8 @@ mod tests {
                 (0, off, Converging),
                 (800, off, Inconsistent),
                 (900, good, Inconsistent),
-                (1700, good, Inconsistent),
-                (2900, good, Inconsistent),
+                (1700, good, Converging),
+                (2900, good, Converging),
                 (3100, good, Aligned),
             ],
             &[(0, off, Converging), (800, off, Inconsistent), (900, Sight::Blind, Inconsistent)],
