@@ -33,7 +33,7 @@ assert summary["frames"] > 0 and summary["executed"] >= 1 and summary["violation
 PY
 
 step "segmentation of Gazebo's pictures against its own segmentation camera"
-"$proctor" eval segmentation --model models/cholec-sim --images "$out/truth/images" --masks "$out/truth/masks" --map "$out/truth/map.toml"
+"$proctor" eval segmentation --model models/cholec-sim-640 --images "$out/truth/images" --masks "$out/truth/masks" --map "$out/truth/map.toml"
 
 step "Gazebo's depth camera against its stereo pictures"
 .venv/bin/python tests/gazebo/depth.py "$out/truth"

@@ -19,7 +19,7 @@ use std::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
     /// Model folder (model.onnx and model.toml).
-    #[arg(long, default_value = "models/cholec-sim")]
+    #[arg(long, default_value = "models/cholec-sim-640")]
     pub model: PathBuf,
     /// ONNX Runtime's shared library; else ORT_DYLIB_PATH, else the wheel in .venv.
     #[arg(long, value_name = "LIBRARY")]

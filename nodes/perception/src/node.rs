@@ -37,7 +37,7 @@ pub struct PerceptionParams {
 impl Default for PerceptionParams {
     fn default() -> Self {
         Self {
-            models: vec!["models/cholec-sim".into()],
+            models: vec!["models/cholec-sim-640".into()],
             onnxruntime: "libonnxruntime.so".into(),
             threads: 1,
             device: Device::Cpu,

@@ -51,7 +51,7 @@ impl Default for QualityParams {
             blurred_below: 80.0,
             smoke_above: 0.35,
             covered_above: 0.3,
-            unfamiliar_above: 0.09,
+            unfamiliar_above: 0.06,
             stale_above: 0.25,
         }
     }

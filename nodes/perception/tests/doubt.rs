@@ -22,7 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/cholec-sim");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/cholec-sim-640");
         let model = Model::load(&folder, &config()).unwrap();
         let sim = Simulator::new(SimConfig::default()).unwrap();
         Self {

@@ -61,7 +61,7 @@ impl StackConfig {
             ..SimConfig::default()
         };
         let perception = PerceptionParams {
-            models: vec![root.join("models/cholec-sim")],
+            models: vec![root.join("models/cholec-sim-640")],
             onnxruntime: onnxruntime(root)?,
             ..PerceptionParams::default()
         };
