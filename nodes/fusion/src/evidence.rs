@@ -305,3 +305,50 @@ fn on_arm(mask: &Mask, arm: usize, full: &Point2<f64>) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::Seams;
+    use nalgebra::{Point3, Vector3};
+    use proctor_types::{CameraModel, Image};
+
+    #[test]
+    fn the_shorter_jaws_seem_the_less_their_end_counts() {
+        let (width, height) = (640, 480);
+        let left = CameraModel { width, height, fx: 500.0, fy: 500.0, cx: 319.5, cy: 239.5, distortion: [0.0; 5] };
+        let rig = StereoRig { left, baseline: 0.005 };
+        // At 100 mm, 5 px per mm: jaws of 45 px that point right and end in column 364.5.
+        let at = |x: f64| Point3::new(x, 0.0, 0.1);
+        let tool = Tool {
+            top: at(-0.1),
+            pitch: at(-0.009),
+            yaw: at(0.0),
+            end: at(0.009),
+            spread: Vector3::zeros(),
+            radii: [0.004, 0.003, 0.001],
+            seams: Seams { shaft_end: 0.006, wrist_end: 0.002 },
+        };
+        let grey = vec![100; width * height];
+        let left_rgb = Image::new(0, 0, Vec::new()).unwrap();
+        let pictures = Pictures { width, height, left_rgb, left: grey.clone(), right: grey };
+        // Nothing but the keypoint is seen of it.
+        let (columns, rows) = (width / 2, height / 2);
+        let (labels, owner) = (vec![0; columns * rows], vec![owner_of(0); columns * rows]);
+        let mask = Mask { width: columns, height: rows, scale: 2.0, labels, owner, unknown_labels: 0 };
+        let params = FusionParams::default();
+        let sigmas = |u: f64| {
+            let end = ToolKeypoint { part: Class::InstrumentJaws, u, v: 239.5, confidence: 0.9, instrument: 0 };
+            let picture = Picture { mask: &mask, pictures: &pictures, rig: &rig, keypoints: &[end] };
+            features(&picture, 0, &tool, 1.0, &params).iter().map(|f| f.sigma).collect::<Vec<_>>()
+        };
+        let (along, across) = (params.sigma_keypoint_px, 1.5 * params.sigma_keypoint_px);
+        for (u, short) in [(364.5, 0.0), (384.5, 0.0), (344.5, 20.0)] {
+            let seen = sigmas(u);
+            assert_eq!(seen.len(), 2, "{seen:?}");
+            for (seen, expected) in seen.iter().zip([along, across]) {
+                assert!((seen - expected.hypot(short)).abs() < 1e-9, "column {u}: {seen}, not {expected} and {short}");
+            }
+        }
+    }
+}
