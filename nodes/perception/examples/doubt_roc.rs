@@ -6,7 +6,7 @@
 
 use nalgebra::{Isometry3, UnitQuaternion};
 use proctor_perception::{
-    Model, OrtConfig, Perception, QualityParams, cli,
+    DEFAULT_MODEL, Model, OrtConfig, Perception, QualityParams, cli,
     picture::Rgb,
     quality::{Measures, doubt},
 };
@@ -60,7 +60,7 @@ fn main() {
     let (patients, first) = (number(1, 60), number(2, 0));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let config = OrtConfig { library_path: cli::onnxruntime(None).expect("ONNX Runtime: `make setup`"), threads: 2 };
-    let model = Model::load(&root.join("models/cholec-sim-640"), &config).expect("the shipped model");
+    let model = Model::load(&root.join(DEFAULT_MODEL), &config).expect("the shipped model");
     let mut perception = Perception::new(model, QualityParams::default()).expect("default parameters");
     let sim = Simulator::new(SimConfig::default()).expect("the standard cell");
     let mut renderer = Renderer::new(sim.cell().rig(), 1).expect("the standard camera");

@@ -2,7 +2,7 @@
 //! environment, and writes files and text.
 
 use crate::{
-    Model, OrtConfig, Perception, PerceptionError, QualityParams, eval,
+    DEFAULT_MODEL, Model, OrtConfig, Perception, PerceptionError, QualityParams, eval,
     eval::{EvalMap, Scores, Tally},
     find_onnxruntime, overlay, picture,
     segment::{Taking, for_each, sources},
@@ -19,7 +19,7 @@ use std::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
     /// Model folder (model.onnx and model.toml).
-    #[arg(long, default_value = "models/cholec-sim-640")]
+    #[arg(long, default_value = DEFAULT_MODEL)]
     pub model: PathBuf,
     /// ONNX Runtime's shared library; else ORT_DYLIB_PATH, else the wheel in .venv.
     #[arg(long, value_name = "LIBRARY")]

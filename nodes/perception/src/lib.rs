@@ -36,7 +36,7 @@ pub use device::Device;
 pub use error::PerceptionError;
 pub use finder::Finder;
 pub use finder_node::FinderNode;
-pub use model::Model;
+pub use model::{DEFAULT_MODEL, Model};
 pub use node::{PerceptionNode, PerceptionNodeError, PerceptionParams};
 pub use pipeline::Perception;
 pub use quality::QualityParams;

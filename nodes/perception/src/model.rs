@@ -17,6 +17,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Folder of the shipped model that is used where none is named, below the project's root. `quality.unfamiliar_above` is chosen for it.
+pub const DEFAULT_MODEL: &str = "models/cholec-sim-640";
+
 /// A loaded model. Clones share one session: cameras that use the same model take turns at it.
 #[derive(Clone)]
 pub struct Model {

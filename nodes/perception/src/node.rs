@@ -1,6 +1,6 @@
 //! The shell: takes the newest stereo pair, steps the logic, publishes the segmentation.
 
-use crate::{Device, Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
+use crate::{DEFAULT_MODEL, Device, Model, OrtConfig, Perception, PerceptionError, QualityParams, manifest::Manifest};
 use proctor_bus::{Bus, BusError, Node, Publisher, StereoSubscriber, Subscriber, graph};
 use proctor_types::{ArmId, ArmJoints, Joints, Segmentation, Stamp};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct PerceptionParams {
 impl Default for PerceptionParams {
     fn default() -> Self {
         Self {
-            models: vec!["models/cholec-sim-640".into()],
+            models: vec![DEFAULT_MODEL.into()],
             onnxruntime: "libonnxruntime.so".into(),
             threads: 1,
             device: Device::Cpu,

@@ -4,7 +4,7 @@
 mod common;
 
 use common::config;
-use proctor_perception::{Model, Perception, QualityParams, picture::Rgb};
+use proctor_perception::{DEFAULT_MODEL, Model, Perception, QualityParams, picture::Rgb};
 use proctor_sim::{
     SimConfig, Simulator,
     render::{Appearance, ImageFaults, Renderer, View, Want},
@@ -22,7 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/cholec-sim-640");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(DEFAULT_MODEL);
         let model = Model::load(&folder, &config()).unwrap();
         let sim = Simulator::new(SimConfig::default()).unwrap();
         Self {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{config, folder, load};
-use proctor_perception::{Model, Perception, PerceptionError, QualityParams};
+use proctor_perception::{DEFAULT_MODEL, Model, Perception, PerceptionError, QualityParams};
 use proctor_types::{Class, Stamp};
 use std::path::Path;
 
@@ -136,7 +136,7 @@ fn missing_files_are_named() {
 
 #[test]
 fn the_shipped_model_loads_and_is_small() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/cholec-sim-640");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(DEFAULT_MODEL);
     let model = Model::load(&dir, &config()).unwrap();
     assert_eq!((model.manifest().input.width, model.manifest().input.height), (640, 480));
     assert!(std::fs::metadata(dir.join("model.onnx")).unwrap().len() <= 10_000_000);

@@ -5,7 +5,9 @@ use proctor_autonomy::{AutonomyNode, AutonomyParams};
 use proctor_bus::Bus;
 use proctor_console::{ConsoleNode, ConsoleParams};
 use proctor_fusion::{FramesNode, FusionNode, FusionParams};
-use proctor_perception::{FinderNode, PerceptionError, PerceptionNode, PerceptionParams, manifest::Manifest};
+use proctor_perception::{
+    DEFAULT_MODEL, FinderNode, PerceptionError, PerceptionNode, PerceptionParams, manifest::Manifest,
+};
 use proctor_safety::{SafetyNode, SafetyParams};
 use proctor_seal::{RootSecret, Verifier};
 use proctor_sim::{
@@ -61,7 +63,7 @@ impl StackConfig {
             ..SimConfig::default()
         };
         let perception = PerceptionParams {
-            models: vec![root.join("models/cholec-sim-640")],
+            models: vec![root.join(DEFAULT_MODEL)],
             onnxruntime: onnxruntime(root)?,
             ..PerceptionParams::default()
         };
